@@ -1,0 +1,227 @@
+"""The vocabulary: frozen records and the Protocols that use-cases are written against.
+
+Coordinates are pixels of the upright picture (after EXIF orientation), x to the right and y down,
+with (0, 0) the centre of the first pixel. "Left" in a landmark's name is the picture's left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+FloatArray = npt.NDArray[np.float32]
+IntArray = npt.NDArray[np.int64]
+PixelArray = npt.NDArray[np.uint8]
+
+Point = tuple[float, float]
+Box = tuple[float, float, float, float]
+Landmarks = tuple[Point, Point, Point, Point, Point]
+
+DIMENSION = 128
+"""Numbers in an embedding."""
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A decoded picture: upright RGB pixels, the name to call it by and the hash of its file."""
+
+    source: str
+    pixels: Image.Image
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """One face in a picture.
+
+    `box` is left, top, right, bottom and may reach outside the picture; `landmarks` are left eye,
+    right eye, nose tip, left and right mouth corner; `confidence` is the detector's, 0 to 1.
+    """
+
+    box: Box
+    landmarks: Landmarks
+    confidence: float
+
+    @property
+    def area(self) -> float:
+        """Area of the box in square pixels."""
+        left, top, right, bottom = self.box
+        return max(0.0, right - left) * max(0.0, bottom - top)
+
+
+@dataclass(frozen=True, slots=True)
+class ChipGeometry:
+    """Where alignment puts the five landmarks in a square chip of `size` pixels a side."""
+
+    size: int
+    landmarks: Landmarks
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """What makes a face usable, measured on its landmarks and its chip.
+
+    `eye_distance`: pixels between the eyes in the full picture. `sharpness`: variance of the
+    Laplacian of the grey chip, 0 upwards. `brightness`: mean grey level of the chip, 0 to 255.
+    `turn`: how far the nose lies from the middle of the eyes as a share of the eye distance,
+    0 for a frontal face, about 0.5 in profile.
+    """
+
+    eye_distance: float
+    sharpness: float
+    brightness: float
+    turn: float
+
+
+@dataclass(frozen=True, slots=True)
+class Face:
+    """A detection with its aligned chip, uint8 (size, size, 3) RGB, and its quality."""
+
+    detection: Detection
+    chip: PixelArray
+    quality: Quality
+
+
+@dataclass(frozen=True, slots=True)
+class Acquisition:
+    """What was found in one picture; `notes` say what it took, such as a turn by 90 degrees.
+
+    `size` is width and height of the upright picture. `faces` are ordered by box area, largest
+    first, and may be empty.
+    """
+
+    source: str
+    sha256: str
+    size: tuple[int, int]
+    faces: tuple[Face, ...]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCard:
+    """Everything that is known of one model, stored in its checkpoint.
+
+    `fingerprint` is a SHA-256 over weights, architecture, chip geometry, normalisation and
+    alignment: vectors compare only within one fingerprint. `threshold` is the largest squared L2
+    called the same person; `thresholds` maps a false match rate such as "1e-4" to its squared L2.
+    `threshold_source` says what data that came from. `history` records how the model came to be.
+    """
+
+    name: str
+    fingerprint: str
+    architecture: dict[str, Any]
+    geometry: ChipGeometry
+    dimension: int
+    threshold: float
+    threshold_source: str
+    licence: str
+    description: str
+    source: str = ""
+    thresholds: dict[str, float] = field(default_factory=dict)
+    metrics: dict[str, Any] = field(default_factory=dict)
+    data: tuple[dict[str, str], ...] = ()
+    config: dict[str, Any] = field(default_factory=dict)
+    history: tuple[dict[str, Any], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class NewTemplate:
+    """A template about to be stored: whose it is, the vector, and where it came from."""
+
+    person: str
+    embedding: FloatArray
+    image_sha256: str
+    box: Box
+    quality: Quality
+    external_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """An enrolled individual. `templates` counts those of every model; `created` is UTC ISO 8601."""
+
+    id: int
+    name: str
+    external_id: str | None
+    templates: int
+    created: str
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """One stored template without its vector."""
+
+    id: int
+    person_id: int
+    fingerprint: str
+    image_sha256: str
+    box: Box
+    quality: Quality
+    created: str
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateMatrix:
+    """All templates of one fingerprint, row by row.
+
+    `template_ids` and `person_ids` are int64 (n,), `embeddings` float32 (n, 128) of unit rows,
+    `names` maps each person id to its name.
+    """
+
+    template_ids: IntArray
+    person_ids: IntArray
+    embeddings: FloatArray
+    names: dict[int, str]
+
+
+class Detector(Protocol):
+    """Finds faces."""
+
+    def detect(self, pictures: Sequence[Image.Image]) -> list[list[Detection]]:
+        """Return the detections of each upright RGB picture, in the order given, largest first."""
+        ...
+
+
+class Encoder(Protocol):
+    """Turns chips into embeddings."""
+
+    @property
+    def card(self) -> ModelCard:
+        """The model's card."""
+        ...
+
+    def embed(self, chips: Sequence[PixelArray] | PixelArray) -> FloatArray:
+        """Embed uint8 (n, size, size, 3) RGB chips as float32 (n, 128) unit vectors."""
+        ...
+
+
+class Index(Protocol):
+    """Nearest neighbours over a template matrix."""
+
+    def search(self, probes: FloatArray, k: int) -> tuple[IntArray, FloatArray]:
+        """Return rows int64 (m, k') and squared L2 float32 (m, k'), nearest first.
+
+        k' is the smaller of `k` and the number of templates; equal distances keep row order.
+        """
+        ...
+
+
+class GalleryStore(Protocol):
+    """People and their templates."""
+
+    def add(self, templates: Sequence[NewTemplate], card: ModelCard) -> list[int]:
+        """Store all templates or none; return their ids. People are made as they are needed."""
+        ...
+
+    def people(self) -> list[Person]:
+        """Return everyone, by name."""
+        ...
+
+    def matrix(self, fingerprint: str) -> TemplateMatrix:
+        """Return the templates of one model; raise FingerprintMismatch if only others exist."""
+        ...
