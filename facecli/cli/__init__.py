@@ -1,0 +1,151 @@
+"""The command line: a group whose commands are imported only when they are run."""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import io
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from facecli import __version__
+from facecli.cli.options import Settings, command_options
+from facecli.cli.output import complain
+from facecli.errors import FacecliError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+INTERRUPTED = 130
+READER_GONE = 141
+"""What a shell reports for a program that SIGPIPE ended."""
+
+COMMANDS = {
+    "enroll": "Remember people, from one photo each or from many.",
+    "verify": "Tell whether two photos show the same person.",
+    "identify": "Tell who is in photos, among the people enrolled.",
+    "cluster": "Sort the faces of a folder into people.",
+    "people": "List, rename, merge and forget enrolled people.",
+    "embed": "Turn faces into 128 numbers each, for other programs.",
+    "models": "List, describe and import face models.",
+    "doctor": "Check the installation, the model and the database.",
+    "demo": "Show all of it on two public-domain portraits, offline.",
+}
+"""Each command's module and function in `facecli.cli`, with the first line of its help.
+
+Kept here so that `facecli --help` imports no command; a test holds it to the commands' own words.
+"""
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command when it is run, and turns every failure into one line.
+
+    Click sets the methods' signatures, hence the unused arguments.
+    """
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        """Return the names in the order a newcomer meets them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Import one command."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"facecli.cli.{cmd_name}")
+        command: click.Command = getattr(module, cmd_name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """List the commands from the table, importing none."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        **extra: Any,
+    ) -> Any:
+        """Run and exit: 0 done or same, 1 different or unknown, 2 error, 130 interrupted.
+
+        An `obj` of `Settings` may be passed in, as tests and the demo do. Without
+        `standalone_mode` the exit code is returned instead.
+        """
+        settings = extra.get("obj") or Settings()
+        extra["obj"] = settings
+        _never_fail_to_print()
+        stdout = sys.stdout
+        try:
+            code = super().main(args, prog_name or "facecli", complete_var, False, **extra)
+            code = code if isinstance(code, int) else 0
+        except SystemExit as error:
+            # Click answers a closed pipe by swapping stdout for one that forgives, then leaving
+            # with 1, which here would mean "different".
+            code = error.code if sys.stdout is stdout else READER_GONE
+        except BaseException as error:
+            code = _failure(error, settings)
+        finally:
+            settings.close()
+        if standalone_mode:
+            sys.exit(code)
+        return code
+
+
+def _never_fail_to_print() -> None:
+    """Let a terminal that lacks a character show its escape instead of failing."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _failure(error: BaseException, settings: Settings) -> int:
+    """Explain a failure in one line on stderr and return the exit code."""
+    if isinstance(error, click.ClickException):
+        error.show()
+        return 2
+    if isinstance(error, click.exceptions.Abort):
+        interrupted = isinstance(error.__cause__ or error.__context__, KeyboardInterrupt)
+        complain("interrupted" if interrupted else "stopped")
+        return INTERRUPTED if interrupted else 2
+    if settings.verbose:
+        import traceback
+
+        click.echo(traceback.format_exc(), err=True)
+    complain(_reason(error))
+    return INTERRUPTED if isinstance(error, KeyboardInterrupt) else 2
+
+
+def _reason(error: BaseException) -> str:
+    """Say what went wrong in the words of the user's world."""
+    if isinstance(error, FacecliError):
+        return str(error)
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted"
+    if isinstance(error, MemoryError):
+        return "out of memory: try fewer or smaller pictures at a time"
+    if isinstance(error, OSError) and error.strerror:
+        where = f"{error.filename}: " if error.filename is not None else ""
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        return where + ("no space left on the disk" if full else error.strerror)
+    hint = "run again with -v for the traceback"
+    return f"a bug in facecli: {type(error).__name__}: {error} ({hint})"
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="facecli")
+@command_options
+def cli() -> None:
+    """Verify, identify, enroll and cluster faces, on this machine alone.
+
+    Every number facecli compares is a squared L2 between unit vectors: 0 for the same picture,
+    at most 4, lower is more alike.
+    """
+
+
+def main() -> None:
+    """Run the program."""
+    cli.main()

@@ -1,0 +1,168 @@
+"""The options every command shares, and the collaborators built from them when first needed."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from facecli.gallery import Gallery
+    from facecli.types import Detector, Encoder, ModelCard
+
+DATABASE_VARIABLE = "FACECLI_DB"
+MAX_SQUARED_L2 = 4.0
+DEVICES = ("cpu", "cuda", "mps", "auto")
+
+AnyCallable = TypeVar("AnyCallable", bound="Callable[..., Any]")
+
+
+class Settings:
+    """What the shared options said; builds the detector, encoder and gallery on first use.
+
+    Collaborators given here are used as they are, which is how tests bring fakes and how the demo
+    loads its networks once.
+    """
+
+    def __init__(
+        self,
+        *,
+        detector: Detector | None = None,
+        encoder: Encoder | None = None,
+        gallery: Gallery | None = None,
+    ) -> None:
+        self.db: Path | None = None
+        self.model: str | None = None
+        self.threshold: float | None = None
+        self.device = "cpu"
+        self.json = False
+        self.verbose = False
+        self._detector = detector
+        self._encoder = encoder
+        self._gallery = gallery
+        self._opened: Gallery | None = None
+
+    @property
+    def database(self) -> Path:
+        """Where the gallery is: --db, else FACECLI_DB, else the platform's data directory."""
+        if self.db is not None:
+            return self.db
+        if named := os.environ.get(DATABASE_VARIABLE):
+            return Path(named)
+        import platformdirs
+
+        return platformdirs.user_data_path("facecli", appauthor=False) / "gallery.db"
+
+    def detector(self) -> Detector:
+        """Return the face detector."""
+        if self._detector is None:
+            from facecli.detectors import MTCNNDetector
+
+            self._detector = MTCNNDetector(device=self.device)
+        return self._detector
+
+    def encoder(self) -> Encoder:
+        """Return the encoder of --model, or of the default model."""
+        if self._encoder is None:
+            from facecli.encoders import load_encoder
+
+            self._encoder = load_encoder(self.model_name, device=self.device)
+        return self._encoder
+
+    @property
+    def model_name(self) -> str:
+        """Name or path of the model asked for."""
+        if self.model is not None:
+            return self.model
+        from facecli.encoders import DEFAULT_MODEL
+
+        return DEFAULT_MODEL
+
+    def card(self) -> ModelCard:
+        """Return the model's card without loading its network."""
+        if self._encoder is not None:
+            return self._encoder.card
+        from facecli.encoders import read_card
+
+        return read_card(self.model_name)
+
+    def gallery(self) -> Gallery:
+        """Open the gallery; it is closed when the program ends."""
+        if self._gallery is not None:
+            return self._gallery
+        if self._opened is None:
+            from facecli.gallery import Gallery
+
+            self._opened = Gallery(self.database)
+        return self._opened
+
+    def threshold_for(self, card: ModelCard) -> float:
+        """Return the largest squared L2 called a match: --threshold, else the model's own.
+
+        An explicit 0 is a threshold like any other.
+        """
+        return card.threshold if self.threshold is None else self.threshold
+
+    def close(self) -> None:
+        """Close what was opened here; collaborators passed in stay open."""
+        if self._opened is not None:
+            self._opened.close()
+            self._opened = None
+
+
+def settings_of(ctx: click.Context) -> Settings:
+    """Return the settings that all contexts of one run share."""
+    settings: Settings = ctx.find_root().ensure_object(Settings)
+    return settings
+
+
+pass_settings = click.make_pass_decorator(Settings, ensure=True)
+"""Hand the Settings to a command as its first argument."""
+
+
+def _remember(ctx: click.Context, param: click.Parameter, value: Any) -> None:
+    """Write an option into the settings if it was given; the command's own comes last and wins."""
+    from click.core import ParameterSource
+
+    if param.name is None or ctx.get_parameter_source(param.name) is ParameterSource.DEFAULT:
+        return
+    if isinstance(value, float) and math.isnan(value):
+        raise click.BadParameter("nan is not a number between 0 and 4.", ctx=ctx, param=param)
+    setattr(settings_of(ctx), param.name, value)
+
+
+def _shared(*names: str, **attributes: Any) -> Callable[[AnyCallable], AnyCallable]:
+    return click.option(*names, expose_value=False, callback=_remember, **attributes)
+
+
+SHARED = (
+    _shared(
+        "--db",
+        type=click.Path(dir_okay=False, path_type=Path),
+        metavar="PATH",
+        help=f"The database of enrolled people; else ${DATABASE_VARIABLE}, else the "
+        "platform's data directory.",
+    ),
+    _shared("--model", metavar="NAME|FILE", help="A model by name, or a checkpoint file."),
+    _shared(
+        "--threshold",
+        type=click.FloatRange(0.0, MAX_SQUARED_L2),
+        metavar="0..4",
+        help="The largest squared L2 called the same person; else the model's own.",
+    ),
+    _shared("--device", type=click.Choice(DEVICES), help="Where the networks run; else cpu."),
+    _shared("--json", is_flag=True, help="Write JSON lines to stdout and nothing else."),
+    _shared("-v", "--verbose", is_flag=True, help="Say more, and show tracebacks."),
+)
+
+
+def command_options(function: AnyCallable) -> AnyCallable:
+    """Add the shared options, which are accepted before and after the command's name."""
+    for option in reversed(SHARED):
+        function = option(function)
+    return function

@@ -1,0 +1,199 @@
+"""Everything a user sees: results on stdout, notes and progress on stderr, JSON for machines.
+
+Names, paths and messages may hold anything, so whatever is shown passes through `shown`.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+import unicodedata
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from facecli.cli.options import settings_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+Item = TypeVar("Item")
+
+SCHEMA = 1
+"""Version of the JSON records; it rises when a field changes its meaning or goes."""
+
+QUIET_SECONDS = 10.0
+"""How often long work says where it is when there is no terminal to draw a bar on."""
+
+HIDDEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+"""Unicode categories that can move the cursor, hide or reorder text, or cannot be written."""
+
+JOINERS = "\u200c\u200d"
+"""Invisible, but needed to spell names in Persian and Hindi, and harmless."""
+
+
+def shown(text: object) -> str:
+    """Return text fit for one line of a terminal: control characters become escapes."""
+    return "".join(map(_visible, str(text)))
+
+
+def _visible(character: str) -> str:
+    if unicodedata.category(character) in HIDDEN and character not in JOINERS:
+        return character.encode("unicode_escape").decode()
+    return character
+
+
+def emit(record: dict[str, Any], human: str) -> None:
+    """Write one result to stdout: `record`, which names its "kind", with --json; else `human`.
+
+    `human` may span lines and hold styling, so its foreign parts must have passed `shown`.
+    JSON is plain ASCII, one object a line, and never holds NaN.
+    """
+    if wants_json():
+        assert "kind" in record
+        line = {"schema": SCHEMA, **record}
+        click.echo(json.dumps(line, allow_nan=False, default=_jsonable))
+    elif human:
+        click.echo(human)
+
+
+def wants_json() -> bool:
+    """Tell whether --json was given."""
+    return settings_of(click.get_current_context()).json
+
+
+def _jsonable(value: object) -> object:
+    """Turn paths and NumPy's numbers and arrays into what JSON has."""
+    if isinstance(value, PurePath):
+        return str(value)
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    raise TypeError(f"{type(value).__name__} has no place in a JSON record")
+
+
+def note(text: str) -> None:
+    """Say something in passing, on stderr."""
+    click.echo(shown(text), err=True)
+
+
+def detail(text: str) -> None:
+    """Say something in passing, on stderr, to those who asked with -v."""
+    if settings_of(click.get_current_context()).verbose:
+        note(text)
+
+
+def warn(text: str) -> None:
+    """Say on stderr that something needs attention."""
+    click.secho(f"warning: {shown(text)}", err=True, fg="yellow")
+
+
+def complain(text: str) -> None:
+    """Say on stderr, in one line, why the program stops."""
+    click.echo(f"facecli: {shown(text)}", err=True)
+
+
+def good(text: str) -> str:
+    """Colour a welcome answer."""
+    return click.style(text, fg="green")
+
+
+def bad(text: str) -> str:
+    """Colour an unwelcome answer."""
+    return click.style(text, fg="red")
+
+
+def doubtful(text: str) -> str:
+    """Colour an answer to look at twice."""
+    return click.style(text, fg="yellow")
+
+
+def strong(text: str) -> str:
+    """Set a heading off."""
+    return click.style(text, bold=True)
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Lay rows out in columns, numbers to the right; every cell is made safe to show."""
+    kept = list(rows)
+    cells = [[shown(cell) for cell in row] for row in [header, *kept]]
+    widths = [max(map(_width, column)) for column in zip(*cells, strict=True)]
+    numeric = [
+        bool(kept) and all(isinstance(row[place], int | float) for row in kept)
+        for place in range(len(header))
+    ]
+    lines = [
+        "  ".join(
+            _pad(cell, width, right=right)
+            for cell, width, right in zip(line, widths, numeric, strict=True)
+        ).rstrip()
+        for line in cells
+    ]
+    return "\n".join([strong(lines[0]), *lines[1:]])
+
+
+def _pad(cell: str, width: int, *, right: bool) -> str:
+    space = " " * (width - _width(cell))
+    return space + cell if right else cell + space
+
+
+def _width(text: str) -> int:
+    """Count the columns text takes in a terminal: East Asian wide characters take two."""
+    return sum(
+        0 if unicodedata.combining(one) else 2 if unicodedata.east_asian_width(one) in "WF" else 1
+        for one in text
+    )
+
+
+def confirmed(question: str) -> bool:
+    """Ask on stderr; no answer, as in a script, is a no."""
+    return click.confirm(shown(question), default=False, err=True)
+
+
+def progress(items: Iterable[Item], length: int | None, label: str) -> Iterator[Item]:
+    """Yield the items, showing on stderr how many are done, how fast, and how long is left.
+
+    Draws a bar on a terminal; elsewhere, and with --json, writes a plain line every ten seconds.
+    """
+    if sys.stderr.isatty() and not wants_json():
+        return _bar(items, length, label)
+    return _lines(items, length, label)
+
+
+def _bar(items: Iterable[Item], length: int | None, label: str) -> Iterator[Item]:
+    began = time.monotonic()
+    done = 0
+    with click.progressbar(
+        items,
+        length=length,
+        label=shown(label),
+        show_pos=True,
+        show_eta=length is not None,
+        item_show_func=lambda _: f"{_rate(done, began):.1f}/s",
+        file=sys.stderr,
+    ) as bar:
+        for item in bar:
+            yield item
+            done += 1
+
+
+def _lines(items: Iterable[Item], length: int | None, label: str) -> Iterator[Item]:
+    began = spoke = time.monotonic()
+    for done, item in enumerate(items, start=1):
+        yield item
+        now = time.monotonic()
+        if now - spoke >= QUIET_SECONDS:
+            spoke = now
+            note(f"{label}: {_where(done, length, _rate(done, began))}")
+
+
+def _rate(done: int, began: float) -> float:
+    """Return items a second so far."""
+    return done / max(time.monotonic() - began, 1e-9)
+
+
+def _where(done: int, length: int | None, rate: float) -> str:
+    if length is None:
+        return f"{done}, {rate:.1f}/s"
+    return f"{done}/{length}, {rate:.1f}/s, {(length - done) / rate:.0f} s left"
