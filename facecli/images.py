@@ -1,0 +1,231 @@
+"""Files and bytes to upright RGB pictures: the only place that opens a picture."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import threading
+import warnings
+from collections.abc import Iterable, Iterator
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from facecli.errors import FacecliError, MissingExtra, PictureError
+from facecli.types import Picture
+
+MAX_FILE_BYTES = 256 * 2**20
+"""Files above this are refused unread: the largest camera pictures stay under 100 MiB."""
+
+MAX_PIXELS = 128 * 2**20
+"""Pictures above this are refused undecoded: 102-megapixel cameras fit, bombs do not."""
+
+PICTURE_EXTENSIONS = frozenset(
+    ".avif .bmp .gif .heic .heif .hif .jfif .jpe .jpeg .jpg .mpo .pbm .pgm .png .pnm .ppm .tif"
+    " .tiff .webp".split()
+)
+"""Endings that `find_pictures` takes from a folder; a file named outright may have any ending."""
+
+# Pillow knows some forty formats; these are what cameras, phones and scanners write (JPEG includes
+# MPO). Every other
+# parser stays out of reach of hostile files.
+_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF")
+
+_HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
+"""Brands of ISO/IEC 23008-12, annex B; AVIF's own brands belong to Pillow."""
+
+_ORIENTATION_TAG = 0x0112
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What undoes each value of the EXIF orientation tag (Exif 2.32, section 4.6.4)."""
+
+# White shows cut-out portraits as web pages do, and leaves no dark halo at the hair.
+_BACKGROUND = (255, 255, 255, 255)
+
+_warnings_lock = threading.Lock()
+
+
+def display_name(path: Path | str) -> str:
+    """Return the path as one printable line: control and other unprintable characters escaped.
+
+    Line breaks, terminal escapes, marks that reverse the reading direction and bytes that are not
+    UTF-8 come out as backslash escapes, so that a file's name cannot forge a message.
+    """
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode()
+        for character in str(path)
+    )
+
+
+def open_picture(path: Path) -> Picture:
+    """Read one file as a picture whose source is the path.
+
+    Raises PictureError, or MissingExtra for HEIC without its package.
+    """
+    try:
+        data = _read_file(path)
+    except OSError as error:
+        raise _refusal(str(path), (error.strerror or str(error)).lower()) from error
+    except ValueError as error:
+        raise _refusal(str(path), str(error)) from error
+    return read_picture(data, str(path))
+
+
+def read_picture(data: bytes, source: str) -> Picture:
+    """Decode the bytes of a picture file; messages call it by `source`.
+
+    Of an animation or a burst the first frame counts. Raises PictureError, or MissingExtra for
+    HEIC without its package.
+    """
+    if not data:
+        raise _refusal(source, "is empty")
+    try:
+        pixels = _upright_rgb(_decode(data))
+    except FacecliError as error:
+        raise type(error)(f"{display_name(source)}: {error}") from error
+    # Parsers fed hostile bytes raise anything, and every picture must end in pixels or one line.
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise _refusal(source, f"is damaged: {display_name(reason)}") from error
+    return Picture(source=source, pixels=pixels, sha256=hashlib.sha256(data).hexdigest())
+
+
+def find_pictures(paths: Iterable[Path]) -> list[Path]:
+    """List the pictures among files and folders, in the order given, folders sorted by name.
+
+    A file is taken whatever its name, even if it does not exist: opening it says why. Folders are
+    walked to the bottom, without hidden entries and files of other endings; a folder reached twice
+    through links is walked once.
+    """
+    found: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            found.extend(_walk(path, set()))
+        else:
+            found.append(path)
+    return found
+
+
+def _walk(folder: Path, visited: set[tuple[int, int]]) -> Iterator[Path]:
+    try:
+        status = folder.stat()
+        entries = sorted(folder.iterdir())
+    except OSError:
+        # Handed on as if it were a picture: opening it names the reason instead of a silent skip.
+        yield folder
+        return
+    if (status.st_dev, status.st_ino) in visited:
+        return
+    visited.add((status.st_dev, status.st_ino))
+    for entry in entries:
+        if entry.name.startswith("."):
+            continue
+        if entry.is_dir():
+            yield from _walk(entry, visited)
+        elif entry.suffix.lower() in PICTURE_EXTENSIONS:
+            yield entry
+
+
+def _refusal(source: str, reason: str) -> PictureError:
+    return PictureError(f"{display_name(source)}: {reason}")
+
+
+def _read_file(path: Path) -> bytes:
+    status = path.stat()
+    if stat.S_ISDIR(status.st_mode):
+        readable = os.access(path, os.R_OK | os.X_OK)
+        raise ValueError("is a folder" if readable else "is a folder that may not be read")
+    # Reading a pipe or a device may wait forever.
+    if not stat.S_ISREG(status.st_mode):
+        raise ValueError("is not a regular file")
+    with path.open("rb") as file:
+        data = file.read(MAX_FILE_BYTES + 1)
+    if len(data) > MAX_FILE_BYTES:
+        raise ValueError(f"is larger than {MAX_FILE_BYTES // 2**20} MiB")
+    return data
+
+
+def _decode(data: bytes) -> Image.Image:
+    """Open and load the first frame; errors carry no file name."""
+    if _is_heif(data):
+        _register_heif()
+        formats: tuple[str, ...] = ("HEIF",)
+    else:
+        formats = _FORMATS
+    limit = f"has more than {MAX_PIXELS / 1e6:.0f} million pixels"
+    try:
+        # Pillow warns of odd headers, which helps nobody here; filters belong to the whole
+        # process, hence the lock.
+        with _warnings_lock, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            image = Image.open(BytesIO(data), formats=formats)
+    except UnidentifiedImageError as error:
+        raise PictureError("is not a picture in a known format") from error
+    except Image.DecompressionBombError as error:
+        raise PictureError(limit) from error
+    if image.width * image.height > MAX_PIXELS:
+        raise PictureError(f"{limit}: {image.width}×{image.height}")
+    image.load()
+    return image
+
+
+def _is_heif(data: bytes) -> bool:
+    return data[4:8] == b"ftyp" and data[8:12] in _HEIF_BRANDS
+
+
+def _register_heif() -> None:
+    try:
+        import pillow_heif
+    except ImportError as error:
+        raise MissingExtra("HEIC needs pillow-heif: pip install 'facecli[heic]'") from error
+    pillow_heif.register_heif_opener()
+
+
+def _upright_rgb(image: Image.Image) -> Image.Image:
+    orientation = _orientation(image)
+    rgb = _to_rgb(image)
+    turn = _UPRIGHT.get(orientation)
+    return rgb if turn is None else rgb.transpose(turn)
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return int(image.getexif().get(_ORIENTATION_TAG, 1))
+    # A broken EXIF block is common and no reason to refuse sound pixels.
+    except Exception:
+        return 1
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I") or image.mode == "F":
+        return _eight_bits(image).convert("RGB")
+    if image.has_transparency_data:
+        layer = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", layer.size, _BACKGROUND), layer).convert(
+            "RGB"
+        )
+    return image.convert("RGB")
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Scale a deep grey picture to 8 bits, where Pillow's own conversion would clip it.
+
+    16-bit modes span 0 to 65535. Modes I and F do not say what white is: the smallest of 1, 255
+    and 65535 that holds the brightest pixel.
+    """
+    values = np.nan_to_num(np.asarray(image, dtype=np.float32))
+    white = 65535.0
+    if image.mode in ("I", "F"):
+        peak = float(values.max(initial=0.0))
+        white = next((level for level in (1.0, 255.0, 65535.0) if peak <= level), max(peak, 1.0))
+    return Image.fromarray(np.clip(values * (255.0 / white) + 0.5, 0, 255).astype(np.uint8))
