@@ -26,7 +26,7 @@ class Settings:
     """What the shared options said; builds the detector, encoder and gallery on first use.
 
     Collaborators given here are used as they are, which is how tests bring fakes and how the demo
-    loads its networks once.
+    loads its networks once. `hear` is called with every result record, also of human output.
     """
 
     def __init__(
@@ -35,7 +35,9 @@ class Settings:
         detector: Detector | None = None,
         encoder: Encoder | None = None,
         gallery: Gallery | None = None,
+        hear: Callable[[dict[str, Any]], None] = lambda _: None,
     ) -> None:
+        self.hear = hear
         self.db: Path | None = None
         self.model: str | None = None
         self.threshold: float | None = None
@@ -56,14 +58,15 @@ class Settings:
             return Path(named)
         import platformdirs
 
-        return platformdirs.user_data_path("facecli", appauthor=False) / "gallery.db"
+        return platformdirs.user_data_path("facecli") / "gallery.db"
 
     def detector(self) -> Detector:
         """Return the face detector."""
         if self._detector is None:
             from facecli.detectors import MTCNNDetector
+            from facecli.encoders import resolve_device
 
-            self._detector = MTCNNDetector(device=self.device)
+            self._detector = MTCNNDetector(device=resolve_device(self.device))
         return self._detector
 
     def encoder(self) -> Encoder:

@@ -49,14 +49,20 @@ def emit(record: dict[str, Any], human: str) -> None:
     """Write one result to stdout: `record`, which names its "kind", with --json; else `human`.
 
     `human` may span lines and hold styling, so its foreign parts must have passed `shown`.
-    JSON is plain ASCII, one object a line, and never holds NaN.
     """
     if wants_json():
-        assert "kind" in record
-        line = {"schema": SCHEMA, **record}
-        click.echo(json.dumps(line, allow_nan=False, default=_jsonable))
-    elif human:
+        emit_json(record)
+        return
+    settings_of(click.get_current_context()).hear(record)
+    if human:
         click.echo(human)
+
+
+def emit_json(record: dict[str, Any]) -> None:
+    """Write one result to stdout as a line of plain ASCII JSON, whether or not --json was given."""
+    assert "kind" in record
+    settings_of(click.get_current_context()).hear(record)
+    click.echo(json.dumps({"schema": SCHEMA, **record}, allow_nan=False, default=_jsonable))
 
 
 def wants_json() -> bool:

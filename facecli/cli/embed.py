@@ -1,0 +1,127 @@
+"""`facecli embed`: faces as 128 numbers each, for other programs."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from facecli.cli.options import Settings, command_options, pass_settings
+from facecli.cli.output import detail, emit, emit_json, progress, shown, warn
+from facecli.errors import FacecliError
+
+if TYPE_CHECKING:
+    from facecli.recognition.embedding import EmbeddedPicture
+    from facecli.types import ModelCard
+
+
+@click.command()
+@click.argument(
+    "paths", metavar="PHOTO|DIR…", nargs=-1, required=True, type=click.Path(path_type=Path)
+)
+@click.option(
+    "--faces",
+    type=click.Choice(["largest", "all"]),
+    default="all",
+    show_default=True,
+    help="Which faces of a photo to embed.",
+)
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE.npz",
+    help="Write NumPy arrays: paths, embeddings float32 (n, 128), boxes (n, 4), confidence (n,).",
+)
+@command_options
+@pass_settings
+@click.pass_context
+def embed(
+    ctx: click.Context, settings: Settings, paths: tuple[Path, ...], faces: str, out: Path | None
+) -> None:
+    """Turn faces into 128 numbers each, for other programs.
+
+    Writes one JSON line a face to stdout, or arrays to FILE.npz with --out. Exits with 1 if a
+    photo had no face, and with 2 if one could not be read; the others are done all the same.
+    """
+    from facecli.images import find_pictures
+    from facecli.recognition.acquisition import acquire
+    from facecli.recognition.embedding import embed_pictures
+    from facecli.types import Failure
+
+    if out is not None and not out.parent.is_dir():
+        raise FacecliError(f"{out}: there is no folder {out.parent}")
+    found = find_pictures(paths)
+    encoder = settings.encoder()
+    acquired = acquire(found, settings.detector(), encoder.card.geometry)
+    results = embed_pictures(acquired, encoder, largest_only=faces == "largest")
+    pictures: list[EmbeddedPicture] = []
+    code = 0
+    for result in progress(results, len(found), "Embedding"):
+        if isinstance(result, Failure):
+            warn(f"{result.source}: {result.reason}")
+            code = 2
+            continue
+        if not result.faces:
+            warn(f"{result.source}: no face found")
+            code = max(code, 1)
+        for text in result.notes:
+            detail(f"{result.source}: {text}")
+        if out is None:
+            _write_lines(result, encoder.card)
+        else:
+            pictures.append(result)
+    if out is not None:
+        _write_arrays(out, pictures)
+        count = sum(len(picture.faces) for picture in pictures)
+        emit(
+            {"kind": "embeddings_file", "path": out, "faces": count, "model": encoder.card.name},
+            f"{shown(out)}: {count} faces of {len(pictures)} photos",
+        )
+    ctx.exit(code)
+
+
+def _write_lines(picture: EmbeddedPicture, card: ModelCard) -> None:
+    """Write one JSON line a face."""
+    for place, (face, vector) in enumerate(zip(picture.faces, picture.embeddings, strict=True)):
+        record: dict[str, Any] = {
+            "kind": "embedding",
+            "path": picture.source,
+            "sha256": picture.sha256,
+            "face": place,
+            "box": face.detection.box,
+            "confidence": face.detection.confidence,
+            "model": card.name,
+            "fingerprint": card.fingerprint,
+            "embedding": vector,
+        }
+        emit_json(record)
+
+
+def _write_arrays(out: Path, pictures: list[EmbeddedPicture]) -> None:
+    """Write all faces as arrays, row by row; the file appears whole or not at all.
+
+    It is readable by its owner alone, as the gallery is: these are biometric data.
+    """
+    import numpy as np
+
+    faces = [(picture.source, face) for picture in pictures for face in picture.faces]
+    vectors = [picture.embeddings for picture in pictures]
+    handle, temporary = tempfile.mkstemp(dir=out.parent, prefix=f".{out.name}.")
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            np.savez(
+                stream,
+                paths=np.array([source for source, _ in faces], dtype=np.str_),
+                embeddings=np.concatenate([np.empty((0, 128), np.float32), *vectors]),
+                boxes=np.array([face.detection.box for _, face in faces], np.float32).reshape(
+                    -1, 4
+                ),
+                confidence=np.array([face.detection.confidence for _, face in faces], np.float32),
+            )
+        Path(temporary).replace(out)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

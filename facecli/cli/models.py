@@ -1,0 +1,122 @@
+"""`facecli models`: which networks there are, what is known of each, and how to bring one."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from facecli.cli.options import Settings, command_options, pass_settings
+from facecli.cli.output import emit, shown, strong, table
+
+if TYPE_CHECKING:
+    from facecli.types import ModelCard
+
+
+@click.group()
+def models() -> None:
+    """List, describe and import face models."""
+
+
+@models.command("list")
+@command_options
+@pass_settings
+def list_models(settings: Settings) -> None:
+    """List the models that --model accepts by name."""
+    from facecli.encoders import DEFAULT_MODEL, model_cards
+
+    cards = model_cards()
+    if settings.json:
+        for card in cards:
+            emit(_summary(card, default=card.name == DEFAULT_MODEL), "")
+        return
+    rows = [
+        (
+            card.name + (" (default)" if card.name == DEFAULT_MODEL else ""),
+            card.dimension,
+            f"{card.threshold:.3f}",
+            card.licence,
+            card.description,
+        )
+        for card in cards
+    ]
+    header = ("model", "numbers", "threshold (squared L2)", "licence", "description")
+    click.echo(table(header, rows))
+
+
+@models.command("info")
+@click.argument("name", metavar="[NAME|FILE]", required=False)
+@command_options
+@pass_settings
+def info(settings: Settings, name: str | None) -> None:
+    """Show everything that is known of a model; without NAME, of the one in use."""
+    from facecli.encoders import read_card
+
+    card = read_card(name or settings.model_name)
+    emit({"kind": "model", **dataclasses.asdict(card)}, _described(card))
+
+
+@models.command("import-dlib")
+@click.argument("file", metavar="FILE.dat", type=click.Path(dir_okay=False, path_type=Path))
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE.safetensors",
+    help="Where to write the model; else your own model folder, where its name finds it.",
+)
+@command_options
+def import_dlib(file: Path, out: Path | None) -> None:
+    """Turn dlib's face recognition network into a model.
+
+    FILE.dat is dlib_face_recognition_resnet_model_v1.dat, which its author released into the
+    public domain.
+    """
+    from facecli import encoders
+
+    path = out or encoders.user_models() / "dlib-128.safetensors"
+    card = encoders.import_dlib(file, path)
+    emit(
+        {"kind": "model_imported", "path": path, **_summary(card, default=False)},
+        f"{shown(path)}: {shown(card.name)}, fingerprint {card.fingerprint[:12]}",
+    )
+
+
+def _summary(card: ModelCard, *, default: bool) -> dict[str, Any]:
+    """Return the part of a card that tells models apart."""
+    names = ("name", "fingerprint", "dimension", "threshold", "licence", "description")
+    return {"kind": "model", **{name: getattr(card, name) for name in names}, "default": default}
+
+
+def _described(card: ModelCard) -> str:
+    """Lay a card out line by line."""
+    lines = [strong(shown(card.name)), shown(card.description)]
+    facts: dict[str, object] = {
+        "fingerprint": card.fingerprint,
+        "numbers": card.dimension,
+        "chip": f"{card.geometry.size} × {card.geometry.size} pixels",
+        "threshold": f"{card.threshold:.4f} squared L2 ({card.threshold_source})",
+        **{
+            f"at FMR {rate}": f"{value:.4f} squared L2"
+            for rate, value in sorted(card.thresholds.items(), key=lambda item: -float(item[0]))
+        },
+        "licence": card.licence,
+        "source": card.source,
+        **{
+            f"trained on {_number(place)}": _dataset(entry) for place, entry in enumerate(card.data)
+        },
+        **card.metrics,
+        **{f"history {_number(place)}": entry for place, entry in enumerate(card.history)},
+    }
+    width = max(map(len, facts))
+    lines += [f"  {shown(name):<{width}}  {shown(value)}" for name, value in facts.items() if value]
+    return "\n".join(lines)
+
+
+def _number(place: int) -> str:
+    return str(place + 1)
+
+
+def _dataset(entry: dict[str, str]) -> str:
+    return f"{entry.get('name', '?')} ({entry.get('terms', 'terms unknown')})"
