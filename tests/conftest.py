@@ -1,0 +1,58 @@
+"""Fixtures that tests share, named for what they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fakes import FakeDetector, FakeEncoder, embedding
+
+from facecli.gallery import Gallery
+from facecli.types import FloatArray, NewTemplate, Quality
+
+GOOD = Quality(eye_distance=80.0, sharpness=500.0, brightness=120.0, turn=0.0)
+
+
+def new_template(person: str, vector: FloatArray, image: str = "") -> NewTemplate:
+    """Return a template of good quality; `image` stands in for the picture's hash."""
+    return NewTemplate(
+        person=person,
+        embedding=vector,
+        image_sha256=(image or person).encode().hex().ljust(64, "0")[:64],
+        box=(0.0, 0.0, 100.0, 100.0),
+        quality=GOOD,
+    )
+
+
+@pytest.fixture
+def detector() -> FakeDetector:
+    return FakeDetector()
+
+
+@pytest.fixture
+def encoder() -> FakeEncoder:
+    return FakeEncoder()
+
+
+@pytest.fixture
+def empty_gallery() -> Iterator[Gallery]:
+    with Gallery.memory() as gallery:
+        yield gallery
+
+
+@pytest.fixture
+def gallery_of_two(empty_gallery: Gallery, encoder: FakeEncoder) -> Gallery:
+    """Ada is plane 0, angle 0; Bob is plane 1, angle 0."""
+    templates = [new_template("Ada", embedding(0, 0)), new_template("Bob", embedding(1, 0))]
+    empty_gallery.add(templates, encoder.card)
+    return empty_gallery
+
+
+@pytest.fixture(scope="session")
+def faces() -> Path:
+    """Return the development photos' folder, or skip where it is absent."""
+    folder = Path(__file__).resolve().parents[1].parent / "shared" / "faces"
+    if not folder.is_dir():
+        pytest.skip("the development photos are not beside the checkout")
+    return folder
