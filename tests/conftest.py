@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from fakes import FakeDetector, FakeEncoder, embedding
 
-from facecli.gallery import Gallery
 from facecli.types import FloatArray, NewTemplate, Quality
+
+if TYPE_CHECKING:
+    from facecli.gallery import Gallery
 
 GOOD = Quality(eye_distance=80.0, sharpness=500.0, brightness=120.0, turn=0.0)
 
@@ -37,6 +40,8 @@ def encoder() -> FakeEncoder:
 
 @pytest.fixture
 def empty_gallery() -> Iterator[Gallery]:
+    from facecli.gallery import Gallery
+
     with Gallery.memory() as gallery:
         yield gallery
 
