@@ -16,6 +16,7 @@ from PIL import Image
 
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
 PixelArray = npt.NDArray[np.uint8]
 
 Point = tuple[float, float]
@@ -177,6 +178,48 @@ class TemplateMatrix:
     person_ids: IntArray
     embeddings: FloatArray
     names: dict[int, str]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredModel:
+    """A model that templates in a gallery belong to, and how many they are."""
+
+    name: str
+    fingerprint: str
+    templates: int
+    created: str
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetReceipt:
+    """What was erased, and when in UTC ISO 8601.
+
+    `scrubbed` is true when the write-ahead log was emptied too, so that no copy is left in the
+    database's files; false when a reader held it, and the next write or close will empty it.
+    """
+
+    people: tuple[str, ...]
+    templates: int
+    at: str
+    scrubbed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class GalleryStatistics:
+    """What a health check wants to know of a gallery.
+
+    `size` is bytes of the database with its log. `private` is true when nobody but the owner may
+    read the file. `newest_schema` is the version this program would bring the file to.
+    """
+
+    path: str
+    size: int
+    private: bool
+    schema_version: int
+    newest_schema: int
+    people: int
+    templates: int
+    models: tuple[StoredModel, ...]
 
 
 class Detector(Protocol):
