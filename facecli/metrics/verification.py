@@ -1,0 +1,230 @@
+"""How well a threshold separates genuine from impostor comparisons (ISO/IEC 19795-1).
+
+A comparison matches when its squared L2 is at most the threshold. Equal values match or fail
+together, so every rate is a step function of the threshold, and no rule here splits a tie. An
+infinite squared L2 stands for a failure to acquire: it is counted and never matches.
+
+Squared L2 come as an array in any order, or as `Comparisons` where they were counted before or are
+used more than once. All rates are float64; counts are exact.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from facecli.distances import MAXIMUM
+from facecli.types import IntArray
+
+RateArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Comparisons:
+    """Squared L2 of many comparisons: each finite value once, ascending, and how often it occurs.
+
+    `values` is float (k,); `counts` int64 (k + 1,) says how many lie below each, then how many are
+    finite; `size` counts the failures to acquire as well.
+    """
+
+    values: npt.NDArray[np.floating[Any]]
+    counts: IntArray
+    size: int
+
+    @classmethod
+    def of(cls, squared: npt.ArrayLike | Comparisons) -> Comparisons:
+        """Sort an array of any shape; raise ValueError where it holds NaN or a negative number."""
+        if isinstance(squared, Comparisons):
+            return squared
+        array = np.asarray(squared)
+        if array.dtype != np.float32:
+            array = array.astype(np.float64)
+        if not (array >= 0).all():
+            raise ValueError("a squared L2 is NaN or negative")
+        values, times = np.unique(array[array < np.inf], return_counts=True)
+        return cls(values, np.cumsum(np.append(0, times), dtype=np.int64), array.size)
+
+    def matched(self, thresholds: npt.ArrayLike) -> IntArray:
+        """Count the comparisons at or below each threshold, exactly: int64 of the same shape."""
+        # Thresholds stay float64: rounded to float32 they could admit a value just above them.
+        wide = np.asarray(thresholds, dtype=np.float64)
+        return self.counts[np.searchsorted(self.values, wide, side="right")]
+
+
+SquaredL2 = npt.ArrayLike | Comparisons
+
+
+def fmr(impostor: SquaredL2, threshold: float) -> float:
+    """Return the false match rate: the share of impostor comparisons that match."""
+    impostors = _some(impostor, "impostor")
+    return int(impostors.matched(threshold)) / impostors.size
+
+
+def fnmr(genuine: SquaredL2, threshold: float) -> float:
+    """Return the false non-match rate: the share of genuine comparisons that do not match."""
+    mates = _some(genuine, "genuine")
+    return (mates.size - int(mates.matched(threshold))) / mates.size
+
+
+def threshold_at_fmr(impostor: SquaredL2, target: float) -> float:
+    """Return the largest threshold whose FMR is at most `target`, in [0, 1].
+
+    That is the next smaller number, in the precision of the input, below the first impostor that
+    must be refused; impostors tied with that one are refused too, so the FMR may stay below the
+    target. Nothing refused gives 4. If already the smallest must be, no impostor matches; where
+    that one is 0, the threshold is negative and nothing matches at all.
+    """
+    if not 0 <= target <= 1:
+        raise ValueError(f"a false match rate lies in [0, 1], not {target}")
+    impostors = _some(impostor, "impostor")
+    allowed = int(np.searchsorted(impostors.counts[1:] / impostors.size, target, side="right"))
+    if allowed == len(impostors.values):
+        return MAXIMUM
+    refused = impostors.values[allowed]
+    return min(MAXIMUM, float(np.nextafter(refused, refused.dtype.type(-np.inf))))
+
+
+def val_at_far(genuine: SquaredL2, impostor: SquaredL2, far: float) -> float:
+    """Return the share of genuine comparisons that match at `threshold_at_fmr(impostor, far)`.
+
+    FaceNet (CVPR 2015, section 4) defines VAL and FAR over pairs: its FAR is the FMR.
+    """
+    mates = _some(genuine, "genuine")
+    return int(mates.matched(threshold_at_fmr(impostor, far))) / mates.size
+
+
+@dataclass(frozen=True, slots=True)
+class Roc:
+    """Rates at every threshold that changes them, float64 (k,).
+
+    `thresholds` ascend from minus infinity, `fmr` and `val` from 0, where nothing matches, to 1 or
+    to what failures to acquire leave of it.
+    """
+
+    thresholds: RateArray
+    fmr: RateArray
+    val: RateArray
+
+
+def roc(genuine: SquaredL2, impostor: SquaredL2) -> Roc:
+    """Return the receiver operating characteristic; a tie of both kinds is one slanting step."""
+    mates, impostors = _some(genuine, "genuine"), _some(impostor, "impostor")
+    observed = np.union1d(mates.values, impostors.values)
+    thresholds = np.append(-np.inf, observed.astype(np.float64))
+    return Roc(
+        thresholds=thresholds,
+        fmr=impostors.matched(thresholds) / impostors.size,
+        val=mates.matched(thresholds) / mates.size,
+    )
+
+
+def auc(genuine: SquaredL2, impostor: SquaredL2) -> float:
+    """Return the area under the ROC: how often a genuine pair is closer than an impostor pair.
+
+    Ties count half, also of failures to acquire with each other (Hanley & McNeil, Radiology 143,
+    1982: the Mann-Whitney statistic). Counted in whole numbers.
+    """
+    mates, impostors = _some(genuine, "genuine"), _some(impostor, "impostor")
+    below = impostors.matched(np.nextafter(mates.values.astype(np.float64), -np.inf))
+    farther_twice = 2 * impostors.size - below - impostors.matched(mates.values)
+    failures = (mates.size - int(mates.counts[-1])) * (impostors.size - int(impostors.counts[-1]))
+    won_twice = int(np.diff(mates.counts) @ farther_twice) + failures
+    return won_twice / (2 * mates.size * impostors.size)
+
+
+def eer(genuine: SquaredL2, impostor: SquaredL2) -> float:
+    """Return the equal error rate, where the ROC drawn with straight lines has FMR = FNMR.
+
+    Raise ValueError where so many failures to acquire never match that the two rates never meet.
+    """
+    curve = roc(genuine, impostor)
+    excess = curve.fmr - (1 - curve.val)
+    if excess[-1] < 0:
+        raise ValueError("FMR stays below FNMR at every threshold: too many failures to acquire")
+    after = int(np.argmax(excess >= 0))
+    before = after - 1
+    share = -excess[before] / (excess[after] - excess[before])
+    return float(curve.fmr[before] + share * (curve.fmr[after] - curve.fmr[before]))
+
+
+def accuracy_at(genuine: SquaredL2, impostor: SquaredL2, threshold: float) -> float:
+    """Return the share of comparisons decided rightly; one of the two kinds may be absent."""
+    mates, impostors = Comparisons.of(genuine), Comparisons.of(impostor)
+    total = mates.size + impostors.size
+    if not total:
+        raise ValueError("no comparisons")
+    wrong = impostors.matched(threshold) - mates.matched(threshold) + mates.size
+    return (total - int(wrong)) / total
+
+
+def best_accuracy_threshold(genuine: SquaredL2, impostor: SquaredL2) -> float:
+    """Return the threshold of highest accuracy, half way to the next larger observed value.
+
+    Of several best, the smallest is taken: it has the fewest false matches. Where nothing should
+    match it lies just below the smallest value; where everything should, it is the largest. Raise
+    ValueError where every comparison is a failure to acquire.
+    """
+    mates, impostors = _some(genuine, "genuine"), _some(impostor, "impostor")
+    observed = np.union1d(mates.values, impostors.values).astype(np.float64)
+    if not len(observed):
+        raise ValueError("every comparison is a failure to acquire")
+    thresholds = np.append(np.nextafter(observed[0], -np.inf), observed)
+    best = int(np.argmax(mates.matched(thresholds) - impostors.matched(thresholds)))
+    if best in (0, len(observed)):
+        return float(thresholds[best])
+    low, high = float(thresholds[best]), float(thresholds[best + 1])
+    middle = low + (high - low) / 2
+    # Between neighbouring floats the middle rounds to one of them, and `high` must not match.
+    return middle if middle < high else low
+
+
+@dataclass(frozen=True, slots=True)
+class FoldAccuracy:
+    """Accuracy over folds: mean, standard error of the mean, and float64 (folds,) of each.
+
+    `thresholds` are those used, in the order of the sorted fold numbers, as are `accuracies`.
+    """
+
+    mean: float
+    standard_error: float
+    accuracies: RateArray
+    thresholds: RateArray
+
+
+def ten_fold_accuracy(
+    squared: npt.ArrayLike, same: npt.ArrayLike, folds: npt.ArrayLike
+) -> FoldAccuracy:
+    """Measure each fold with the threshold that is best on all others, as LFW's View 2 asks.
+
+    All three are (n,): squared L2, whether the pair is genuine, and the number of its fold. Any
+    number of folds from two on is taken. The standard error is the sample standard deviation
+    of the folds over √folds (Huang et al., "Labeled Faces in the Wild", UMass technical report
+    07-49, 2007, section on reporting). Raise ValueError for a single fold, and where the other
+    folds lack genuine or impostor pairs.
+    """
+    values, mated, fold = np.asarray(squared), np.asarray(same, dtype=bool), np.asarray(folds)
+    if not values.shape == mated.shape == fold.shape:
+        raise ValueError(f"shapes differ: {values.shape}, {mated.shape}, {fold.shape}")
+    numbers = np.unique(fold)
+    if len(numbers) < 2:
+        raise ValueError(f"at least two folds are needed, not {len(numbers)}")
+    results = []
+    for number in numbers:
+        inside, outside = fold == number, fold != number
+        threshold = best_accuracy_threshold(values[outside & mated], values[outside & ~mated])
+        accuracy = accuracy_at(values[inside & mated], values[inside & ~mated], threshold)
+        results.append((accuracy, threshold))
+    accuracies, thresholds = np.array(results).T
+    spread = float(accuracies.std(ddof=1)) / len(numbers) ** 0.5
+    return FoldAccuracy(float(accuracies.mean()), spread, accuracies, thresholds)
+
+
+def _some(squared: SquaredL2, kind: str) -> Comparisons:
+    """Return the comparisons, sorted; raise ValueError if there are none."""
+    comparisons = Comparisons.of(squared)
+    if not comparisons.size:
+        raise ValueError(f"no {kind} comparisons")
+    return comparisons
