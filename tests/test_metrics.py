@@ -286,7 +286,7 @@ def test_no_threshold_is_more_accurate_than_the_best(
 
 
 def test_ten_fold_accuracy_by_hand() -> None:
-    """Fold 1 is measured at 1.0, learnt from fold 2, and fold 2 at 2.0, where one impostor matches."""
+    """Fold 1 is measured at 1.0, learnt from fold 2; fold 2 at 2.0, where an impostor matches."""
     squared = [1.0, 3.0, 0.5, 1.5]
     result = ten_fold_accuracy(squared, [True, False, True, False], [1, 1, 2, 2])
     assert result.thresholds.tolist() == [1.0, 2.0]

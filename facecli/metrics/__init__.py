@@ -1,5 +1,9 @@
 """Error rates and scores, computed from squared L2 between unit vectors: lower is more alike."""
 
+from facecli.metrics.identification import cmc, rank_one
+from facecli.metrics.pairs import AllPairs, ListedPairs, all_pairs, nearest_impostors
+from facecli.metrics.partitions import PartitionScore, bcubed_score, pairwise_score
+from facecli.metrics.resampling import Interval, bootstrap_by_person
 from facecli.metrics.verification import (
     Comparisons,
     FoldAccuracy,
@@ -17,15 +21,26 @@ from facecli.metrics.verification import (
 )
 
 __all__ = [
+    "AllPairs",
     "Comparisons",
     "FoldAccuracy",
+    "Interval",
+    "ListedPairs",
+    "PartitionScore",
     "Roc",
     "accuracy_at",
+    "all_pairs",
     "auc",
+    "bcubed_score",
     "best_accuracy_threshold",
+    "bootstrap_by_person",
+    "cmc",
     "eer",
     "fmr",
     "fnmr",
+    "nearest_impostors",
+    "pairwise_score",
+    "rank_one",
     "roc",
     "ten_fold_accuracy",
     "threshold_at_fmr",

@@ -1,0 +1,125 @@
+"""All pairs of a labelled set: counted without being kept, and the nearest impostors listed.
+
+Labels are one per row: text or whole numbers. The empty text and numbers below 0 say that the
+person is unknown; such rows are left out, since they could be anyone and would count as strangers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from facecli.distances import MAXIMUM, squared_l2
+from facecli.metrics.verification import Comparisons
+from facecli.types import FloatArray, IntArray
+
+BLOCK = 2**22
+"""Comparisons held at a time: 16 MB of float32, and 32 MB more while they are counted."""
+
+GRID = 2**23
+"""`squared_l2` gives whole multiples of 1/GRID, so that counting per step loses nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class AllPairs:
+    """Every pair of a labelled set once.
+
+    `genuine` is float32 (g,) with the person of each pair beside it, int64 (g,), numbered in the
+    order of the sorted labels; `impostor` holds all impostor comparisons; `excluded` is the number
+    of rows whose person is unknown.
+    """
+
+    genuine: FloatArray
+    genuine_person: IntArray
+    impostor: Comparisons
+    excluded: int
+
+
+@dataclass(frozen=True, slots=True)
+class ListedPairs:
+    """Pairs, nearest first: rows int64 (m,) of each side and squared L2 float32 (m,)."""
+
+    first: IntArray
+    second: IntArray
+    squared: FloatArray
+
+
+def all_pairs(embeddings: FloatArray, labels: npt.ArrayLike, *, block: int = BLOCK) -> AllPairs:
+    """Compare every two unit rows of `embeddings` (n, d), about `block` comparisons at a time.
+
+    Impostors are counted per step of the grid of `squared_l2`: exact for any number of pairs, in at
+    most 270 MB and what `Comparisons` takes. Genuine pairs are kept, 12 bytes each.
+    """
+    known, person = number_people(labels, len(embeddings))
+    order = np.argsort(person, kind="stable")
+    rows, person = np.asarray(embeddings)[known[order]], person[order]
+    counts = np.zeros(int(MAXIMUM) * GRID + 1, dtype=np.int64)
+    genuine, owner = [np.empty(0, np.float32)], [np.empty(0, np.int64)]
+    for start, squared in _blocks(rows, block):
+        own = person[start : start + len(squared)]
+        # Rows are sorted by person: everything beyond the last one of this block is a stranger.
+        near = int(np.searchsorted(person, own[-1], side="right")) - start
+        same = own[:, None] == person[start : start + near]
+        unseen = np.arange(near) > np.arange(len(own))[:, None]
+        genuine.append(squared[:, :near][same & unseen])
+        owner.append(own[np.nonzero(same & unseen)[0]])
+        for strangers in (squared[:, :near][~same & unseen], squared[:, near:].ravel()):
+            np.add.at(counts, (strangers * np.float32(GRID)).astype(np.intp), 1)
+    return AllPairs(
+        genuine=np.concatenate(genuine),
+        genuine_person=np.concatenate(owner),
+        impostor=_from_grid(counts),
+        excluded=len(embeddings) - len(known),
+    )
+
+
+def nearest_impostors(
+    embeddings: FloatArray, labels: npt.ArrayLike, *, threshold: float, block: int = BLOCK
+) -> ListedPairs:
+    """List the impostor pairs at or below `threshold`, 20 bytes each; rows as in `embeddings`."""
+    known, person = number_people(labels, len(embeddings))
+    parts = [(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))]
+    for start, squared in _blocks(np.asarray(embeddings)[known], block):
+        # A float64 scalar would be rounded to float32 here; as an array it is compared as it is.
+        row, column = np.nonzero(squared <= np.array([threshold], dtype=np.float64))
+        kept = (column > row) & (person[start + row] != person[start + column])
+        row, column = row[kept], column[kept]
+        parts.append((known[start + row], known[start + column], squared[row, column]))
+    first, second, values = (np.concatenate(part) for part in zip(*parts, strict=True))
+    order = np.argsort(values, kind="stable")
+    return ListedPairs(first[order], second[order], values[order])
+
+
+def number_people(labels: npt.ArrayLike, rows: int) -> tuple[IntArray, IntArray]:
+    """Return the rows whose person is known, int64 (k,), and their person as 0, 1, … int64 (k,).
+
+    People are numbered in the order of their sorted labels. Raise ValueError where there is not
+    one label per row, and for labels that are neither text nor whole numbers.
+    """
+    array = np.asarray(labels)
+    if array.shape != (rows,):
+        raise ValueError(f"{rows} embeddings need as many labels, not shape {array.shape}")
+    if array.dtype.kind not in "iuU" and rows:
+        raise ValueError(f"labels are text or whole numbers, not {array.dtype}")
+    known = np.flatnonzero(array != "" if array.dtype.kind == "U" else array >= 0)
+    _, person = np.unique(array[known], return_inverse=True)
+    return known, person.astype(np.int64)
+
+
+def _blocks(rows: FloatArray, block: int) -> Iterator[tuple[int, FloatArray]]:
+    """Yield a first row and the squared L2 of a few rows from it on to all rows from it on."""
+    start = 0
+    while start < len(rows):
+        height = max(1, block // (len(rows) - start))
+        yield start, squared_l2(rows[start : start + height], rows[start:])
+        start += height
+
+
+def _from_grid(counts: IntArray) -> Comparisons:
+    """Turn counts per grid step into comparisons."""
+    steps = np.flatnonzero(counts)
+    below = np.cumsum(np.append(0, counts[steps]), dtype=np.int64)
+    return Comparisons((steps / GRID).astype(np.float32), below, int(below[-1]))
