@@ -6,7 +6,7 @@ with (0, 0) the centre of the first pixel. "Left" in a landmark's name is the pi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -101,6 +101,14 @@ class Acquisition:
     size: tuple[int, int]
     faces: tuple[Face, ...]
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A source that could not be used; `reason` is one line that does not repeat the source."""
+
+    source: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,14 +217,13 @@ class GalleryStatistics:
     """What a health check wants to know of a gallery.
 
     `size` is bytes of the database with its log. `private` is true when nobody but the owner may
-    read the file. `newest_schema` is the version this program would bring the file to.
+    read the file.
     """
 
     path: str
     size: int
     private: bool
     schema_version: int
-    newest_schema: int
     people: int
     templates: int
     models: tuple[StoredModel, ...]
@@ -267,4 +274,8 @@ class GalleryStore(Protocol):
 
     def matrix(self, fingerprint: str) -> TemplateMatrix:
         """Return the templates of one model; raise FingerprintMismatch if only others exist."""
+        ...
+
+    def images_known(self, sha256s: Iterable[str], fingerprint: str) -> dict[str, list[str]]:
+        """Return the pictures that have a template of this model, with the names of who is in them."""
         ...
