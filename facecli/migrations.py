@@ -1,0 +1,127 @@
+"""The gallery's schema as numbered steps: a released step never changes, new ones are appended.
+
+sqlite-utils applies the steps and records each by name in the database. That record is also the
+schema's version: there is no second number that could disagree with it.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sqlite_utils import Database
+
+MIGRATION_SET = "gallery"
+"""The name under which sqlite-utils records the steps."""
+
+
+def m0001_people_and_templates(database: Database) -> None:
+    """Create models, people, templates and the stamp that changes with every change of them.
+
+    AUTOINCREMENT, so that the id of a forgotten person or template never comes back for another
+    one: a program that still remembers the id must find nobody. A face, that is a box in a
+    picture, is one template of one model, whoever it was enrolled as. The generation is drawn
+    at random rather than counted: a restored backup that went another way cannot arrive at the
+    same one.
+    """
+    database.executescript(
+        """
+        CREATE TABLE model (
+            id INTEGER PRIMARY KEY,
+            fingerprint TEXT NOT NULL UNIQUE CHECK (fingerprint <> ''),
+            name TEXT NOT NULL,
+            dimension INTEGER NOT NULL CHECK (dimension = 128),
+            created TEXT NOT NULL
+        ) STRICT;
+
+        CREATE TABLE person (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            name TEXT NOT NULL CHECK (name <> ''),
+            name_key TEXT NOT NULL UNIQUE CHECK (name_key <> ''),
+            external_id TEXT UNIQUE CHECK (external_id <> ''),
+            created TEXT NOT NULL
+        ) STRICT;
+
+        CREATE TABLE template (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            model_id INTEGER NOT NULL REFERENCES model (id),
+            person_id INTEGER NOT NULL REFERENCES person (id) ON DELETE CASCADE,
+            embedding BLOB NOT NULL CHECK (length(embedding) = 512),
+            image_sha256 TEXT NOT NULL CHECK (image_sha256 <> ''),
+            box_left REAL NOT NULL,
+            box_top REAL NOT NULL,
+            box_right REAL NOT NULL,
+            box_bottom REAL NOT NULL,
+            eye_distance REAL NOT NULL,
+            sharpness REAL NOT NULL,
+            brightness REAL NOT NULL,
+            turn REAL NOT NULL,
+            created TEXT NOT NULL,
+            UNIQUE (image_sha256, model_id, box_left, box_top, box_right, box_bottom)
+        ) STRICT;
+        CREATE INDEX template_person ON template (person_id);
+
+        CREATE TABLE meta (
+            id INTEGER PRIMARY KEY CHECK (id = 1),
+            generation INTEGER NOT NULL
+        ) STRICT;
+        INSERT INTO meta (id, generation) VALUES (1, random());
+        CREATE TRIGGER person_insert AFTER INSERT ON person
+            BEGIN UPDATE meta SET generation = random(); END;
+        CREATE TRIGGER person_update AFTER UPDATE ON person
+            BEGIN UPDATE meta SET generation = random(); END;
+        CREATE TRIGGER person_delete AFTER DELETE ON person
+            BEGIN UPDATE meta SET generation = random(); END;
+        CREATE TRIGGER template_insert AFTER INSERT ON template
+            BEGIN UPDATE meta SET generation = random(); END;
+        CREATE TRIGGER template_update AFTER UPDATE ON template
+            BEGIN UPDATE meta SET generation = random(); END;
+        CREATE TRIGGER template_delete AFTER DELETE ON template
+            BEGIN UPDATE meta SET generation = random(); END;
+        """
+    )
+
+
+STEPS: tuple[Callable[[Database], None], ...] = (m0001_people_and_templates,)
+"""Every step, oldest first."""
+
+
+def applied(connection: sqlite3.Connection) -> list[str]:
+    """Return the names of the steps a database has been through, without importing sqlite-utils.
+
+    Every opening asks this, and nearly always nothing is to do: the import would cost more than
+    reading a gallery of ten thousand templates.
+    """
+    table = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = '_sqlite_migrations'"
+    if connection.execute(table).fetchone() is None:
+        return []
+    names = "SELECT name FROM _sqlite_migrations WHERE migration_set = ? ORDER BY id"
+    return [name for (name,) in connection.execute(names, (MIGRATION_SET,))]
+
+
+def known() -> list[str]:
+    """Return the names of the steps this program has."""
+    return [step.__name__ for step in STEPS]
+
+
+def upgrade(connection: sqlite3.Connection) -> None:
+    """Apply the steps that are missing, all in one transaction or none.
+
+    The write lock is taken before looking what is missing, so that two programs that open a new
+    database at once do not both create its tables.
+    """
+    from sqlite_utils import Database, Migrations
+
+    migrations = Migrations(MIGRATION_SET)
+    for step in STEPS:
+        migrations()(step)
+    database = Database(connection, execute_plugins=False, recursive_triggers=False)
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        migrations.apply(database)
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.rollback()
+        raise
