@@ -1,0 +1,211 @@
+"""Say who the faces in photos are, among the people enrolled: match, ambiguous or unknown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from facecli.recognition.decisions import Decision, Status, decide
+from facecli.recognition.embedding import EmbeddedPicture
+from facecli.types import Box, Failure, FloatArray, Index, IntArray, TemplateMatrix
+
+GAP_SHARE = 0.05
+"""Two people whose squared L2 differ by less than this share of the threshold are ambiguous."""
+
+CANDIDATES = 3
+"""People named for a face unless told otherwise."""
+
+VOTERS = 5
+"""Nearest templates that vote on who a face is: Cover & Hart (1967), k-nearest neighbours."""
+
+FIRST_SEARCH = 32
+"""Templates asked of the index at first; the search widens until it has seen enough people."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A person a face may be, by the nearest of the person's templates.
+
+    `votes` counts the person's templates among the nearest VOTERS at or under the threshold.
+    """
+
+    person_id: int
+    name: str
+    squared_l2: float
+    votes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Identification:
+    """The answer for one face, or for a photo in which none could be looked at.
+
+    `face` counts from 0, the largest first, among `faces`; both describe the photo's faces, and
+    `face`, `box` and `confidence` are None for a photo without one. `person` and `squared_l2` are
+    set only for a match. `candidates` are the nearest people, nearest first, within the threshold
+    or not. `reason` says what decided.
+    """
+
+    source: str
+    status: Status
+    faces: int
+    reason: str
+    face: int | None = None
+    box: Box | None = None
+    confidence: float | None = None
+    person: str | None = None
+    squared_l2: float | None = None
+    candidates: tuple[Candidate, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Sight:
+    """What the index knows of one face: people in order of nearness, and the vote."""
+
+    candidates: list[Candidate]
+    weights: dict[int, float]
+
+
+class KnownPeople:
+    """The gallery's templates of one model behind an index."""
+
+    def __init__(self, matrix: TemplateMatrix, index: Index) -> None:
+        self.matrix = matrix
+        self.index = index
+
+    def look(self, probes: FloatArray, *, threshold: float, people: int) -> list[_Sight]:
+        """Compare probes float32 (n, 128) with everyone.
+
+        Each sight holds everyone at or under the threshold, and at least the `people` nearest
+        where there are that many.
+        """
+        templates = len(self.matrix.template_ids)
+        wanted = min(FIRST_SEARCH, templates)
+        while wanted:
+            rows, squared = self.index.search(probes, wanted)
+            if wanted == templates or self._enough(rows, squared, threshold, people):
+                return [
+                    self._sight(row, distances, threshold)
+                    for row, distances in zip(rows, squared, strict=True)
+                ]
+            wanted = min(4 * wanted, templates)
+        return [_Sight([], {}) for _ in probes]
+
+    def _enough(self, rows: IntArray, squared: FloatArray, threshold: float, people: int) -> bool:
+        """Tell whether nobody within the threshold, or among the `people` nearest, is missing."""
+        return all(
+            distances[-1] > threshold and len(set(self.matrix.person_ids[row].tolist())) >= people
+            for row, distances in zip(rows, squared, strict=True)
+        )
+
+    def _sight(self, rows: IntArray, squared: FloatArray, threshold: float) -> _Sight:
+        """Turn neighbouring templates, nearest first, into people.
+
+        A template's vote weighs how far under the threshold it is: two doubtful templates of one
+        person do not outvote a clear one of another.
+        """
+        ids = self.matrix.person_ids[rows].tolist()
+        distances = [float(value) for value in squared]
+        nearest: dict[int, float] = {}
+        for person, distance in zip(ids, distances, strict=True):
+            nearest.setdefault(person, distance)
+        votes: dict[int, int] = {}
+        weights: dict[int, float] = {}
+        for person, distance in list(zip(ids, distances, strict=True))[:VOTERS]:
+            if distance <= threshold:
+                votes[person] = votes.get(person, 0) + 1
+                weights[person] = weights.get(person, 0.0) + threshold - distance
+        candidates = [
+            Candidate(person, self.matrix.names[person], distance, votes.get(person, 0))
+            for person, distance in nearest.items()
+        ]
+        return _Sight(candidates, weights)
+
+
+def default_gap(threshold: float) -> float:
+    """Return the squared L2 within which two people are not told apart."""
+    return GAP_SHARE * threshold
+
+
+def identify(
+    pictures: Iterable[EmbeddedPicture | Failure],
+    known: KnownPeople,
+    *,
+    threshold: float,
+    gap: float | None = None,
+    k: int = CANDIDATES,
+) -> Iterator[Identification]:
+    """Yield one answer per face, photo by photo in the order given.
+
+    A photo without a face and one that could not be read yield one answer each. `gap` is in
+    squared L2. Within a photo no person is named twice.
+    """
+    if gap is None:
+        gap = default_gap(threshold)
+    for picture in pictures:
+        if isinstance(picture, Failure):
+            yield Identification(picture.source, Status.ERROR, 0, picture.reason)
+        elif not picture.faces:
+            yield Identification(
+                picture.source, Status.NO_FACE, 0, "no face found", notes=picture.notes
+            )
+        else:
+            sights = known.look(picture.embeddings, threshold=threshold, people=k)
+            yield from _answers(picture, sights, threshold=threshold, gap=gap, k=k)
+
+
+def _answers(
+    picture: EmbeddedPicture, sights: Sequence[_Sight], *, threshold: float, gap: float, k: int
+) -> Iterator[Identification]:
+    """Decide for the faces of one photo together and put each decision into words."""
+    names, squared, votes = _table(sights, threshold)
+    for place, decision in enumerate(decide(squared, votes, threshold=threshold, gap=gap)):
+        detection = picture.faces[place].detection
+        person = decision.person
+        yield Identification(
+            source=picture.source,
+            status=decision.status,
+            faces=len(picture.faces),
+            reason=_reason(decision, names),
+            face=place,
+            box=detection.box,
+            confidence=detection.confidence,
+            person=None if person is None else names[person],
+            squared_l2=None if person is None else float(squared[place, person]),
+            candidates=tuple(sights[place].candidates[:k]),
+            notes=picture.notes,
+        )
+
+
+def _table(
+    sights: Sequence[_Sight], threshold: float
+) -> tuple[list[str], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return the names of the people near any face, and squared L2 and votes (faces, people)."""
+    near: dict[int, str] = {}
+    for sight in sights:
+        for candidate in sight.candidates:
+            if candidate.squared_l2 <= threshold:
+                near.setdefault(candidate.person_id, candidate.name)
+    columns = {person: place for place, person in enumerate(near)}
+    squared = np.full((len(sights), len(near)), np.inf)
+    votes = np.zeros_like(squared)
+    for row, sight in enumerate(sights):
+        for candidate in sight.candidates:
+            if candidate.person_id in columns:
+                squared[row, columns[candidate.person_id]] = candidate.squared_l2
+        for person, weight in sight.weights.items():
+            votes[row, columns[person]] = weight
+    return list(near.values()), squared, votes
+
+
+def _reason(decision: Decision, names: Sequence[str]) -> str:
+    """Name who and which face the reason is about."""
+    text = str(decision.why)
+    if decision.other_face is not None:
+        text += f": face {decision.other_face}"
+    elif decision.rival is not None:
+        text += f": {names[decision.rival]}"
+    return text

@@ -1,0 +1,139 @@
+"""Look at each photo that someone is to be enrolled from, by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from facecli.errors import GalleryError
+from facecli.gallery.names import clean_name
+from facecli.quality import usable_for_enrollment
+from facecli.recognition.acquisition import acquire
+from facecli.recognition.embedding import EmbeddedPicture, embed_pictures
+from facecli.recognition.requests import Request
+from facecli.types import (
+    Detector,
+    Encoder,
+    Failure,
+    NewTemplate,
+)
+
+
+class Outcome(StrEnum):
+    """What becomes of one photo."""
+
+    ACCEPTED = "accepted"
+    REPEATED = "same picture twice"
+    NO_FACE = "no face"
+    SEVERAL_FACES = "several faces"
+    LOW_QUALITY = "low quality"
+    LOOK_ALIKE = "look-alike"
+    BAD_REQUEST = "bad request"
+    UNREADABLE = "unreadable"
+
+    @property
+    def refused(self) -> bool:
+        """Tell whether the person is not remembered by this photo.
+
+        A picture of the same person that is stored already, or comes twice, is no refusal, so that
+        a batch may be run again.
+        """
+        return self not in (Outcome.ACCEPTED, Outcome.REPEATED)
+
+
+@dataclass(frozen=True, slots=True)
+class LookAlike:
+    """Another person with a face within the threshold, and their photo if it is of this batch."""
+
+    person: str
+    squared_l2: float
+    source: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PhotoOutcome:
+    """What becomes of one photo and why; `warnings` do not keep it from being accepted.
+
+    `template` is what will be stored, None unless accepted.
+    """
+
+    person: str
+    source: str
+    outcome: Outcome
+    reasons: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    look_alike: LookAlike | None = None
+    template: NewTemplate | None = None
+
+    def refuse(
+        self, outcome: Outcome, reason: str, look_alike: LookAlike | None = None
+    ) -> PhotoOutcome:
+        """Return the photo with another outcome and nothing to store."""
+        reasons = (*self.reasons, reason)
+        return replace(self, outcome=outcome, reasons=reasons, look_alike=look_alike, template=None)
+
+
+def examine(
+    requests: Sequence[Request | Failure],
+    *,
+    detector: Detector,
+    encoder: Encoder,
+    largest: bool = False,
+) -> Iterator[PhotoOutcome]:
+    """Look at each photo by itself and yield what becomes of it, in the order given.
+
+    With `largest` a photo of several faces gives its largest; else it is refused.
+    """
+    checked = [_checked(request) for request in requests]
+    photos = [item for item in checked if isinstance(item, Request)]
+    acquired = acquire((photo.path for photo in photos), detector, encoder.card.geometry)
+    pictures = iter(embed_pictures(acquired, encoder, largest_only=False))
+    for item in checked:
+        if isinstance(item, Request):
+            yield _screened(item, next(pictures), largest=largest)
+        else:
+            yield item
+
+
+def _checked(request: Request | Failure) -> Request | PhotoOutcome:
+    """Return the request with its name and external id as they will be stored."""
+    if isinstance(request, Failure):
+        return PhotoOutcome("", request.source, Outcome.BAD_REQUEST, (request.reason,))
+    try:
+        external_id = request.external_id
+        if external_id is not None:
+            external_id = clean_name(external_id, "external id")
+        return replace(request, person=clean_name(request.person), external_id=external_id)
+    except GalleryError as error:
+        return PhotoOutcome(request.person, str(request.path), Outcome.BAD_REQUEST, (str(error),))
+
+
+def _screened(
+    request: Request, picture: EmbeddedPicture | Failure, *, largest: bool
+) -> PhotoOutcome:
+    """Judge one photo by itself."""
+    outcome = PhotoOutcome(request.person, str(request.path), Outcome.ACCEPTED)
+    if isinstance(picture, Failure):
+        return outcome.refuse(Outcome.UNREADABLE, picture.reason)
+    outcome = replace(outcome, warnings=picture.notes)
+    count = len(picture.faces)
+    if not count:
+        return outcome.refuse(Outcome.NO_FACE, "no face found")
+    if count > 1 and not largest:
+        return outcome.refuse(Outcome.SEVERAL_FACES, f"{count} faces")
+    if count > 1:
+        warnings = (*outcome.warnings, f"{count} faces, the largest taken")
+        outcome = replace(outcome, warnings=warnings)
+    face = picture.faces[0]
+    if problems := usable_for_enrollment(face.quality):
+        return outcome.refuse(Outcome.LOW_QUALITY, "; ".join(problems))
+    template = NewTemplate(
+        person=request.person,
+        embedding=picture.embeddings[0],
+        image_sha256=picture.sha256,
+        box=face.detection.box,
+        quality=face.quality,
+        external_id=request.external_id,
+    )
+    return replace(outcome, template=template)

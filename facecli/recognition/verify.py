@@ -1,0 +1,88 @@
+"""Decide whether two sides, each a photo or an enrolled person, are the same person."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from facecli.distances import paired_squared_l2
+from facecli.errors import FaceError, GalleryError, PictureError
+from facecli.quality import usable_for_enrollment
+from facecli.recognition.embedding import EmbeddedPicture
+from facecli.types import Box, Failure, FloatArray, Person, TemplateMatrix
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One side of a verification: what it is and what was taken of it.
+
+    `kind` is "photo" or "person". Of a photo the largest face counts: `box` is that face, `faces`
+    how many there are, and `notes` say what to know before trusting it. Of a person `templates`
+    counts the templates compared.
+    """
+
+    source: str
+    kind: str
+    box: Box | None = None
+    faces: int | None = None
+    templates: int | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A side with its embeddings, float32 (n, 128): one for a photo, all of a person's."""
+
+    side: Side
+    embeddings: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The answer: `same` when `squared_l2` is at or under `threshold`, both in [0, 4]."""
+
+    same: bool
+    squared_l2: float
+    threshold: float
+    sides: tuple[Side, Side]
+
+
+def photo_sample(picture: EmbeddedPicture | Failure) -> Sample:
+    """Take the largest face of a photo.
+
+    Raises PictureError for a photo that could not be read, FaceError for one without a face.
+    """
+    if isinstance(picture, Failure):
+        raise PictureError(picture.reason)
+    if not picture.faces:
+        raise FaceError(f"{picture.source}: no face found")
+    face = picture.faces[0]
+    notes = [*picture.notes]
+    if len(picture.faces) > 1:
+        notes.append(f"{len(picture.faces)} faces, the largest taken")
+    notes += usable_for_enrollment(face.quality)
+    side = Side(
+        source=picture.source,
+        kind="photo",
+        box=face.detection.box,
+        faces=len(picture.faces),
+        notes=tuple(notes),
+    )
+    return Sample(side, picture.embeddings[:1])
+
+
+def person_sample(person: Person, matrix: TemplateMatrix) -> Sample:
+    """Take all templates of an enrolled person; raise GalleryError if this model has none."""
+    rows = np.flatnonzero(matrix.person_ids == person.id)
+    if not len(rows):
+        raise GalleryError(f"{person.name!r} has no template of this model: enroll them with it")
+    return Sample(Side(person.name, "person", templates=len(rows)), matrix.embeddings[rows])
+
+
+def verify(a: Sample, b: Sample, *, threshold: float) -> Verdict:
+    """Compare the two nearest embeddings of the sides."""
+    left = np.repeat(a.embeddings, len(b.embeddings), axis=0)
+    right = np.tile(b.embeddings, (len(a.embeddings), 1))
+    squared = float(paired_squared_l2(left, right).min())
+    return Verdict(squared <= threshold, squared, threshold, (a.side, b.side))
