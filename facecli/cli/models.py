@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from facecli.cli.options import Settings, command_options, pass_settings
-from facecli.cli.output import emit, shown, strong, table
+from facecli.cli.output import emit, emit_all, shown, strong, table
 
 if TYPE_CHECKING:
     from facecli.types import ModelCard
@@ -22,16 +22,11 @@ def models() -> None:
 
 @models.command("list")
 @command_options
-@pass_settings
-def list_models(settings: Settings) -> None:
+def list_models() -> None:
     """List the models that --model accepts by name."""
     from facecli.encoders import DEFAULT_MODEL, model_cards
 
     cards = model_cards()
-    if settings.json:
-        for card in cards:
-            emit(_summary(card, default=card.name == DEFAULT_MODEL), "")
-        return
     rows = [
         (
             card.name + (" (default)" if card.name == DEFAULT_MODEL else ""),
@@ -43,7 +38,9 @@ def list_models(settings: Settings) -> None:
         for card in cards
     ]
     header = ("model", "numbers", "threshold (squared L2)", "licence", "description")
-    click.echo(table(header, rows))
+    emit_all(
+        [_summary(card, default=card.name == DEFAULT_MODEL) for card in cards], table(header, rows)
+    )
 
 
 @models.command("info")

@@ -94,14 +94,18 @@ class Settings:
 
         return read_card(self.model_name)
 
-    def gallery(self) -> Gallery:
-        """Open the gallery; it is closed when the program ends."""
+    def gallery(self, *, create: bool = False) -> Gallery:
+        """Open the gallery, to be closed when the program ends; raise GalleryError if it is none.
+
+        Only what stores people passes `create`: a mistyped path must not become an empty gallery
+        in which everyone is unknown.
+        """
         if self._gallery is not None:
             return self._gallery
         if self._opened is None:
             from facecli.gallery import Gallery
 
-            self._opened = Gallery(self.database)
+            self._opened = Gallery(self.database, create=create)
         return self._opened
 
     def threshold_for(self, card: ModelCard) -> float:
@@ -110,6 +114,12 @@ class Settings:
         An explicit 0 is a threshold like any other.
         """
         return card.threshold if self.threshold is None else self.threshold
+
+    def for_another_command(self, hear: Callable[[dict[str, Any]], None]) -> Settings:
+        """Return settings for a command run from within this one, with the same networks."""
+        other = Settings(detector=self.detector(), encoder=self.encoder(), hear=hear)
+        other.threshold, other.json, other.verbose = self.threshold, self.json, self.verbose
+        return other
 
     def close(self) -> None:
         """Close what was opened here; collaborators passed in stay open."""

@@ -50,10 +50,17 @@ def emit(record: dict[str, Any], human: str) -> None:
 
     `human` may span lines and hold styling, so its foreign parts must have passed `shown`.
     """
+    emit_all([record], human)
+
+
+def emit_all(records: Sequence[dict[str, Any]], human: str) -> None:
+    """Write several results to stdout: a line each with --json; else one text about them all."""
     if wants_json():
-        emit_json(record)
+        for record in records:
+            emit_json(record)
         return
-    settings_of(click.get_current_context()).hear(record)
+    for record in records:
+        settings_of(click.get_current_context()).hear(record)
     if human:
         click.echo(human)
 

@@ -1,0 +1,128 @@
+"""`facecli people`: who is enrolled, and putting it right."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from facecli.cli.options import Settings, command_options, pass_settings
+from facecli.cli.output import confirmed, emit, emit_all, shown, strong, table, warn
+from facecli.errors import GalleryError
+
+if TYPE_CHECKING:
+    from facecli.types import Person, Template
+
+FINGERPRINT_SHOWN = 12
+"""Digits of a SHA-256 that tell files and models apart well enough for a table."""
+
+
+@click.group()
+def people() -> None:
+    """List, rename, merge and forget enrolled people."""
+
+
+@people.command("list")
+@command_options
+@pass_settings
+def list_people(settings: Settings) -> None:
+    """List everyone, by name."""
+    everyone = settings.gallery().people()
+    header = ("name", "external id", "templates", "enrolled")
+    rows = [(one.name, one.external_id or "", one.templates, one.created) for one in everyone]
+    nobody = f"Nobody is enrolled in {shown(settings.database)}."
+    emit_all([_record(one) for one in everyone], table(header, rows) if rows else nobody)
+
+
+@people.command()
+@click.argument("name")
+@command_options
+@pass_settings
+def show(settings: Settings, name: str) -> None:
+    """Show one person's templates."""
+    gallery = settings.gallery()
+    person = gallery.person(name)
+    templates = gallery.templates_of(name)
+    record = _record(person) | {"templates": [dataclasses.asdict(one) for one in templates]}
+    emit(record, _described(person, templates))
+
+
+@people.command()
+@click.argument("old", metavar="NAME")
+@click.argument("new", metavar="NEW_NAME")
+@command_options
+@pass_settings
+def rename(settings: Settings, old: str, new: str) -> None:
+    """Give a person another name; refused if someone else has it."""
+    person = settings.gallery().rename(old, new)
+    emit(
+        {"kind": "renamed", "id": person.id, "from": old, "to": person.name},
+        f"{shown(old)} is now {shown(person.name)}",
+    )
+
+
+@people.command()
+@click.argument("source", metavar="NAME")
+@click.argument("target", metavar="INTO_NAME")
+@command_options
+@pass_settings
+def merge(settings: Settings, source: str, target: str) -> None:
+    """Move all templates of one person to another and drop the first."""
+    person = settings.gallery().merge(source, target)
+    emit(
+        {"kind": "merged", "from": source, "into": person.name, "templates": person.templates},
+        f"{shown(source)} is now part of {shown(person.name)}: {_templates(person.templates)}",
+    )
+
+
+@people.command()
+@click.argument("names", metavar="NAME…", nargs=-1, required=True)
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@command_options
+@pass_settings
+def forget(settings: Settings, names: tuple[str, ...], yes: bool) -> None:
+    """Erase people and their templates for good, and prove it.
+
+    The freed pages are overwritten and the write-ahead log is emptied. Backups are yours to erase.
+    """
+    gallery = settings.gallery()
+    known = {person.id: person for person in map(gallery.person, names)}.values()
+    count = _templates(sum(person.templates for person in known))
+    listed = ", ".join(person.name for person in known)
+    if not yes and not confirmed(f"Forget {listed} with {count} for good?"):
+        raise GalleryError("nobody was forgotten: the answer was no")
+    receipt = gallery.forget([person.name for person in known])
+    left = "nothing of them is left in" if receipt.scrubbed else "erased from"
+    emit(
+        {"kind": "forgotten", **dataclasses.asdict(receipt)},
+        f"Forgot {shown(listed)} with {count}: {left} {shown(settings.database)}.",
+    )
+    if not receipt.scrubbed:
+        warn("another program holds the log, which is emptied when it next writes or closes")
+
+
+def _templates(count: int) -> str:
+    return f"{count} template" + ("" if count == 1 else "s")
+
+
+def _record(person: Person) -> dict[str, Any]:
+    return {"kind": "person", **dataclasses.asdict(person)}
+
+
+def _described(person: Person, templates: list[Template]) -> str:
+    """Lay a person out: one line about them, then one a template."""
+    external = f", external id {shown(person.external_id)}" if person.external_id else ""
+    head = f"{strong(shown(person.name))}{external}, enrolled {person.created}"
+    rows = [
+        (
+            one.id,
+            one.fingerprint[:FINGERPRINT_SHOWN],
+            one.image_sha256[:FINGERPRINT_SHOWN],
+            f"{one.quality.eye_distance:.0f} px",
+            one.created,
+        )
+        for one in templates
+    ]
+    header = ("template", "model", "photo (SHA-256)", "between the eyes", "enrolled")
+    return f"{head}\n{table(header, rows)}"

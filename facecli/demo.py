@@ -1,0 +1,148 @@
+"""What `facecli demo` shows: two portraits, altered takes of each, and the commands to run.
+
+Nothing here runs a command: `facecli.cli.demo` does, and asks each step whether it came out right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image, ImageEnhance, ImageOps
+
+from facecli import portraits
+from facecli.errors import FacecliError
+from facecli.images import open_picture
+
+MARKER = ".facecli-demo"
+"""A file that says the folder is the demo's own, to be filled anew."""
+
+DARK = 0.4
+"""Share of the light that the darker take keeps."""
+
+COMPRESSED = "jpeg20"
+JPEG_QUALITY = 20
+SHRUNK_SIDE = 80
+TILT_DEGREES = 12
+GREY = (128, 128, 128)
+
+
+@dataclass(frozen=True, slots=True)
+class Sitter:
+    """Someone in the demo; `head` is left, top, right and bottom of the head in the portrait."""
+
+    name: str
+    portrait: Callable[[], Path]
+    head: tuple[int, int, int, int]
+
+    @property
+    def slug(self) -> str:
+        """Return how the sitter's files begin."""
+        return self.name.split()[0].lower()
+
+
+SITTERS = (
+    Sitter("Grace Hopper", portraits.grace_hopper, (110, 60, 420, 370)),
+    Sitter("Eileen Collins", portraits.eileen_collins, (130, 20, 320, 210)),
+)
+
+
+def _mirrored(portrait: Image.Image, _: Sitter) -> Image.Image:
+    return ImageOps.mirror(portrait)
+
+
+def _darker(portrait: Image.Image, _: Sitter) -> Image.Image:
+    return ImageEnhance.Brightness(portrait).enhance(DARK)
+
+
+def _as_it_is(portrait: Image.Image, _: Sitter) -> Image.Image:
+    """Leave the picture alone: what alters it is how it is saved."""
+    return portrait
+
+
+def _shrunk(portrait: Image.Image, sitter: Sitter) -> Image.Image:
+    """Keep the head alone, 80 pixels a side."""
+    return portrait.resize(
+        (SHRUNK_SIDE, SHRUNK_SIDE), Image.Resampling.LANCZOS, box=sitter.head, reducing_gap=3.0
+    )
+
+
+def _tilted(portrait: Image.Image, _: Sitter) -> Image.Image:
+    return portrait.rotate(TILT_DEGREES, Image.Resampling.BICUBIC, fillcolor=GREY)
+
+
+TAKES: dict[str, Callable[[Image.Image, Sitter], Image.Image]] = {
+    "mirrored": _mirrored,
+    "darker": _darker,
+    COMPRESSED: _as_it_is,
+    "80px": _shrunk,
+    "tilted": _tilted,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Where the demo's files are."""
+
+    folder: Path
+
+    @property
+    def database(self) -> Path:
+        """Return the gallery's path."""
+        return self.folder / "gallery.db"
+
+    @property
+    def takes(self) -> Path:
+        """Return the folder of altered takes."""
+        return self.folder / "takes"
+
+    def portrait(self, sitter: Sitter) -> Path:
+        """Return the path of the one photo a sitter is enrolled from."""
+        return self.folder / "portraits" / f"{sitter.slug}.png"
+
+    def take(self, sitter: Sitter, name: str) -> Path:
+        """Return the path of an altered take."""
+        kind = "jpg" if name == COMPRESSED else "png"
+        return self.takes / f"{sitter.slug}-{name}.{kind}"
+
+    def files(self) -> list[Path]:
+        """Return everything the demo writes, which is all that it ever deletes."""
+        database = [
+            self.database.with_name(self.database.name + end) for end in ("", "-wal", "-shm")
+        ]
+        pictures = [self.portrait(sitter) for sitter in SITTERS]
+        pictures += [self.take(sitter, name) for sitter in SITTERS for name in TAKES]
+        return [*database, *pictures]
+
+
+def set_the_stage(folder: Path) -> Stage:
+    """Write portraits and takes into a folder that is new, empty, or the demo's own of before.
+
+    Raises FacecliError for any other folder, so that no one's files are touched; MissingExtra
+    where the portraits' packages are not installed.
+    """
+    stage = Stage(folder)
+    sources = {sitter: sitter.portrait() for sitter in SITTERS}
+    if folder.exists() and not folder.is_dir():
+        raise FacecliError(f"{folder}: not a folder")
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / MARKER).is_file():
+        raise FacecliError(
+            f"{folder}: holds files that are not the demo's; name another with --dir"
+        )
+    stage.takes.mkdir(parents=True, exist_ok=True)
+    (folder / "portraits").mkdir(exist_ok=True)
+    (folder / MARKER).touch()
+    for path in stage.files():
+        path.unlink(missing_ok=True)
+    for sitter, source in sources.items():
+        _draw(stage, sitter, source)
+    return stage
+
+
+def _draw(stage: Stage, sitter: Sitter, source: Path) -> None:
+    """Write one sitter's portrait and takes."""
+    portrait = open_picture(source).pixels
+    portrait.save(stage.portrait(sitter))
+    for name, alter in TAKES.items():
+        alter(portrait, sitter).save(stage.take(sitter, name), quality=JPEG_QUALITY)

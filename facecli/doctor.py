@@ -1,0 +1,168 @@
+"""Examine an installation: versions, networks, database; every finding says if it is a problem."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import platform
+import sqlite3
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from facecli.errors import FacecliError
+from facecli.types import Detector, Encoder, FloatArray, PixelArray
+
+if TYPE_CHECKING:
+    from facecli.gallery import Gallery
+
+PACKAGES = (
+    "click",
+    "torch",
+    "torchvision",
+    "facenet-pytorch",
+    "numpy",
+    "sqlite-utils",
+    "pillow",
+    "scikit-learn",
+    "safetensors",
+)
+
+GOLDEN = {
+    "6b0689dd4b4cfaa967573832f9941043467f4357667311c2db993cc92f53f869": (  # dlib-128
+        -0.02748,
+        0.08499,
+        0.02955,
+        -0.00232,
+        -0.02332,
+        -0.06371,
+        -0.05461,
+        -0.0167,
+    ),
+}
+"""First numbers of the embedding of `self_test_chip`, by model fingerprint.
+
+They pin what a wrong build of a library would change silently, such as the network's padding.
+"""
+
+GOLDEN_TOLERANCE = 5e-3
+"""Arithmetic in bfloat16 moves a number by 1e-3, swapped colours by 0.03, wrong padding by 0.13."""
+
+UNIT_TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at; `healthy` is false where something must be done about it."""
+
+    topic: str
+    healthy: bool
+    text: str
+
+
+def examine(
+    *,
+    load_detector: Callable[[], Detector],
+    load_encoder: Callable[[], Encoder],
+    open_gallery: Callable[[], Gallery],
+    database: Path,
+) -> Iterator[Finding]:
+    """Yield findings, one topic after the other; a failing topic does not stop the next."""
+    yield from _examine_versions()
+    yield from _guarded("detector", lambda: _examine_detector(load_detector()))
+    yield from _guarded("model", lambda: _examine_encoder(load_encoder()))
+    if database.exists():
+        yield from _guarded("database", lambda: _examine_gallery(open_gallery()))
+    else:
+        yield Finding("database", True, f"{database}: none yet; enrolling someone makes it")
+
+
+def _guarded(topic: str, look: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
+    """Turn any failure into a finding: a broken installation fails in ways nobody foresaw."""
+    try:
+        yield from look()
+    except FacecliError as error:
+        yield Finding(topic, False, str(error))
+    except Exception as error:
+        yield Finding(topic, False, f"{type(error).__name__}: {error}")
+
+
+def _examine_versions() -> Iterator[Finding]:
+    yield Finding("python", True, f"{platform.python_version()} on {platform.platform()}")
+    yield Finding("sqlite", True, sqlite3.sqlite_version)
+    for package in PACKAGES:
+        try:
+            yield Finding(package, True, importlib.metadata.version(package))
+        except importlib.metadata.PackageNotFoundError:
+            # torchvision alone may be absent: facecli brings what it needs of it.
+            yield Finding(package, package == "torchvision", "not installed")
+    heic = importlib.util.find_spec("pillow_heif") is not None
+    hint = "readable" if heic else "not readable; for them: pip install 'facecli[heic]'"
+    yield Finding("heic photos", True, hint)
+
+
+def _examine_detector(detector: Detector) -> Iterator[Finding]:
+    """Look for a face where there is none, and in a portrait if one is installed."""
+    from PIL import Image
+
+    from facecli import portraits
+    from facecli.errors import MissingExtra
+    from facecli.images import open_picture
+
+    blank = Image.new("RGB", (160, 120), (90, 90, 90))
+    found = len(detector.detect([blank])[0])
+    yield Finding("detector", found == 0, f"{found} faces on a grey picture, 0 expected")
+    try:
+        portrait = open_picture(portraits.grace_hopper()).pixels
+    except MissingExtra:
+        return
+    found = len(detector.detect([portrait])[0])
+    yield Finding("detector", found == 1, f"{found} face in a portrait, 1 expected")
+
+
+def self_test_chip(size: int) -> PixelArray:
+    """Return a computed chip, the same on every machine: three slanted ramps in integers."""
+    y, x = np.indices((size, size))
+    ramps = [(x * step + y * (7 - step)) * 255 // (7 * (size - 1)) for step in (1, 3, 6)]
+    return np.stack(ramps, axis=2).astype(np.uint8)
+
+
+def _examine_encoder(encoder: Encoder) -> Iterator[Finding]:
+    card = encoder.card
+    device = getattr(encoder, "device", "cpu")
+    yield Finding("model", True, f"{card.name}, fingerprint {card.fingerprint[:12]}, on {device}")
+    vector = encoder.embed([self_test_chip(card.geometry.size)])[0]
+    norm = float(np.linalg.norm(vector))
+    if not np.isfinite(vector).all() or abs(norm - 1) > UNIT_TOLERANCE:
+        yield Finding("model self-test", False, f"an embedding of length {norm:.4f}, not 1")
+    elif card.fingerprint in GOLDEN:
+        yield _against_golden(vector, GOLDEN[card.fingerprint])
+    else:
+        yield Finding("model self-test", True, "unit length; no golden embedding of it is known")
+
+
+def _against_golden(vector: FloatArray, golden: tuple[float, ...]) -> Finding:
+    off = float(np.abs(vector[: len(golden)] - np.array(golden)).max())
+    text = f"off the golden embedding by {off:.1e}, at most {GOLDEN_TOLERANCE:.0e} allowed"
+    return Finding("model self-test", off <= GOLDEN_TOLERANCE, text)
+
+
+def _examine_gallery(gallery: Gallery) -> Iterator[Finding]:
+    """Check the file, and every template by reading it."""
+    facts = gallery.statistics()
+    size = f"{facts.size / 2**20:.1f} MiB"
+    counts = f"{facts.people} people, {facts.templates} templates"
+    yield Finding(
+        "database", True, f"{facts.path}: {counts}, {size}, schema {facts.schema_version}"
+    )
+    private = "readable by its owner alone" if facts.private else "others may read it: chmod 600"
+    yield Finding("database permissions", facts.private, private)
+    faults = gallery.integrity_check()
+    yield Finding("database integrity", not faults, "; ".join(faults) or "no fault found")
+    for model in facts.models:
+        templates = len(gallery.matrix(model.fingerprint).template_ids)
+        text = f"{templates} of {model.name}, fingerprint {model.fingerprint[:12]}, all sound"
+        yield Finding("database templates", True, text)
