@@ -276,6 +276,6 @@ class GalleryStore(Protocol):
         """Return the templates of one model; raise FingerprintMismatch if only others exist."""
         ...
 
-    def images_known(self, sha256s: Iterable[str], fingerprint: str) -> dict[str, list[str]]:
+    def images_known(self, sha256s: Iterable[str], fingerprint: str) -> dict[str, tuple[str, ...]]:
         """Return the pictures that have a template of this model, with the names of who is in them."""
         ...

@@ -1,0 +1,168 @@
+"""`facecli enroll`: remember people, and say of every photo what becomes of it and why."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from facecli.cli.options import Settings, command_options, pass_settings
+from facecli.cli.output import bad, emit, good, progress, shown, table, wants_json
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from facecli.gallery import Gallery
+    from facecli.recognition.requests import Request
+    from facecli.recognition.screening import PhotoOutcome
+    from facecli.types import Failure
+
+
+@click.command()
+@click.argument("name", required=False)
+@click.argument("photos", metavar="PHOTO…", nargs=-1, type=click.Path(path_type=Path))
+@click.option(
+    "--from",
+    "source",
+    metavar="DIR|CSV",
+    type=click.Path(exists=True, path_type=Path),
+    help="Enroll many: DIR/name/*.jpg and DIR/name.jpg, or a table of name,path[,external_id].",
+)
+@click.option("--dry-run", is_flag=True, help="Say what would become of each photo; store nothing.")
+@click.option("--largest", is_flag=True, help="Of a photo of several faces, take the largest.")
+@click.option(
+    "--allow-look-alike",
+    is_flag=True,
+    help="Accept faces that resemble another person's, such as a twin's.",
+)
+@click.option("--external-id", metavar="ID", help="The person's key in another system.")
+@command_options
+@pass_settings
+@click.pass_context
+def enroll(
+    ctx: click.Context,
+    settings: Settings,
+    name: str | None,
+    photos: tuple[Path, ...],
+    source: Path | None,
+    dry_run: bool,
+    largest: bool,
+    allow_look_alike: bool,
+    external_id: str | None,
+) -> None:
+    r"""Remember people, from one photo each or from many.
+
+    \b
+    facecli enroll "Ada Lovelace" ada.jpg
+    facecli enroll --from people/ --dry-run
+
+    A photo is refused if it cannot be read, shows no face or several, is too small, blurred, dark
+    or turned away, or if the face resembles another person's. The others are stored, all in one
+    transaction. Exits with 0 if every photo was accepted (or is stored already), 1 if some were
+    refused, 2 if nothing could be enrolled.
+    """
+    from facecli.recognition.enroll import examine, judge, store
+
+    requests = _requests(name, photos, source, external_id)
+    gallery = _gallery(ctx, settings, dry_run=dry_run)
+    encoder, detector = settings.encoder(), settings.detector()
+    threshold = settings.threshold_for(encoder.card)
+    examined = examine(requests, detector=detector, encoder=encoder, largest=largest)
+    outcomes = judge(
+        progress(examined, len(requests), "Looking at photos"),
+        gallery,
+        encoder.card,
+        threshold=threshold,
+        allow_look_alikes=allow_look_alike,
+    )
+    if not dry_run:
+        store(outcomes, gallery, encoder.card)
+    _show_outcomes(outcomes, dry_run=dry_run)
+    refused = sum(outcome.outcome.refused for outcome in outcomes)
+    _show_summary(outcomes, settings, refused=refused, dry_run=dry_run)
+    ctx.exit(0 if not refused else 1 if refused < len(outcomes) else 2)
+
+
+def _requests(
+    name: str | None, photos: tuple[Path, ...], source: Path | None, external_id: str | None
+) -> Sequence[Request | Failure]:
+    """Return what is to be enrolled; raise UsageError unless it is said in one of the two ways."""
+    from facecli.errors import FacecliError
+    from facecli.recognition.requests import named_photos, read_source
+
+    if source is not None:
+        if name is not None or external_id is not None:
+            raise click.UsageError("--from names people and photos by itself: give nothing else.")
+        return read_source(source)
+    if name is None or not photos:
+        raise click.UsageError("Give NAME and PHOTO…, or --from DIR|CSV.")
+    requests = named_photos(name, photos, external_id)
+    if not requests:
+        raise FacecliError(f"{photos[0]}: no pictures in this folder")
+    return requests
+
+
+def _gallery(ctx: click.Context, settings: Settings, *, dry_run: bool) -> Gallery:
+    """Open the gallery; a dry run creates none and imagines an empty one instead."""
+    from facecli.errors import GalleryError
+    from facecli.gallery import Gallery
+
+    try:
+        return settings.gallery(create=not dry_run)
+    except GalleryError:
+        if not dry_run or settings.database.exists():
+            raise
+        return ctx.with_resource(Gallery.memory())
+
+
+def _show_outcomes(outcomes: Sequence[PhotoOutcome], *, dry_run: bool) -> None:
+    for outcome in outcomes:
+        emit(_record(outcome, dry_run=dry_run), "")
+    if not wants_json():
+        header = ("outcome", "person", "photo", "why")
+        rows = [
+            (one.outcome, one.person, one.source, "; ".join((*one.reasons, *one.warnings)))
+            for one in outcomes
+        ]
+        click.echo(table(header, rows))
+
+
+def _record(outcome: PhotoOutcome, *, dry_run: bool) -> dict[str, Any]:
+    twin, template = outcome.look_alike, outcome.template
+    return {
+        "kind": "enrollment",
+        "person": outcome.person,
+        "path": outcome.source,
+        "outcome": outcome.outcome,
+        "refused": outcome.outcome.refused,
+        "reasons": outcome.reasons,
+        "warnings": outcome.warnings,
+        "look_alike": twin
+        and {"person": twin.person, "squared_l2": twin.squared_l2, "path": twin.source},
+        "external_id": template and template.external_id,
+        "sha256": template and template.image_sha256,
+        "box": template and template.box,
+        "dry_run": dry_run,
+    }
+
+
+def _show_summary(
+    outcomes: Sequence[PhotoOutcome], settings: Settings, *, refused: int, dry_run: bool
+) -> None:
+    accepted = [outcome for outcome in outcomes if outcome.template]
+    people = len({outcome.person for outcome in accepted})
+    would = "would be " if dry_run else ""
+    counts = f"{len(accepted)} of {len(outcomes)} photos {would}enrolled, {people} people"
+    record = {
+        "kind": "enrollment_summary",
+        "photos": len(outcomes),
+        "accepted": len(accepted),
+        "refused": refused,
+        "people": people,
+        "dry_run": dry_run,
+        "gallery": settings.database,
+    }
+    rest = f", {refused} refused" if refused else ""
+    paint = bad if refused else good
+    emit(record, f"{paint(counts + rest)}: {shown(settings.database)}")

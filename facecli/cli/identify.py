@@ -1,0 +1,158 @@
+"""`facecli identify`: the people enrolled, looked for in photos."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from facecli.cli.options import MAX_SQUARED_L2, Settings, command_options, pass_settings
+from facecli.cli.output import bad, detail, doubtful, emit, good, note, progress, shown
+from facecli.errors import FacecliError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from facecli.recognition.identify import Identification, KnownPeople
+    from facecli.types import ModelCard, Picture
+
+STDIN = Path("-")
+PAINT: dict[str, Callable[[str], str]] = {
+    "match": good,
+    "unknown": bad,
+    "ambiguous": doubtful,
+    "no face": doubtful,
+    "error": bad,
+}
+
+
+@click.command()
+@click.argument(
+    "paths", metavar="PHOTO|DIR|-…", nargs=-1, required=True, type=click.Path(path_type=Path)
+)
+@click.option(
+    "-k",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Name the N nearest people of each face; in JSON three unless told.",
+)
+@click.option(
+    "--gap",
+    type=click.FloatRange(0.0, MAX_SQUARED_L2),
+    metavar="0..4",
+    help="Two people whose squared L2 differ by less are ambiguous; else 5 % of the threshold.",
+)
+@click.option(
+    "--faces",
+    type=click.Choice(["all", "largest"]),
+    default="all",
+    show_default=True,
+    help="Which faces of a photo to identify.",
+)
+@command_options
+@pass_settings
+@click.pass_context
+def identify(
+    ctx: click.Context,
+    settings: Settings,
+    paths: tuple[Path, ...],
+    k: int | None,
+    gap: float | None,
+    faces: str,
+) -> None:
+    """Tell who is in photos, among the people enrolled.
+
+    Every face is a match, unknown, or ambiguous between people too close to tell apart; nobody is
+    named twice in a photo. "-" reads a picture from stdin. Exits with 0 if every face is a match,
+    1 if some are not or a photo has none, 2 if a photo could not be read or on another error.
+    """
+    from facecli.recognition.acquisition import acquire
+    from facecli.recognition.embedding import embed_pictures
+    from facecli.recognition.identify import CANDIDATES
+    from facecli.recognition.identify import identify as answers_for
+
+    sources = _sources(paths)
+    known = _known(settings)
+    encoder = settings.encoder()
+    threshold = settings.threshold_for(encoder.card)
+    acquired = acquire(sources, settings.detector(), encoder.card.geometry)
+    pictures = embed_pictures(acquired, encoder, largest_only=faces == "largest")
+    if not sys.stdout.isatty():
+        # On a terminal the answers themselves show how far it is.
+        pictures = progress(pictures, len(sources), "Identifying")
+    code = 0
+    for answer in answers_for(pictures, known, threshold=threshold, gap=gap, k=k or CANDIDATES):
+        text = _described(answer, threshold, listed=k is not None)
+        emit(_record(answer, encoder.card, threshold), text)
+        for line in (answer.reason, *answer.notes):
+            detail(f"{answer.source}: {line}")
+        code = max(code, {"match": 0, "error": 2}.get(answer.status, 1))
+    ctx.exit(code)
+
+
+def _sources(paths: tuple[Path, ...]) -> list[Path | Picture]:
+    """Return the pictures asked for; raise FacecliError if folders hold none."""
+    from facecli.images import find_pictures, read_picture
+
+    sources: list[Path | Picture] = []
+    for path in paths:
+        if path == STDIN:
+            sources.append(read_picture(click.get_binary_stream("stdin").read(), "stdin"))
+        else:
+            sources.extend(find_pictures([path]))
+    if not sources:
+        raise FacecliError(f"{paths[0]}: no pictures in this folder")
+    return sources
+
+
+def _known(settings: Settings) -> KnownPeople:
+    """Read everyone enrolled with the model in use."""
+    from facecli.index import ExactIndex
+    from facecli.recognition.identify import KnownPeople
+
+    matrix = settings.gallery().matrix(settings.card().fingerprint)
+    if not len(matrix.template_ids):
+        note("nobody is enrolled: everyone will be unknown")
+    return KnownPeople(matrix, ExactIndex(matrix.embeddings))
+
+
+def _record(answer: Identification, card: ModelCard, threshold: float) -> dict[str, Any]:
+    record = dataclasses.asdict(answer)
+    return {
+        "kind": "identification",
+        "path": record.pop("source"),
+        **record,
+        "threshold": threshold,
+        "model": card.name,
+    }
+
+
+def _described(answer: Identification, threshold: float, *, listed: bool) -> str:
+    """Say in a line who a face is; with `listed`, a line more for every candidate."""
+    status = PAINT[answer.status](f"{answer.status:<9}")
+    where = shown(answer.source)
+    if answer.face is not None and answer.faces > 1:
+        where += f" face {answer.face + 1} of {answer.faces}"
+    lines = [f"{status}  {where}: {_who(answer, threshold)}"]
+    if listed:
+        lines += [
+            f"{'':11}{shown(one.name)}, squared L2 {one.squared_l2:.3f}, {one.votes} votes"
+            for one in answer.candidates
+        ]
+    return "\n".join(lines)
+
+
+def _who(answer: Identification, threshold: float) -> str:
+    limit = f"(threshold {threshold:.4g})"
+    if answer.person is not None:
+        return f"{shown(answer.person)}, squared L2 {answer.squared_l2:.3f} {limit}"
+    if answer.face is None:
+        return shown(answer.reason)
+    if not answer.candidates:
+        return "nobody is enrolled"
+    nearest = answer.candidates[0]
+    text = f"nearest {shown(nearest.name)}, squared L2 {nearest.squared_l2:.3f} {limit}"
+    return text if nearest.squared_l2 > threshold else f"{text}; {shown(answer.reason)}"
