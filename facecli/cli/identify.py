@@ -100,7 +100,7 @@ def _sources(paths: tuple[Path, ...]) -> list[Path | Picture]:
     sources: list[Path | Picture] = []
     for path in paths:
         if path == STDIN:
-            sources.append(read_picture(click.get_binary_stream("stdin").read(), "stdin"))
+            sources.append(read_picture(sys.stdin.buffer.read(), "stdin"))
         else:
             sources.extend(find_pictures([path]))
     if not sources:
