@@ -11,7 +11,7 @@ import click
 
 from facecli.cli.options import MAX_SQUARED_L2, Settings, command_options, pass_settings
 from facecli.cli.output import bad, detail, doubtful, emit, good, note, progress, shown
-from facecli.errors import FacecliError
+from facecli.errors import FacecliError, PictureError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -95,17 +95,27 @@ def identify(
 
 def _sources(paths: tuple[Path, ...]) -> list[Path | Picture]:
     """Return the pictures asked for; raise FacecliError if folders hold none."""
-    from facecli.images import find_pictures, read_picture
+    from facecli.images import find_pictures
 
     sources: list[Path | Picture] = []
     for path in paths:
         if path == STDIN:
-            sources.append(read_picture(sys.stdin.buffer.read(), "stdin"))
+            sources.append(_from_stdin())
         else:
             sources.extend(find_pictures([path]))
     if not sources:
         raise FacecliError(f"{paths[0]}: no pictures in this folder")
     return sources
+
+
+def _from_stdin() -> Picture:
+    """Read one picture from stdin, of a size that a file may have."""
+    from facecli.images import MAX_FILE_BYTES, read_picture
+
+    data = sys.stdin.buffer.read(MAX_FILE_BYTES + 1)
+    if len(data) > MAX_FILE_BYTES:
+        raise PictureError(f"stdin: is larger than {MAX_FILE_BYTES // 2**20} MiB")
+    return read_picture(data, "stdin")
 
 
 def _known(settings: Settings) -> KnownPeople:
