@@ -10,7 +10,7 @@ from facecli.errors import FacecliError
 from facecli.recognition.requests import Request, named_photos, read_source
 from facecli.types import Failure
 
-HOSTILE = 'Zoë <b>O\'Neil</b>, "Z" \U0001f600'
+HOSTILE = 'Zoë <b>O\'Neil "Z" \U0001f600'
 
 
 def touch(path: Path) -> Path:
