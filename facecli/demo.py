@@ -106,6 +106,10 @@ class Stage:
         kind = "jpg" if name == COMPRESSED else "png"
         return self.takes / f"{sitter.slug}-{name}.{kind}"
 
+    def sitters_by_take(self) -> dict[str, str]:
+        """Return the sitter's name of every take's path."""
+        return {str(self.take(sitter, name)): sitter.name for sitter in SITTERS for name in TAKES}
+
     def files(self) -> list[Path]:
         """Return everything the demo writes, which is all that it ever deletes."""
         database = [

@@ -61,11 +61,11 @@ def embed(
     code = 0
     for result in progress(results, len(found), "Embedding"):
         if isinstance(result, Failure):
-            warn(f"{result.source}: {result.reason}")
+            _report_failure(result.source, result.reason, as_record=out is None)
             code = 2
             continue
         if not result.faces:
-            warn(f"{result.source}: no face found")
+            _report_failure(result.source, "no face found", as_record=out is None)
             code = max(code, 1)
         for text in result.notes:
             detail(f"{result.source}: {text}")
@@ -81,6 +81,13 @@ def embed(
             f"{shown(out)}: {count} faces of {len(pictures)} photos",
         )
     ctx.exit(code)
+
+
+def _report_failure(source: str, reason: str, *, as_record: bool) -> None:
+    """Say that a photo gave no embedding, on stderr and, unless stdout is for people, there too."""
+    warn(f"{source}: {reason}")
+    if as_record:
+        emit_json({"kind": "failure", "path": source, "reason": reason})
 
 
 def _write_lines(picture: EmbeddedPicture, card: ModelCard) -> None:

@@ -118,7 +118,7 @@ class Settings:
     def for_another_command(self, hear: Callable[[dict[str, Any]], None]) -> Settings:
         """Return settings for a command run from within this one, with the same networks."""
         other = Settings(detector=self.detector(), encoder=self.encoder(), hear=hear)
-        other.threshold, other.json, other.verbose = self.threshold, self.json, self.verbose
+        other.json, other.verbose = self.json, self.verbose
         return other
 
     def close(self) -> None:
@@ -165,7 +165,7 @@ SHARED = (
     _shared(
         "--threshold",
         type=click.FloatRange(0.0, MAX_SQUARED_L2),
-        metavar="0..4",
+        metavar="SQUARED_L2",
         help="The largest squared L2 called the same person; else the model's own.",
     ),
     _shared("--device", type=click.Choice(DEVICES), help="Where the networks run; else cpu."),

@@ -1,0 +1,164 @@
+"""`facecli demo`: the real commands, run one after the other on two public-domain portraits."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from facecli.cli.options import Settings, command_options, pass_settings
+from facecli.cli.output import emit, shown, strong, warn
+
+if TYPE_CHECKING:
+    from facecli.demo import Stage
+
+Record = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A command to show, why, how it must exit, and what its results must say."""
+
+    says: str
+    command: tuple[str, ...]
+    exit_code: int = 0
+    right: Callable[[list[Record]], bool] = lambda _: True
+
+
+@click.command()
+@click.option(
+    "--dir",
+    "folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    default="facecli-demo",
+    show_default=True,
+    metavar="DIR",
+    help="Where to put the portraits, the altered takes and the gallery.",
+)
+@command_options
+@pass_settings
+@click.pass_context
+def demo(ctx: click.Context, settings: Settings, folder: Path) -> None:
+    """Show all of it on two public-domain portraits, offline.
+
+    Enrolls Grace Hopper and Eileen Collins from one photo each, recognises altered takes of them,
+    and says which commands did it. Exits with 1 if anything came out wrong.
+    """
+    from facecli.demo import set_the_stage
+
+    stage = set_the_stage(folder)
+    shared = _shared_options(settings, stage)
+    wrong = [step for step in _steps(stage) if not _show(settings, step, shared)]
+    for step in wrong:
+        warn(f"came out wrong: {shlex.join(step.command)}")
+    emit(
+        {"kind": "demo", "right": not wrong, "folder": folder, "gallery": stage.database},
+        _farewell(stage, wrong=bool(wrong)),
+    )
+    ctx.exit(1 if wrong else 0)
+
+
+def _shared_options(settings: Settings, stage: Stage) -> list[str]:
+    """Return what every shown command needs besides its own arguments."""
+    options = ["--db", str(stage.database)]
+    if settings.model is not None:
+        options += ["--model", settings.model]
+    if settings.threshold is not None:
+        options += ["--threshold", str(settings.threshold)]
+    return options
+
+
+def _show(settings: Settings, step: Step, shared: list[str]) -> bool:
+    """Run one command through the real command line, and tell whether it came out right."""
+    from facecli.cli import INTERRUPTED, cli
+
+    arguments = [*step.command, *shared]
+    typed = shlex.join(["facecli", *arguments])
+    if not settings.json:
+        click.echo(f"\n{shown(step.says)}\n{strong(shown(f'$ {typed}'))}")
+    heard: list[Record] = []
+    inner = settings.for_another_command(hear=heard.append)
+    code = cli.main(arguments, standalone_mode=False, obj=inner)
+    if code == INTERRUPTED:
+        raise KeyboardInterrupt
+    right = code == step.exit_code and step.right(heard)
+    emit({"kind": "demo_step", "command": typed, "exit": code, "right": right}, "")
+    return right
+
+
+def _farewell(stage: Stage, *, wrong: bool) -> str:
+    if wrong:
+        return "\nSomething came out wrong; the warnings say which command."
+    ask = shlex.join(["facecli", "identify", "PHOTO", "--db", str(stage.database)])
+    return (
+        f"\nAll of it came out right. The gallery is {shown(stage.database)}; "
+        f"ask it about a photo of your own:\n{strong(shown(f'$ {ask}'))}"
+    )
+
+
+def _lists_both(records: list[Record]) -> bool:
+    """Tell whether the two sitters, and nobody else, are enrolled."""
+    from facecli.demo import SITTERS
+
+    return {record["name"] for record in records} == {sitter.name for sitter in SITTERS}
+
+
+def _named_right(stage: Stage, records: list[Record]) -> bool:
+    """Tell whether every take was given its sitter's name."""
+    named = {str(record["path"]): record["person"] for record in records}
+    return named == stage.sitters_by_take()
+
+
+def _sorted_right(stage: Stage, records: list[Record]) -> bool:
+    """Tell whether the takes fell into one group a sitter."""
+    faces = [record for record in records if record["kind"] == "clustered_face"]
+    expected = stage.sitters_by_take()
+    pairs = {(expected.get(str(face["path"])), face["cluster"]) for face in faces}
+    sitters, clusters = {sitter for sitter, _ in pairs}, {cluster for _, cluster in pairs}
+    return len(faces) == len(expected) and len(pairs) == len(sitters) == len(clusters)
+
+
+def _steps(stage: Stage) -> list[Step]:
+    """Return the commands in the order in which a newcomer meets them."""
+    from facecli.demo import SITTERS
+
+    grace, eileen = SITTERS
+    tilted = str(stage.take(grace, "tilted"))
+    return [
+        *(
+            Step(
+                f"Remember {sitter.name} from one photo.",
+                ("enroll", sitter.name, str(stage.portrait(sitter))),
+            )
+            for sitter in SITTERS
+        ),
+        Step("See who is remembered.", ("people", "list"), right=_lists_both),
+        Step(
+            "Who is in these mirrored, darkened, compressed, tiny and tilted takes?",
+            ("identify", str(stage.takes)),
+            right=partial(_named_right, stage),
+        ),
+        Step(
+            "Are a portrait and a tilted take the same person?",
+            ("verify", str(stage.portrait(grace)), tilted),
+        ),
+        Step(
+            "Is the tilted take the person enrolled?",
+            ("verify", tilted, f"person:{grace.name}"),
+        ),
+        Step(
+            "Are the two portraits the same person? (Exit code 1: no.)",
+            ("verify", str(stage.portrait(grace)), str(stage.portrait(eileen))),
+            exit_code=1,
+        ),
+        Step(
+            "Sort the takes into people, without knowing anyone.",
+            ("cluster", str(stage.takes)),
+            right=partial(_sorted_right, stage),
+        ),
+    ]

@@ -1,0 +1,140 @@
+"""`facecli demo` works as the README says, and notices when something comes out wrong."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from facecli.cli import cli
+from facecli.cli import demo as command
+from facecli.cli.options import Settings
+from facecli.demo import SITTERS, TAKES, Stage, set_the_stage
+from facecli.errors import FacecliError
+
+pytestmark = pytest.mark.network
+
+
+@pytest.fixture(scope="module")
+def shared_networks() -> Settings:
+    settings = Settings()
+    settings.detector()
+    settings.encoder()
+    return settings
+
+
+@pytest.fixture
+def settings(shared_networks: Settings) -> Settings:
+    return shared_networks.for_another_command(hear=lambda _: None)
+
+
+def test_the_demo_comes_out_right_and_leaves_the_gallery_where_it_says(
+    tmp_path: Path, settings: Settings
+) -> None:
+    folder = tmp_path / "show"
+    outcome = CliRunner().invoke(cli, ["demo", "--dir", str(folder)], obj=settings)
+    assert outcome.exit_code == 0, outcome.output
+    assert "All of it came out right." in outcome.stdout
+    assert str(folder / "gallery.db") in outcome.stdout
+    listed = CliRunner().invoke(
+        cli, ["people", "list", "--json", "--db", str(folder / "gallery.db")]
+    )
+    names = [json.loads(line)["name"] for line in listed.stdout.splitlines()]
+    assert names == ["Eileen Collins", "Grace Hopper"]
+    shown_commands = [line for line in outcome.stdout.splitlines() if line.startswith("$ facecli")]
+    assert len(shown_commands) == 8 + 1
+
+
+def test_the_demo_can_be_run_again_in_its_own_folder(tmp_path: Path, settings: Settings) -> None:
+    for _ in range(2):
+        outcome = CliRunner().invoke(cli, ["demo", "--dir", str(tmp_path)], obj=settings)
+        assert outcome.exit_code == 0, outcome.output
+
+
+def test_the_demo_with_json_writes_json_lines_alone(tmp_path: Path, settings: Settings) -> None:
+    outcome = CliRunner().invoke(cli, ["demo", "--json", "--dir", str(tmp_path)], obj=settings)
+    records = [json.loads(line) for line in outcome.stdout.splitlines()]
+    assert all(record["schema"] == 1 for record in records)
+    assert records[-1]["kind"] == "demo"
+    assert records[-1]["right"] is True
+    assert sum(record["kind"] == "demo_step" for record in records) == 8
+
+
+def test_a_wrong_answer_ends_the_demo_with_1(tmp_path: Path, settings: Settings) -> None:
+    """With a threshold of 0 nothing but the very same picture matches."""
+    outcome = CliRunner().invoke(
+        cli, ["demo", "--dir", str(tmp_path), "--threshold", "0"], obj=settings
+    )
+    assert outcome.exit_code == 1
+    assert "came out wrong: identify" in outcome.stderr
+    assert "All of it came out right." not in outcome.stdout
+
+
+def test_takes_are_what_their_names_say(tmp_path: Path) -> None:
+    stage = set_the_stage(tmp_path)
+    for sitter in SITTERS:
+        with Image.open(stage.portrait(sitter)) as portrait:
+            sizes = {}
+            for name in TAKES:
+                with Image.open(stage.take(sitter, name)) as take:
+                    sizes[name] = take.size
+                    assert take.mode == "RGB"
+        assert sizes.pop("80px") == (80, 80)
+        assert set(sizes.values()) == {portrait.size}
+    assert len(stage.sitters_by_take()) == 10
+
+
+def test_a_folder_with_someone_elses_files_is_refused_untouched(tmp_path: Path) -> None:
+    precious = tmp_path / "takes" / "grace-tilted.png"
+    precious.parent.mkdir()
+    precious.write_text("mine")
+    with pytest.raises(FacecliError, match="--dir"):
+        set_the_stage(tmp_path)
+    assert precious.read_text() == "mine"
+
+
+def test_setting_the_stage_again_keeps_files_that_are_not_the_demos(tmp_path: Path) -> None:
+    set_the_stage(tmp_path)
+    (tmp_path / "takes" / "my-own.jpg").write_text("mine")
+    (tmp_path / "gallery.db").write_text("of the last run")
+    stage = set_the_stage(tmp_path)
+    assert (tmp_path / "takes" / "my-own.jpg").read_text() == "mine"
+    assert not stage.database.exists()
+
+
+def faces(stage: Stage, labels: Callable[[str, str], int]) -> list[dict[str, Any]]:
+    return [
+        {"kind": "clustered_face", "path": path, "cluster": labels(path, name)}
+        for path, name in stage.sitters_by_take().items()
+    ]
+
+
+@pytest.mark.parametrize(
+    ("labels", "right"),
+    [
+        (lambda path, name: int("Grace" in name), True),
+        (lambda path, name: 0, False),
+        (lambda path, name: int("80px" in path), False),
+        (lambda path, name: int("Grace" in name) + 2 * ("80px" in path), False),
+    ],
+    ids=["one each", "all in one", "mixed", "split"],
+)
+def test_only_one_group_a_sitter_is_right(
+    labels: Callable[[str, str], int], right: bool, tmp_path: Path
+) -> None:
+    stage = Stage(tmp_path)
+    assert command._sorted_right(stage, faces(stage, labels)) is right
+
+
+def test_a_missing_take_or_a_wrong_name_is_not_right(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    records = [{"path": path, "person": name} for path, name in stage.sitters_by_take().items()]
+    assert command._named_right(stage, records)
+    assert not command._named_right(stage, records[1:])
+    assert not command._named_right(stage, [records[0] | {"person": None}, *records[1:]])
+    assert not command._sorted_right(stage, faces(stage, lambda _, name: len(name))[1:])
