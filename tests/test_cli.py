@@ -307,3 +307,19 @@ def test_version_is_printed(runner: CliRunner) -> None:
     from facecli import __version__
 
     assert runner.invoke(cli, ["--version"]).output == f"facecli, version {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"), [("facecli en", "enroll"), ("facecli people fo", "forget")]
+)
+def test_the_shell_completes_commands(typed: str, offered: str) -> None:
+    words = {"COMP_WORDS": typed, "COMP_CWORD": str(len(typed.split()) - 1)}
+    environment = {**os.environ, **words, "_FACECLI_COMPLETE": "bash_complete"}
+    done = subprocess.run(
+        [sys.executable, "-c", "from facecli.cli import main; main()"],
+        capture_output=True,
+        env=environment,
+        check=False,
+    )
+    assert done.returncode == 0
+    assert done.stdout.decode() == f"plain,{offered}\n"
