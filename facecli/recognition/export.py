@@ -69,7 +69,7 @@ def _earlier(folder: Path) -> list[Export]:
         return []
     try:
         record = json.loads(manifest.read_text(encoding="utf-8"))
-        entries = tuple(_safe(entry) for entry in record["entries"])
+        entries = tuple(_safe(str(entry)) for entry in record["entries"])
         return [Export(folder, entries, bool(record["linked"]))]
     except (ValueError, KeyError, TypeError) as error:
         reason = f"{MANIFEST} in it is damaged; choose another folder"
