@@ -184,7 +184,8 @@ def test_a_bug_is_named_as_one_and_never_exits_with_1(runner: CliRunner, install
 def test_an_unknown_command_is_a_usage_error(runner: CliRunner) -> None:
     outcome = runner.invoke(cli, ["enrol"])
     assert outcome.exit_code == 2
-    assert "No such command 'enrol'" in outcome.stderr
+    assert "No such command 'enrol'. Did you mean 'enroll'?" in outcome.stderr
+    assert "Did you mean" not in runner.invoke(cli, ["xyz"]).stderr
 
 
 @pytest.mark.parametrize(("answer", "expected"), [("y\n", 0), ("n\n", 7), ("\n", 7), ("", 2)])
