@@ -7,25 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from fakes import FakeDetector, FakeEncoder, embedding
-
-from facecli.types import FloatArray, NewTemplate, Quality
+from fakes import FakeDetector, FakeEncoder, embedding, new_template
 
 if TYPE_CHECKING:
     from facecli.gallery import Gallery
-
-GOOD = Quality(eye_distance=80.0, sharpness=500.0, brightness=120.0, turn=0.0)
-
-
-def new_template(person: str, vector: FloatArray, image: str = "") -> NewTemplate:
-    """Return a template of good quality; `image` stands in for the picture's hash."""
-    return NewTemplate(
-        person=person,
-        embedding=vector,
-        image_sha256=(image or person).encode().hex().ljust(64, "0")[:64],
-        box=(0.0, 0.0, 100.0, 100.0),
-        quality=GOOD,
-    )
 
 
 @pytest.fixture

@@ -17,15 +17,19 @@ from PIL import Image
 from scipy import ndimage
 
 from facecli.chips import DLIB_GEOMETRY
+from facecli.recognition.embedding import EmbeddedPicture
 from facecli.types import (
     DIMENSION,
     Box,
     Detection,
+    Face,
     FloatArray,
     Landmarks,
     ModelCard,
+    NewTemplate,
     PixelArray,
     Point,
+    Quality,
 )
 
 STEP = 0.05
@@ -169,3 +173,31 @@ def embedding(plane: int, angle: float) -> FloatArray:
     vector[2 * plane] = math.cos(STEP * angle)
     vector[2 * plane + 1] = math.sin(STEP * angle)
     return vector
+
+
+GOOD = Quality(eye_distance=80.0, sharpness=500.0, brightness=120.0, turn=0.0)
+
+
+def new_template(person: str, vector: FloatArray, image: str = "") -> NewTemplate:
+    """Return a template of good quality; `image` stands in for the picture's hash."""
+    return NewTemplate(
+        person=person,
+        embedding=vector,
+        image_sha256=(image or person).encode().hex().ljust(64, "0")[:64],
+        box=(0.0, 0.0, 100.0, 100.0),
+        quality=GOOD,
+    )
+
+
+def embedded(source: str, *vectors: FloatArray, quality: Quality = GOOD) -> EmbeddedPicture:
+    """Return a picture whose faces are embedded as given, side by side from left to right."""
+    faces = tuple(
+        Face(
+            detection=_detection(100 * place, 0, 100 * place + 80, 80),
+            chip=np.zeros((1, 1, 3), np.uint8),
+            quality=quality,
+        )
+        for place in range(len(vectors))
+    )
+    rows = np.stack(vectors) if vectors else np.empty((0, DIMENSION), np.float32)
+    return EmbeddedPicture(source, source.encode().hex(), faces, rows, ())

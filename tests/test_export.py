@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -168,6 +169,7 @@ def test_copies_where_links_are_not_possible(
     assert contents(tmp_path / "out") == {"person-1/b.jpg": str(b), "person-1/c.jpg": str(c)}
 
 
+@pytest.mark.skipif(sys.platform == "darwin", reason="its file names are always UTF-8")
 def test_names_that_are_not_utf_8_survive(tmp_path: Path) -> None:
     odd = tmp_path / os.fsdecode(b"photos/caf\xe9\n.jpg")
     paths = [photo(odd), photo(tmp_path / "photos" / "b.jpg")]
