@@ -29,8 +29,8 @@ def people() -> None:
 def list_people(settings: Settings) -> None:
     """List everyone, by name."""
     everyone = settings.gallery().people()
-    header = ("name", "external id", "templates", "enrolled")
-    rows = [(one.name, one.external_id or "", one.templates, one.created) for one in everyone]
+    header = ("name", "templates", "enrolled", "external id")
+    rows = [(one.name, one.templates, one.created, one.external_id or "") for one in everyone]
     nobody = f"Nobody is enrolled in {shown(settings.database)}."
     emit_all([_record(one) for one in everyone], table(header, rows) if rows else nobody)
 
