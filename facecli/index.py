@@ -70,8 +70,9 @@ class ExactIndex:
         """Search for a few probes: choose candidates by score, order them by squared L2."""
         probe, row = self._candidates(probes, k)
         squared = self._squared_l2(probes, probe, row)
-        order = np.lexsort((row, squared, probe))
-        # The candidates of a probe now lie together, nearest first, and are at least k.
+        # A stable sort: rows come in ascending, so equal distances keep that order. After it the
+        # candidates of a probe lie together, nearest first, and are at least k.
+        order = np.lexsort((squared, probe))
         first = np.searchsorted(probe[order], np.arange(len(probes)))
         nearest = order[first[:, None] + np.arange(k)]
         return row[nearest], np.clip(squared[nearest], 0.0, 4.0).astype(np.float32)

@@ -19,6 +19,9 @@ BUSY_MILLISECONDS = 10_000
 OLDEST_SQLITE = (3, 37, 0)
 """The first with STRICT tables (SQLite release notes, 2021-11-27)."""
 
+SMALLEST_DATABASE = 512
+"""Bytes, SQLite's smallest page; it takes a file of one byte for a new database and writes it."""
+
 SETTINGS = (
     ("foreign_keys", "ON", 1),  # off by default in SQLite
     ("synchronous", "FULL", 2),  # what was acknowledged outlives a power cut
@@ -92,16 +95,18 @@ def _connect(path: Path, create: bool) -> sqlite3.Connection:
         if create:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             _create_private(path)
-        kind = path.stat().st_mode
+        found = path.stat()
     except FileNotFoundError as error:
         raise GalleryError(f"gallery {where}: there is none; enroll someone first") from error
     except OSError as error:
         raise GalleryError(f"gallery {where}: {error.strerror}") from error
     except ValueError as error:
         raise GalleryError(f"gallery {where}: {error}") from error
-    if not stat.S_ISREG(kind):
-        what = "a folder" if stat.S_ISDIR(kind) else "not a regular file"
+    if not stat.S_ISREG(found.st_mode):
+        what = "a folder" if stat.S_ISDIR(found.st_mode) else "not a regular file"
         raise GalleryError(f"gallery {where}: it is {what}")
+    if 0 < found.st_size < SMALLEST_DATABASE:
+        raise GalleryError(f"gallery {where}: {REASONS[sqlite3.SQLITE_NOTADB]}")
     # An absolute file: URI, so that a hostile name is neither a URI nor ":memory:"; mode=rw,
     # so that SQLite never creates a file with the rights it finds usual.
     return sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True)
