@@ -16,8 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import new_template
-from fakes import FakeEncoder, fake_card
+from fakes import FakeEncoder, fake_card, new_template
 from hypothesis import example, given
 from hypothesis import strategies as st
 
