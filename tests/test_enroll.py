@@ -80,7 +80,7 @@ def test_judging_stores_nothing(desk: Desk) -> None:
         ([PaintedFace(0, side=12)], Outcome.LOW_QUALITY, "too small"),
         ([PaintedFace(0, blurred=True)], Outcome.LOW_QUALITY, "blurred"),
         ([PaintedFace(0, dark=True)], Outcome.LOW_QUALITY, "dark"),
-        ([PaintedFace(0, turn=0.55)], Outcome.LOW_QUALITY, "turned away"),
+        ([PaintedFace(0, turn=0.9)], Outcome.LOW_QUALITY, "turned away"),
     ],
     ids=["none", "several", "small", "blurred", "dark", "turned"],
 )

@@ -59,8 +59,8 @@ def group(
 ) -> Grouping:
     """Cluster every face of the pictures, into `k` clusters or as many as the threshold gives.
 
-    Two faces of one photo never share a cluster. Raises FaceError if there are no faces, or fewer
-    than `k`.
+    Two faces of one photo never share a cluster. Raises FaceError if there are no faces, or if
+    they cannot make `k` clusters.
     """
     seen: list[EmbeddedPicture] = []
     failures: list[Failure] = []
@@ -69,11 +69,8 @@ def group(
             failures.append(item)
         else:
             seen.append(item)
-    total = sum(len(picture.faces) for picture in seen)
-    if not total:
+    if not any(picture.faces for picture in seen):
         raise FaceError(f"no face in {len(seen) + len(failures)} photos")
-    if k is not None and k > total:
-        raise FaceError(f"{total} faces do not make {k} clusters")
     return Grouping(
         clusters=_clusters(seen, threshold=threshold, k=k),
         without_face=tuple(picture.source for picture in seen if not picture.faces),
@@ -87,7 +84,10 @@ def _clusters(
 ) -> tuple[tuple[ClusteredFace, ...], ...]:
     embeddings = np.concatenate([picture.embeddings for picture in pictures])
     photos = np.repeat(np.arange(len(pictures)), [len(picture.faces) for picture in pictures])
-    found = cluster(embeddings, threshold=threshold, k=k, cannot_link=photos)
+    try:
+        found = cluster(embeddings, threshold=threshold, k=k, cannot_link=photos)
+    except ValueError as error:
+        raise FaceError(str(error)) from error
     squared = paired_squared_l2(embeddings, found.centroids[found.labels])
     faces = [
         (picture.source, place, face.detection)
