@@ -43,7 +43,9 @@ def geometry_at(size: int) -> ChipGeometry:
     """Return the default geometry scaled to chips of `size` pixels a side."""
     ratio = size / DLIB_GEOMETRY.size
     points = [(x * ratio, y * ratio) for x, y in DLIB_GEOMETRY.landmarks]
-    return ChipGeometry(size=size, landmarks=(points[0], points[1], points[2], points[3], points[4]))
+    return ChipGeometry(
+        size=size, landmarks=(points[0], points[1], points[2], points[3], points[4])
+    )
 
 
 def fit_similarity(source: Landmarks, target: Landmarks) -> Similarity:
@@ -102,7 +104,5 @@ def _sample(picture: Image.Image, step: complex, origin: complex, size: int) -> 
     pace = step / shrink
     start -= pace * half
     matrix = (pace.real, -pace.imag, start.real, pace.imag, pace.real, start.imag)
-    chip = region.transform(
-        (size, size), Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR
-    )
+    chip = region.transform((size, size), Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR)
     return np.asarray(chip, dtype=np.uint8)

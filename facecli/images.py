@@ -24,8 +24,27 @@ MAX_PIXELS = 128 * 2**20
 """Pictures above this are refused undecoded: 102-megapixel cameras fit, bombs do not."""
 
 PICTURE_EXTENSIONS = frozenset(
-    ".avif .bmp .gif .heic .heif .hif .jfif .jpe .jpeg .jpg .mpo .pbm .pgm .png .pnm .ppm .tif"
-    " .tiff .webp".split()
+    {
+        ".avif",
+        ".bmp",
+        ".gif",
+        ".heic",
+        ".heif",
+        ".hif",
+        ".jfif",
+        ".jpe",
+        ".jpeg",
+        ".jpg",
+        ".mpo",
+        ".pbm",
+        ".pgm",
+        ".png",
+        ".pnm",
+        ".ppm",
+        ".tif",
+        ".tiff",
+        ".webp",
+    }
 )
 """Endings that `find_pictures` takes from a folder; a file named outright may have any ending."""
 
@@ -88,7 +107,7 @@ def read_picture(data: bytes, source: str) -> Picture:
     HEIC without its package.
     """
     if not data:
-        raise _refusal(source, "is empty")
+        raise _refusal(source, "empty file")
     try:
         pixels = _upright_rgb(_decode(data))
     except FacecliError as error:
@@ -96,7 +115,7 @@ def read_picture(data: bytes, source: str) -> Picture:
     # Parsers fed hostile bytes raise anything, and every picture must end in pixels or one line.
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise _refusal(source, f"is damaged: {display_name(reason)}") from error
+        raise _refusal(source, f"damaged: {display_name(reason)}") from error
     return Picture(source=source, pixels=pixels, sha256=hashlib.sha256(data).hexdigest())
 
 
@@ -144,14 +163,14 @@ def _read_file(path: Path) -> bytes:
     status = path.stat()
     if stat.S_ISDIR(status.st_mode):
         readable = os.access(path, os.R_OK | os.X_OK)
-        raise ValueError("is a folder" if readable else "is a folder that may not be read")
+        raise ValueError("a folder, not a picture" if readable else "a folder that may not be read")
     # Reading a pipe or a device may wait forever.
     if not stat.S_ISREG(status.st_mode):
-        raise ValueError("is not a regular file")
+        raise ValueError("not a regular file")
     with path.open("rb") as file:
         data = file.read(MAX_FILE_BYTES + 1)
     if len(data) > MAX_FILE_BYTES:
-        raise ValueError(f"is larger than {MAX_FILE_BYTES // 2**20} MiB")
+        raise ValueError(f"larger than {MAX_FILE_BYTES // 2**20} MiB")
     return data
 
 
@@ -162,7 +181,7 @@ def _decode(data: bytes) -> Image.Image:
         formats: tuple[str, ...] = ("HEIF",)
     else:
         formats = _FORMATS
-    limit = f"has more than {MAX_PIXELS / 1e6:.0f} million pixels"
+    limit = f"more than {MAX_PIXELS / 1e6:.0f} million pixels"
     try:
         # Pillow warns of odd headers, which helps nobody here; filters belong to the whole
         # process, hence the lock.
@@ -170,7 +189,7 @@ def _decode(data: bytes) -> Image.Image:
             warnings.simplefilter("ignore")
             image = Image.open(BytesIO(data), formats=formats)
     except UnidentifiedImageError as error:
-        raise PictureError("is not a picture in a known format") from error
+        raise PictureError("not a picture in a known format") from error
     except Image.DecompressionBombError as error:
         raise PictureError(limit) from error
     if image.width * image.height > MAX_PIXELS:
