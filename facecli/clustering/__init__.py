@@ -1,0 +1,96 @@
+"""Faces into clusters: k-means on unit vectors, and average linkage to choose its k and its start.
+
+On faces the start decides the outcome. On 3,000 embeddings of 783 people, with k = 783, k-means
+from random seeds (k-means++, best of ten) reached a BCubed F of 0.68, from the linkage's centroids
+0.91. The linkage alone had 0.91 as well, so only a few iterations are worth their time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from facecli.clustering.kmeans import mean_directions, spherical_kmeans
+from facecli.clustering.linkage import average_linkage
+from facecli.types import FloatArray, IntArray
+
+ITERATIONS = 3
+"""Rounds of k-means after the linkage: more moved BCubed F by less than 0.002 either way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clustering:
+    """The cluster of each face, int64 (n,), and the clusters' centroids, float32 (k, d) unit rows.
+
+    Cluster 0 has the most faces; of equally large ones the one whose first face comes first.
+    """
+
+    labels: IntArray
+    centroids: FloatArray
+
+
+def cluster(
+    embeddings: FloatArray,
+    *,
+    threshold: float,
+    k: int | None = None,
+    cannot_link: npt.ArrayLike | None = None,
+) -> Clustering:
+    """Cluster unit rows (n, d) into `k` clusters or, without k, as many as the threshold gives.
+
+    Without k, clusters are merged while their mean squared L2 is at most `threshold`; with k the
+    threshold is not used, and every cluster is given at least one face. Faces with the same entry
+    in `cannot_link` (n,), say the number of their photo, never share a cluster. Raise ValueError
+    for rows that are not unit vectors, for k outside 1..n or below the faces of a single photo.
+    """
+    rows = np.asarray(embeddings, dtype=np.float32)
+    if rows.ndim != 2 or not np.allclose(np.linalg.norm(rows, axis=1), 1.0, atol=1e-3):
+        raise ValueError(f"expected unit vectors of shape (n, d), shape is {rows.shape}")
+    photos = _number_photos(cannot_link, len(rows))
+    _check_k(k, photos, len(rows))
+    if not len(rows):
+        return Clustering(np.empty(0, np.int64), rows)
+    if k is None:
+        start = average_linkage(rows, threshold=threshold, photos=photos)
+    else:
+        start = average_linkage(rows, k=k, photos=photos)
+    # Photos can keep the linkage from reaching k. The largest clusters are then the start.
+    centroids = mean_directions(rows, number_by_size(start))[:k]
+    labels = spherical_kmeans(rows, centroids, iterations=ITERATIONS, photos=photos)
+    labels = number_by_size(labels)
+    return Clustering(labels, mean_directions(rows, labels))
+
+
+def number_by_size(labels: IntArray) -> IntArray:
+    """Renumber clusters from 0, the largest first, equal ones by their first face."""
+    _, first, member, sizes = np.unique(
+        labels, return_index=True, return_inverse=True, return_counts=True
+    )
+    order = np.lexsort((first, -sizes))
+    number = np.empty(len(order), dtype=np.int64)
+    number[order] = np.arange(len(order))
+    return number[member]
+
+
+def _number_photos(cannot_link: npt.ArrayLike | None, faces: int) -> IntArray | None:
+    """Return the photos as numbers, int64 (n,), or None where no two faces share one."""
+    if cannot_link is None:
+        return None
+    array = np.asarray(cannot_link)
+    if array.shape != (faces,):
+        raise ValueError(f"{faces} faces need as many photos, not shape {array.shape}")
+    names, photos = np.unique(array, return_inverse=True)
+    return photos.astype(np.int64) if len(names) < faces else None
+
+
+def _check_k(k: int | None, photos: IntArray | None, faces: int) -> None:
+    """Raise ValueError where k clusters are impossible."""
+    if k is None:
+        return
+    if not 1 <= k <= faces:
+        raise ValueError(f"k lies between 1 and the number of faces, {faces}: not {k}")
+    crowd = int(np.bincount(photos).max()) if photos is not None else 1
+    if k < crowd:
+        raise ValueError(f"one photo holds {crowd} faces, which need a cluster each: k is only {k}")

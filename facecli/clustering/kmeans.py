@@ -1,0 +1,99 @@
+"""Spherical k-means from a given start.
+
+Dhillon & Modha, "Concept decompositions for large sparse text data using clustering", Machine
+Learning 42, 2001: Lloyd's two steps with unit centroids. On unit vectors the nearest centroid by
+squared L2 is the one of highest cosine, and the best unit centroid points along the members' mean.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from facecli.distances import normalize, paired_squared_l2, squared_l2
+from facecli.types import FloatArray, IntArray
+
+BLOCK = 2**22
+"""Comparisons held at a time: 16 MB of float32."""
+
+
+def spherical_kmeans(
+    embeddings: FloatArray,
+    centroids: FloatArray,
+    *,
+    iterations: int,
+    photos: IntArray | None = None,
+) -> IntArray:
+    """Assign faces to centroids and move the centroids, `iterations` times or until nothing moves.
+
+    `embeddings` (n, d) and `centroids` (k, d) hold unit rows, k at most n. Faces with the same
+    number in `photos`, int64 (n,), at most k of them, go to different clusters. Return the cluster
+    of each row, int64 (n,) in 0..k-1; every cluster has a member.
+    """
+    labels = np.full(len(embeddings), -1)
+    for _ in range(iterations):
+        found = _assign(embeddings, centroids, photos)
+        _fill_empty(found, embeddings, centroids)
+        if np.array_equal(found, labels):
+            break
+        labels, centroids = found, mean_directions(embeddings, found)
+    return labels
+
+
+def mean_directions(embeddings: FloatArray, labels: IntArray) -> FloatArray:
+    """Return the unit centroid of each cluster, float32 (k, d), for labels 0..k-1 all in use.
+
+    Members that cancel out have no mean direction; the first member's then stands for it.
+    """
+    order = np.argsort(labels, kind="stable")
+    starts = np.searchsorted(labels[order], np.arange(int(labels.max()) + 1))
+    sums = np.add.reduceat(embeddings[order].astype(np.float64), starts, axis=0)
+    # Rounding leaves about 1e-8 per member where float32 unit vectors cancel.
+    cancelled = np.linalg.norm(sums, axis=1) < 1e-6 * np.bincount(labels)
+    sums[cancelled] = embeddings[order[starts[cancelled]]]
+    return normalize(sums)
+
+
+def _assign(embeddings: FloatArray, centroids: FloatArray, photos: IntArray | None) -> IntArray:
+    """Return the nearest centroid of each row, or the jointly nearest for faces of one photo."""
+    height = max(1, BLOCK // len(centroids))
+    nearest = np.concatenate(
+        [
+            np.argmin(squared_l2(embeddings[start : start + height], centroids), axis=1)
+            for start in range(0, len(embeddings), height)
+        ]
+    )
+    if photos is not None:
+        for faces in _clashes(nearest, photos):
+            nearest[faces] = _assign_jointly(embeddings[faces], centroids)
+    return nearest
+
+
+def _clashes(nearest: IntArray, photos: IntArray) -> list[IntArray]:
+    """Return the rows of each photo of which two faces have the same nearest centroid."""
+    order = np.lexsort((nearest, photos))
+    photo, centroid = photos[order], nearest[order]
+    clash = (photo[1:] == photo[:-1]) & (centroid[1:] == centroid[:-1])
+    return [np.flatnonzero(photos == number) for number in np.unique(photo[1:][clash])]
+
+
+def _assign_jointly(faces: FloatArray, centroids: FloatArray) -> IntArray:
+    """Give each face a centroid of its own at the least total squared L2 (Kuhn 1955)."""
+    # SciPy takes 0.2 s to import, and most sets of photos never need this.
+    from scipy.optimize import linear_sum_assignment
+
+    chosen: IntArray = linear_sum_assignment(squared_l2(faces, centroids))[1]
+    return chosen
+
+
+def _fill_empty(labels: IntArray, embeddings: FloatArray, centroids: FloatArray) -> None:
+    """Give each centroid without a face the one farthest from its own that is not alone there."""
+    sizes = np.bincount(labels, minlength=len(centroids))
+    empty = np.flatnonzero(sizes == 0)
+    if not len(empty):
+        return
+    squared = paired_squared_l2(embeddings, centroids[labels])
+    for cluster in empty:
+        face = int(np.argmax(np.where(sizes[labels] > 1, squared, -1.0)))
+        sizes[labels[face]] -= 1
+        sizes[cluster] += 1
+        labels[face] = cluster
