@@ -8,6 +8,7 @@ import numpy as np
 
 from facecli.distances import paired_squared_l2
 from facecli.errors import FaceError, GalleryError, PictureError
+from facecli.images import display_name
 from facecli.quality import usable_for_enrollment
 from facecli.recognition.embedding import EmbeddedPicture
 from facecli.types import Box, Failure, FloatArray, Person, TemplateMatrix
@@ -54,9 +55,9 @@ def photo_sample(picture: EmbeddedPicture | Failure) -> Sample:
     Raises PictureError for a photo that could not be read, FaceError for one without a face.
     """
     if isinstance(picture, Failure):
-        raise PictureError(picture.reason)
+        raise PictureError(f"{display_name(picture.source)}: {picture.reason}")
     if not picture.faces:
-        raise FaceError(f"{picture.source}: no face found")
+        raise FaceError(f"{display_name(picture.source)}: no face found")
     face = picture.faces[0]
     notes = [*picture.notes]
     if len(picture.faces) > 1:
