@@ -21,8 +21,8 @@ from facecli.gallery import Gallery, connection
 from facecli.types import DIMENSION, FloatArray
 
 CARD = fake_card()
-BATCH = 6
-"""People enrolled in one transaction, with two templates each."""
+BATCH = 60
+"""People enrolled in one transaction, with two templates each: enough to be met half-way."""
 
 
 def vector(batch: int, number: int) -> FloatArray:
@@ -91,8 +91,8 @@ def test_a_kill_in_the_middle_loses_nothing_acknowledged(tmp_path: Path, seed: i
     while not path.exists() and writer.poll() is None:
         time.sleep(0.001)
     early = seed < 2
-    lines = [] if early else [writer.stdout.readline() for _ in range(chance.randrange(1, 40))]
-    time.sleep(chance.uniform(0, 0.05 if early else 0.02))
+    lines = [] if early else [writer.stdout.readline() for _ in range(chance.randrange(1, 20))]
+    time.sleep(chance.uniform(0, 0.05))
     writer.send_signal(signal.SIGKILL)
     lines += writer.stdout.read().splitlines(keepends=True)
     writer.wait()
@@ -104,7 +104,7 @@ def child_environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(Path(__file__).parent), "OMP_NUM_THREADS": "1"}
 
 
-FILE_LIMIT = 400_000
+FILE_LIMIT = 4_000_000
 """Bytes: room for a few dozen batches and their log."""
 
 
@@ -155,10 +155,10 @@ def test_a_file_that_may_not_grow_loses_nothing(tmp_path: Path) -> None:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 600 kB, where the tests may mount one."""
+    """A file system of 6 MB, where the tests may mount one."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", str(folder)]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", str(folder)]
     try:
         mounted = subprocess.run(mount, capture_output=True, check=False)
     except FileNotFoundError:
@@ -183,7 +183,7 @@ def test_a_full_disk_loses_nothing(small_disk: Path, capsys: pytest.CaptureFixtu
 
 
 def test_a_disk_without_room_for_a_new_gallery(small_disk: Path) -> None:
-    (small_disk / "ballast").write_bytes(b"\0" * 590_000)
+    (small_disk / "ballast").write_bytes(bytes(6 * 2**20 - 8192))
     with pytest.raises(GalleryError, match=r"disk (is )?full") as caught:
         Gallery(small_disk / "gallery.db")
     assert str(caught.value).isprintable()

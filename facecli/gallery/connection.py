@@ -122,15 +122,21 @@ def _create_private(path: Path) -> None:
 
 def _refuse_foreign(connection: sqlite3.Connection, where: str) -> None:
     """Raise GalleryError before anything is written, unless the database is empty or ours."""
-    applied = migrations.applied(connection)
+    # One view of the database: another program may be making this very gallery.
+    connection.execute("BEGIN")
+    try:
+        applied = migrations.applied(connection)
+        tables = connection.execute("SELECT count(*) FROM sqlite_master WHERE type = 'table'")
+        (count,) = tables.fetchone()
+    finally:
+        connection.rollback()
     newer = [name for name in applied if name not in migrations.known()]
     if newer:
         raise GalleryError(
             f"gallery {where}: made by a newer facecli (schema {len(applied)}, this program knows "
             f"{len(migrations.known())}): upgrade facecli"
         )
-    tables = "SELECT count(*) FROM sqlite_master WHERE type = 'table'"
-    if not applied and connection.execute(tables).fetchone()[0]:
+    if count and not applied:
         raise GalleryError(f"gallery {where}: it is another program's database")
 
 
