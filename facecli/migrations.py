@@ -17,6 +17,62 @@ MIGRATION_SET = "gallery"
 """The name under which sqlite-utils records the steps."""
 
 
+PEOPLE_AND_TEMPLATES = """
+CREATE TABLE model (
+    id INTEGER PRIMARY KEY,
+    fingerprint TEXT NOT NULL UNIQUE CHECK (fingerprint <> ''),
+    name TEXT NOT NULL,
+    dimension INTEGER NOT NULL CHECK (dimension = 128),
+    created TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE person (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    name TEXT NOT NULL CHECK (name <> ''),
+    name_key TEXT NOT NULL UNIQUE CHECK (name_key <> ''),
+    external_id TEXT UNIQUE CHECK (external_id <> ''),
+    created TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE template (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    model_id INTEGER NOT NULL REFERENCES model (id),
+    person_id INTEGER NOT NULL REFERENCES person (id) ON DELETE CASCADE,
+    embedding BLOB NOT NULL CHECK (length(embedding) = 512),
+    image_sha256 TEXT NOT NULL CHECK (image_sha256 <> ''),
+    box_left REAL NOT NULL,
+    box_top REAL NOT NULL,
+    box_right REAL NOT NULL,
+    box_bottom REAL NOT NULL,
+    eye_distance REAL NOT NULL,
+    sharpness REAL NOT NULL,
+    brightness REAL NOT NULL,
+    turn REAL NOT NULL,
+    created TEXT NOT NULL,
+    UNIQUE (image_sha256, model_id, box_left, box_top, box_right, box_bottom)
+) STRICT;
+CREATE INDEX template_person ON template (person_id);
+
+CREATE TABLE meta (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    generation INTEGER NOT NULL
+) STRICT;
+INSERT INTO meta (id, generation) VALUES (1, random());
+CREATE TRIGGER person_insert AFTER INSERT ON person
+    BEGIN UPDATE meta SET generation = random(); END;
+CREATE TRIGGER person_update AFTER UPDATE ON person
+    BEGIN UPDATE meta SET generation = random(); END;
+CREATE TRIGGER person_delete AFTER DELETE ON person
+    BEGIN UPDATE meta SET generation = random(); END;
+CREATE TRIGGER template_insert AFTER INSERT ON template
+    BEGIN UPDATE meta SET generation = random(); END;
+CREATE TRIGGER template_update AFTER UPDATE ON template
+    BEGIN UPDATE meta SET generation = random(); END;
+CREATE TRIGGER template_delete AFTER DELETE ON template
+    BEGIN UPDATE meta SET generation = random(); END;
+"""
+
+
 def m0001_people_and_templates(database: Database) -> None:
     """Create models, people, templates and the stamp that changes with every change of them.
 
@@ -26,62 +82,7 @@ def m0001_people_and_templates(database: Database) -> None:
     at random rather than counted: a restored backup that went another way cannot arrive at the
     same one.
     """
-    database.executescript(
-        """
-        CREATE TABLE model (
-            id INTEGER PRIMARY KEY,
-            fingerprint TEXT NOT NULL UNIQUE CHECK (fingerprint <> ''),
-            name TEXT NOT NULL,
-            dimension INTEGER NOT NULL CHECK (dimension = 128),
-            created TEXT NOT NULL
-        ) STRICT;
-
-        CREATE TABLE person (
-            id INTEGER PRIMARY KEY AUTOINCREMENT,
-            name TEXT NOT NULL CHECK (name <> ''),
-            name_key TEXT NOT NULL UNIQUE CHECK (name_key <> ''),
-            external_id TEXT UNIQUE CHECK (external_id <> ''),
-            created TEXT NOT NULL
-        ) STRICT;
-
-        CREATE TABLE template (
-            id INTEGER PRIMARY KEY AUTOINCREMENT,
-            model_id INTEGER NOT NULL REFERENCES model (id),
-            person_id INTEGER NOT NULL REFERENCES person (id) ON DELETE CASCADE,
-            embedding BLOB NOT NULL CHECK (length(embedding) = 512),
-            image_sha256 TEXT NOT NULL CHECK (image_sha256 <> ''),
-            box_left REAL NOT NULL,
-            box_top REAL NOT NULL,
-            box_right REAL NOT NULL,
-            box_bottom REAL NOT NULL,
-            eye_distance REAL NOT NULL,
-            sharpness REAL NOT NULL,
-            brightness REAL NOT NULL,
-            turn REAL NOT NULL,
-            created TEXT NOT NULL,
-            UNIQUE (image_sha256, model_id, box_left, box_top, box_right, box_bottom)
-        ) STRICT;
-        CREATE INDEX template_person ON template (person_id);
-
-        CREATE TABLE meta (
-            id INTEGER PRIMARY KEY CHECK (id = 1),
-            generation INTEGER NOT NULL
-        ) STRICT;
-        INSERT INTO meta (id, generation) VALUES (1, random());
-        CREATE TRIGGER person_insert AFTER INSERT ON person
-            BEGIN UPDATE meta SET generation = random(); END;
-        CREATE TRIGGER person_update AFTER UPDATE ON person
-            BEGIN UPDATE meta SET generation = random(); END;
-        CREATE TRIGGER person_delete AFTER DELETE ON person
-            BEGIN UPDATE meta SET generation = random(); END;
-        CREATE TRIGGER template_insert AFTER INSERT ON template
-            BEGIN UPDATE meta SET generation = random(); END;
-        CREATE TRIGGER template_update AFTER UPDATE ON template
-            BEGIN UPDATE meta SET generation = random(); END;
-        CREATE TRIGGER template_delete AFTER DELETE ON template
-            BEGIN UPDATE meta SET generation = random(); END;
-        """
-    )
+    database.executescript(PEOPLE_AND_TEMPLATES)
 
 
 STEPS: tuple[Callable[[Database], None], ...] = (m0001_people_and_templates,)
