@@ -23,6 +23,9 @@ DARK = 0.4
 
 COMPRESSED = "jpeg20"
 JPEG_QUALITY = 20
+PNG_EFFORT = 1
+"""Of 9: the demo's files live for minutes, and packing them well took a second."""
+
 SHRUNK_SIDE = 80
 TILT_DEGREES = 12
 GREY = (128, 128, 128)
@@ -147,6 +150,7 @@ def set_the_stage(folder: Path) -> Stage:
 def _draw(stage: Stage, sitter: Sitter, source: Path) -> None:
     """Write one sitter's portrait and takes."""
     portrait = open_picture(source).pixels
-    portrait.save(stage.portrait(sitter))
+    portrait.save(stage.portrait(sitter), compress_level=PNG_EFFORT)
     for name, alter in TAKES.items():
-        alter(portrait, sitter).save(stage.take(sitter, name), quality=JPEG_QUALITY)
+        take = alter(portrait, sitter)
+        take.save(stage.take(sitter, name), compress_level=PNG_EFFORT, quality=JPEG_QUALITY)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 from PIL import Image
 
 from facecli.cli import cli
@@ -18,6 +19,11 @@ from facecli.demo import SITTERS, TAKES, Stage, set_the_stage
 from facecli.errors import FacecliError
 
 pytestmark = pytest.mark.network
+
+
+NUMBER = re.compile(r"\d+\.\d+")
+TOLERANCE = 0.02
+"""Squared L2 by which two machines may differ: detectors round differently on tiny pictures."""
 
 
 @pytest.fixture(scope="module")
@@ -33,31 +39,48 @@ def settings(shared_networks: Settings) -> Settings:
     return shared_networks.for_another_command(hear=lambda _: None)
 
 
+@pytest.fixture(scope="module")
+def showing(
+    shared_networks: Settings, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Path, Result]]:
+    """Run the demo as the README says, in an empty folder, and return the folder it made."""
+    settings = shared_networks.for_another_command(hear=lambda _: None)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("elsewhere"))
+        yield Path("facecli-demo").absolute(), CliRunner().invoke(cli, ["demo"], obj=settings)
+
+
 def test_the_demo_comes_out_right_and_leaves_the_gallery_where_it_says(
-    tmp_path: Path, settings: Settings
+    showing: tuple[Path, Result],
 ) -> None:
-    folder = tmp_path / "show"
-    outcome = CliRunner().invoke(cli, ["demo", "--dir", str(folder)], obj=settings)
+    folder, outcome = showing
     assert outcome.exit_code == 0, outcome.output
-    assert "All of it came out right." in outcome.stdout
-    assert str(folder / "gallery.db") in outcome.stdout
-    listed = CliRunner().invoke(
-        cli, ["people", "list", "--json", "--db", str(folder / "gallery.db")]
-    )
+    assert "All of it came out right. The gallery is facecli-demo/gallery.db" in outcome.stdout
+    listed = CliRunner().invoke(cli, ["people", "list", "--json", "--db", f"{folder}/gallery.db"])
     names = [json.loads(line)["name"] for line in listed.stdout.splitlines()]
     assert names == ["Eileen Collins", "Grace Hopper"]
-    shown_commands = [line for line in outcome.stdout.splitlines() if line.startswith("$ facecli")]
-    assert len(shown_commands) == 8 + 1
+    commands = [line for line in outcome.stdout.splitlines() if line.startswith("$ facecli")]
+    assert len(commands) == 8 + 1
 
 
-def test_the_demo_can_be_run_again_in_its_own_folder(tmp_path: Path, settings: Settings) -> None:
-    for _ in range(2):
-        outcome = CliRunner().invoke(cli, ["demo", "--dir", str(tmp_path)], obj=settings)
-        assert outcome.exit_code == 0, outcome.output
+def test_the_readme_shows_what_the_demo_prints(showing: tuple[Path, Result]) -> None:
+    readme = Path(__file__).resolve().parents[1].joinpath("README.md").read_text(encoding="utf-8")
+    excerpt = readme.split("```text\n")[1].split("```")[0].splitlines()
+    printed = {NUMBER.sub("#", line): line for line in showing[1].stdout.splitlines()}
+    for line in filter(None, excerpt):
+        assert NUMBER.sub("#", line) in printed
+        for ours, theirs in zip(
+            NUMBER.findall(line), NUMBER.findall(printed[NUMBER.sub("#", line)]), strict=True
+        ):
+            assert float(ours) == pytest.approx(float(theirs), abs=TOLERANCE), line
 
 
-def test_the_demo_with_json_writes_json_lines_alone(tmp_path: Path, settings: Settings) -> None:
-    outcome = CliRunner().invoke(cli, ["demo", "--json", "--dir", str(tmp_path)], obj=settings)
+def test_run_again_in_its_own_folder_and_with_json_it_writes_json_lines_alone(
+    showing: tuple[Path, Result], settings: Settings
+) -> None:
+    folder, _ = showing
+    outcome = CliRunner().invoke(cli, ["demo", "--json", "--dir", str(folder)], obj=settings)
+    assert outcome.exit_code == 0, outcome.output
     records = [json.loads(line) for line in outcome.stdout.splitlines()]
     assert all(record["schema"] == 1 for record in records)
     assert records[-1]["kind"] == "demo"

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
-from conftest import new_template
-from fakes import FakeDetector, FakeEncoder, embedding
+from fakes import FakeDetector, FakeEncoder, embedding, new_template
 
 from facecli import doctor
 from facecli.cli import cli

@@ -117,8 +117,15 @@ def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     assert not loaded & {"torch", "numpy", "PIL", "sqlite_utils", "sklearn", "scipy"}
 
 
-def test_recognition_imports_no_torch() -> None:
-    assert "torch" not in modules_after("import facecli.recognition")
+def test_importing_all_that_needs_no_network_loads_no_torch() -> None:
+    """Use-cases other than training get their networks passed in, also indirectly."""
+    lines = [
+        "import " + ".".join(["facecli", *path.relative_to(PACKAGE).with_suffix("").parts])
+        for path in files()
+        if owner(path) not in TORCH_PARTS and path.name != "__init__.py"
+    ]
+    assert "import facecli.recognition.identify" in lines
+    assert "torch" not in modules_after("\n".join(lines))
 
 
 def test_reading_a_model_card_imports_no_torch() -> None:

@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from conftest import new_template
-from fakes import FakeEncoder, embedding
+from fakes import FakeEncoder, embedding, new_template
 
 from facecli.cli import cli
 from facecli.gallery import Gallery
