@@ -51,7 +51,7 @@ def enroll(
     allow_look_alike: bool,
     external_id: str | None,
 ) -> None:
-    r"""Remember people, from one photo each or from many.
+    """Remember people, from one photo each or from many.
 
     \b
     facecli enroll "Ada Lovelace" ada.jpg
@@ -61,7 +61,7 @@ def enroll(
     or turned away, or if the face resembles another person's. The others are stored, all in one
     transaction. Exits with 0 if every photo was accepted (or is stored already), 1 if some were
     refused, 2 if nothing could be enrolled.
-    """
+    """  # noqa: D301 (Click keeps the lines of a paragraph that begins with a backspace)
     from facecli.recognition.enroll import examine, judge, store
 
     requests = _requests(name, photos, source, external_id)
