@@ -11,6 +11,7 @@ from fakes import FakeDetector, FakeEncoder, embedding, new_template
 
 if TYPE_CHECKING:
     from facecli.gallery import Gallery
+    from facecli.types import Detector, Encoder
 
 
 @pytest.fixture
@@ -37,6 +38,21 @@ def gallery_of_two(empty_gallery: Gallery, encoder: FakeEncoder) -> Gallery:
     templates = [new_template("Ada", embedding(0, 0)), new_template("Bob", embedding(1, 0))]
     empty_gallery.add(templates, encoder.card)
     return empty_gallery
+
+
+@pytest.fixture(scope="session")
+def real_detector() -> Detector:
+    from facecli.detectors import MTCNNDetector
+
+    return MTCNNDetector()
+
+
+@pytest.fixture(scope="session")
+def real_encoder() -> Encoder:
+    """Return the default model."""
+    from facecli.encoders import DEFAULT_MODEL, load_encoder
+
+    return load_encoder(DEFAULT_MODEL)
 
 
 @pytest.fixture(scope="session")
