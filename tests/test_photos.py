@@ -16,7 +16,7 @@ from facecli.recognition.embedding import embed_pictures
 from facecli.recognition.enroll import examine, judge, store
 from facecli.recognition.identify import Identification, KnownPeople, identify
 from facecli.recognition.requests import Request
-from facecli.recognition.verify import Verdict, photo_sample, verify
+from facecli.recognition.verify import Sample, Verdict, photo_sample, verify
 from facecli.types import Detector, Encoder, Picture
 
 pytestmark = [pytest.mark.faces, pytest.mark.network]
@@ -35,6 +35,7 @@ class Lab:
         self.detector = detector
         self.encoder = encoder
         self.threshold = encoder.card.threshold
+        self.portraits: dict[str, Sample] = {}
 
     def known(self, people: dict[str, Path]) -> KnownPeople:
         """Enroll everyone from one photo each; none may be refused."""
@@ -56,11 +57,16 @@ class Lab:
         return list(identify(pictures, known, threshold=self.threshold))
 
     def verify(self, a: str, b: str) -> Verdict:
-        paths = [next((self.photos / "portraits").glob(f"{name}.*")) for name in (a, b)]
-        acquired = acquire(paths, self.detector, self.encoder.card.geometry)
-        pictures = embed_pictures(acquired, self.encoder, largest_only=False)
-        left, right = map(photo_sample, pictures)
-        return verify(left, right, threshold=self.threshold)
+        return verify(self.portrait(a), self.portrait(b), threshold=self.threshold)
+
+    def portrait(self, name: str) -> Sample:
+        """Return a portrait, embedded once for all tests."""
+        if name not in self.portraits:
+            path = next((self.photos / "portraits").glob(f"{name}.*"))
+            acquired = acquire([path], self.detector, self.encoder.card.geometry)
+            (picture,) = embed_pictures(acquired, self.encoder, largest_only=False)
+            self.portraits[name] = photo_sample(picture)
+        return self.portraits[name]
 
 
 @pytest.fixture(scope="module")
