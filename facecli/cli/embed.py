@@ -55,11 +55,13 @@ def embed(
         raise FacecliError(f"{out}: there is no folder {out.parent}")
     found = find_pictures(paths)
     encoder = settings.encoder()
-    acquired = acquire(found, settings.detector(), encoder.card.geometry)
+    acquired = progress(
+        acquire(found, settings.detector(), encoder.card.geometry), len(found), "Embedding"
+    )
     results = embed_pictures(acquired, encoder, largest_only=faces == "largest")
     pictures: list[EmbeddedPicture] = []
     code = 0
-    for result in progress(results, len(found), "Embedding"):
+    for result in results:
         if isinstance(result, Failure):
             _report_failure(result.source, result.reason, as_record=out is None)
             code = 2
