@@ -14,8 +14,10 @@ from facecli.cli.output import detail, emit, emit_json, progress, shown, warn
 from facecli.errors import FacecliError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from facecli.recognition.embedding import EmbeddedPicture
-    from facecli.types import ModelCard
+    from facecli.types import Failure, ModelCard
 
 
 @click.command()
@@ -46,50 +48,60 @@ def embed(
     Writes one JSON line a face to stdout, or arrays to FILE.npz with --out. Exits with 1 if a
     photo had no face, and with 2 if one could not be read; the others are done all the same.
     """
-    from facecli.images import find_pictures
-    from facecli.recognition.acquisition import acquire
-    from facecli.recognition.embedding import embed_pictures
     from facecli.types import Failure
 
     if out is not None and not out.parent.is_dir():
         raise FacecliError(f"{out}: there is no folder {out.parent}")
-    found = find_pictures(paths)
-    encoder = settings.encoder()
-    acquired = progress(
-        acquire(found, settings.detector(), encoder.card.geometry), len(found), "Embedding"
-    )
-    results = embed_pictures(acquired, encoder, largest_only=faces == "largest")
+    card = settings.encoder().card
     pictures: list[EmbeddedPicture] = []
     code = 0
-    for result in results:
+    for result in _embedded(settings, paths, largest_only=faces == "largest"):
+        code = max(code, _report(result, as_records=out is None))
         if isinstance(result, Failure):
-            _report_failure(result.source, result.reason, as_record=out is None)
-            code = 2
             continue
-        if not result.faces:
-            _report_failure(result.source, "no face found", as_record=out is None)
-            code = max(code, 1)
-        for text in result.notes:
-            detail(f"{result.source}: {text}")
         if out is None:
-            _write_lines(result, encoder.card)
+            _write_lines(result, card)
         else:
             pictures.append(result)
     if out is not None:
         _write_arrays(out, pictures)
         count = sum(len(picture.faces) for picture in pictures)
         emit(
-            {"kind": "embeddings_file", "path": out, "faces": count, "model": encoder.card.name},
+            {"kind": "embeddings_file", "path": out, "faces": count, "model": card.name},
             f"{shown(out)}: {count} faces of {len(pictures)} photos",
         )
     ctx.exit(code)
 
 
-def _report_failure(source: str, reason: str, *, as_record: bool) -> None:
-    """Say that a photo gave no embedding, on stderr and, unless stdout is for people, there too."""
-    warn(f"{source}: {reason}")
-    if as_record:
-        emit_json({"kind": "failure", "path": source, "reason": reason})
+def _embedded(
+    settings: Settings, paths: tuple[Path, ...], *, largest_only: bool
+) -> Iterator[EmbeddedPicture | Failure]:
+    """Embed all pictures found at the paths, with a bar that follows the search for faces."""
+    from facecli.images import find_pictures
+    from facecli.recognition.acquisition import acquire
+    from facecli.recognition.embedding import embed_pictures
+
+    found = find_pictures(paths)
+    encoder = settings.encoder()
+    acquired = acquire(found, settings.detector(), encoder.card.geometry)
+    watched = progress(acquired, len(found), "Embedding")
+    return embed_pictures(watched, encoder, largest_only=largest_only)
+
+
+def _report(result: EmbeddedPicture | Failure, *, as_records: bool) -> int:
+    """Say on stderr, and in a record if asked, what gave no embedding; return the exit code."""
+    from facecli.types import Failure
+
+    if not isinstance(result, Failure):
+        for text in result.notes:
+            detail(f"{result.source}: {text}")
+        if result.faces:
+            return 0
+    reason = result.reason if isinstance(result, Failure) else "no face found"
+    warn(f"{result.source}: {reason}")
+    if as_records:
+        emit_json({"kind": "failure", "path": result.source, "reason": reason})
+    return 2 if isinstance(result, Failure) else 1
 
 
 def _write_lines(picture: EmbeddedPicture, card: ModelCard) -> None:
