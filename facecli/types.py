@@ -152,7 +152,7 @@ class NewTemplate:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """An enrolled individual. `templates` counts those of every model; `created` is UTC ISO 8601."""
+    """An enrolled individual. `templates` counts every model's; `created` is UTC ISO 8601."""
 
     id: int
     name: str
@@ -277,5 +277,5 @@ class GalleryStore(Protocol):
         ...
 
     def images_known(self, sha256s: Iterable[str], fingerprint: str) -> dict[str, tuple[str, ...]]:
-        """Return the pictures that have a template of this model, with the names of who is in them."""
+        """Return the pictures that have a template of this model, with the names of those in them."""
         ...
