@@ -78,7 +78,7 @@ def test_linkage_at_a_threshold_agrees_with_merging_one_by_one(
     seed: int, faces: int, threshold: float
 ) -> None:
     rows = people(seed, faces=faces)
-    found = partition(average_linkage(rows, threshold=threshold))
+    found = partition(average_linkage(rows, threshold=threshold).labels())
     assert found == greedy_linkage(rows, threshold=threshold)
 
 
@@ -87,7 +87,7 @@ def test_linkage_to_k_clusters_agrees_with_merging_one_by_one(
     seed: int, faces: int, data: st.DataObject
 ) -> None:
     rows, k = people(seed, faces=faces), data.draw(st.integers(1, faces))
-    assert partition(average_linkage(rows, k=k)) == greedy_linkage(rows, k=k)
+    assert partition(average_linkage(rows, k=k).labels()) == greedy_linkage(rows, k=k)
 
 
 @given(seeds, sizes, st.floats(0.5, 4), st.integers(1, 5))
@@ -95,7 +95,7 @@ def test_linkage_with_forbidden_merges_agrees_with_merging_one_by_one(
     seed: int, faces: int, threshold: float, k: int
 ) -> None:
     rows, photos = people(seed, faces=faces), photos_of(seed, faces)
-    labels = average_linkage(rows, threshold=threshold, k=k, photos=photos)
+    labels = average_linkage(rows, threshold=threshold, k=k, photos=photos).labels()
     assert partition(labels) == greedy_linkage(rows, threshold=threshold, k=k, photos=photos)
     assert not shares_a_photo(labels, photos)
 
@@ -119,7 +119,7 @@ def test_linkage_at_a_threshold_agrees_with_scipy(
 ) -> None:
     expected = fcluster(tree, threshold, criterion="distance")
     assert 1 < len(set(expected)) < 2000
-    assert partition(average_linkage(crowd, threshold=threshold)) == partition(expected)
+    assert partition(average_linkage(crowd, threshold=threshold).labels()) == partition(expected)
 
 
 @pytest.mark.parametrize("k", [1, 2, 100, 670, 1999, 2000])
@@ -127,32 +127,32 @@ def test_linkage_to_k_clusters_agrees_with_scipy(
     crowd: FloatArray, tree: np.ndarray, k: int
 ) -> None:
     expected = fcluster(tree, k, criterion="maxclust")
-    assert partition(average_linkage(crowd, k=k)) == partition(expected)
+    assert partition(average_linkage(crowd, k=k).labels()) == partition(expected)
 
 
 def test_linkage_labels_clusters_by_their_first_row() -> None:
     east, north = [1.0, 0.0], [0.0, 1.0]
     rows = np.array([north, east, north, east], np.float32)
-    assert average_linkage(rows, threshold=1.0).tolist() == [0, 1, 0, 1]
+    assert average_linkage(rows, threshold=1.0).labels().tolist() == [0, 1, 0, 1]
 
 
 @pytest.mark.parametrize("k", [1, 2, 5, 30])
 def test_linkage_of_equal_vectors_still_ends_at_k(k: int) -> None:
     """Every merge ties with every other, and any choice is right."""
     rows = np.repeat(people(1, faces=1), 30, axis=0)
-    assert len(set(average_linkage(rows, k=k))) == k
+    assert len(set(average_linkage(rows, k=k).labels())) == k
 
 
 def test_linkage_of_a_circle_leaves_nothing_within_the_threshold() -> None:
     """Evenly spaced vectors tie all around; still no two clusters that should merge remain."""
     angles = np.arange(64) * 2 * np.pi / 64
     rows = normalize(np.stack([np.cos(angles), np.sin(angles)], axis=1))
-    labels = average_linkage(rows, threshold=0.02)
+    labels = average_linkage(rows, threshold=0.02).labels()
     means = np.stack([rows[labels == label].mean(axis=0) for label in np.unique(labels)])
     others = 2 - 2 * means @ means.T + 4 * np.eye(len(means))
     assert len(means) < 64
     assert others.min() > 0.02
-    assert len(set(average_linkage(rows, k=7))) == 7
+    assert len(set(average_linkage(rows, k=7).labels())) == 7
 
 
 def test_linkage_breaks_a_ring_without_mutual_neighbours(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -167,14 +167,14 @@ def test_linkage_breaks_a_ring_without_mutual_neighbours(monkeypatch: pytest.Mon
     angles = np.arange(3) * 2 * np.pi / 3
     rows = normalize(np.stack([np.cos(angles), np.sin(angles)], axis=1))
     monkeypatch.setattr("facecli.clustering.linkage.squared_l2", rounded)
-    assert sorted(np.bincount(number_by_size(average_linkage(rows, k=2)))) == [1, 2]
+    assert sorted(np.bincount(number_by_size(average_linkage(rows, k=2).labels()))) == [1, 2]
 
 
 def test_linkage_takes_the_threshold_itself_and_nothing_above() -> None:
     rows = people(5, faces=2)
     squared = squared_l2(rows, rows)[0, 1].item()
-    assert len(set(average_linkage(rows, threshold=squared))) == 1
-    assert len(set(average_linkage(rows, threshold=float(np.nextafter(squared, 0))))) == 2
+    assert len(set(average_linkage(rows, threshold=squared).labels())) == 1
+    assert len(set(average_linkage(rows, threshold=float(np.nextafter(squared, 0))).labels())) == 2
 
 
 def test_linkage_needs_no_matrix_of_all_pairs() -> None:
@@ -185,6 +185,27 @@ def test_linkage_needs_no_matrix_of_all_pairs() -> None:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 6000 * 6000 * 4 / 2
+
+
+@given(seeds, sizes, st.integers(1, 8))
+def test_merges_to_groups_is_the_last_level_with_so_many(seed: int, faces: int, k: int) -> None:
+    tree = average_linkage(people(seed, faces=faces))
+    counts = [
+        sum(len(cluster) > 1 for cluster in partition(tree.labels(merges)))
+        for merges in range(faces)
+    ]
+    expected = max((merges for merges in range(faces) if counts[merges] >= k), default=None)
+    assert tree.merges_to_groups(k) == expected
+
+
+@given(seeds, sizes)
+def test_tree_is_that_of_scipy(seed: int, faces: int) -> None:
+    """Heights are the same, and ascend."""
+    rows = people(seed, faces=faces).astype(np.float64)
+    heights = average_linkage(rows.astype(np.float32)).heights
+    expected = linkage(pdist(rows, "sqeuclidean"), "average")[:, 2] if faces > 1 else []
+    np.testing.assert_allclose(heights, expected, atol=1e-5)
+    assert np.all(np.diff(heights) >= 0)
 
 
 @given(st.lists(st.integers(0, 5), max_size=12))
@@ -330,10 +351,20 @@ def test_k_is_reached_though_photos_keep_the_linkage_from_it() -> None:
     angles = np.radians([0, 1, 120, 121, 240, 241])
     rows = normalize(np.stack([np.cos(angles), np.sin(angles)], axis=1))
     photos = np.array([0, 1, 0, 2, 1, 2])
-    assert average_linkage(rows, k=2, photos=photos).tolist() == [0, 0, 2, 2, 4, 4]
+    assert average_linkage(rows, k=2, photos=photos).labels().tolist() == [0, 0, 2, 2, 4, 4]
     labels = cluster(rows, threshold=1.0, k=2, cannot_link=photos).labels
     assert np.bincount(labels).tolist() == [3, 3]
     assert not shares_a_photo(labels, photos)
+
+
+def test_odd_faces_do_not_make_people_share_a_cluster() -> None:
+    """With k = 3, the linkage alone gives two odd faces a cluster each and joins three people."""
+    axes, person = np.eye(128), np.repeat([0, 1, 2], 20)
+    seen = normalize(axes[person] + 0.03 * np.random.default_rng(2).normal(size=(60, 128)))
+    odd = normalize([2 * axes[3] - axes[:3].sum(axis=0), -2 * axes[3] - axes[:3].sum(axis=0)])
+    rows = np.concatenate([seen, odd])
+    assert sorted(np.bincount(number_by_size(average_linkage(rows, k=3).labels()))) == [1, 1, 60]
+    assert partition(cluster(rows, threshold=1.0, k=3).labels[:60]) == partition(person)
 
 
 def test_no_faces_one_face_and_equal_faces() -> None:

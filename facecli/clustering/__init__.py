@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from facecli.clustering.kmeans import mean_directions, spherical_kmeans
 from facecli.clustering.linkage import average_linkage
+from facecli.distances import paired_squared_l2
 from facecli.types import FloatArray, IntArray
 
 ITERATIONS = 3
@@ -40,10 +41,10 @@ def cluster(
 ) -> Clustering:
     """Cluster unit rows (n, d) into `k` clusters or, without k, as many as the threshold gives.
 
-    Without k, clusters are merged while their mean squared L2 is at most `threshold`; with k the
-    threshold is not used, and every cluster is given at least one face. Faces with the same entry
-    in `cannot_link` (n,), say the number of their photo, never share a cluster. Raise ValueError
-    for rows that are not unit vectors, for k outside 1..n or below the faces of a single photo.
+    Without k, k-means starts from the clusters whose mean squared L2 is at most `threshold`. With k
+    the threshold is not used and every cluster is given a face. Faces with the same entry in
+    `cannot_link` (n,), say the number of their photo, never share a cluster. Raise ValueError for
+    rows that are not unit vectors, and for k outside 1..n or below the faces of one photo.
     """
     rows = np.asarray(embeddings, dtype=np.float32)
     if rows.ndim != 2 or not np.allclose(np.linalg.norm(rows, axis=1), 1.0, atol=1e-3):
@@ -53,14 +54,38 @@ def cluster(
     if not len(rows):
         return Clustering(np.empty(0, np.int64), rows)
     if k is None:
-        start = average_linkage(rows, threshold=threshold, photos=photos)
-    else:
-        start = average_linkage(rows, k=k, photos=photos)
-    # Photos can keep the linkage from reaching k. The largest clusters are then the start.
+        tree = average_linkage(rows, threshold=threshold, photos=photos)
+        return _refine(rows, tree.labels(), k=None, photos=photos)
+    results = [_refine(rows, start, k=k, photos=photos) for start in _starts(rows, k, photos)]
+    return min(results, key=lambda result: _spread(rows, result))
+
+
+def _starts(rows: FloatArray, k: int, photos: IntArray | None) -> list[IntArray]:
+    """Return clusters to start from, of which the k largest count.
+
+    The linkage's last k clusters are good unless there are odd faces: each of those then costs a
+    cluster, and two people are joined for it. So the level at which k clusters have more than one
+    face, if there is one, is tried as well; it in turn ignores people who were seen once.
+    """
+    tree = average_linkage(rows, k=k, photos=photos)
+    groups = tree.merges_to_groups(k)
+    return [tree.labels()] if groups is None else [tree.labels(), tree.labels(groups)]
+
+
+def _refine(
+    rows: FloatArray, start: IntArray, *, k: int | None, photos: IntArray | None
+) -> Clustering:
+    """Run k-means from the centroids of the k largest clusters of `start`, or of all."""
     centroids = mean_directions(rows, number_by_size(start))[:k]
     labels = spherical_kmeans(rows, centroids, iterations=ITERATIONS, photos=photos)
     labels = number_by_size(labels)
     return Clustering(labels, mean_directions(rows, labels))
+
+
+def _spread(rows: FloatArray, result: Clustering) -> float:
+    """Sum the squared L2 of all faces to their centroids."""
+    squared = paired_squared_l2(rows, result.centroids[result.labels])
+    return float(squared.sum(dtype=np.float64))
 
 
 def number_by_size(labels: IntArray) -> IntArray:

@@ -15,6 +15,8 @@ distance is infinite, and remains so after any merge.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from facecli.distances import MAXIMUM, squared_l2
@@ -24,18 +26,50 @@ BLOCK = 2**22
 """Comparisons held at a time: 16 MB of float32."""
 
 
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """The merges of a linkage, lowest first; clusters go by their first row.
+
+    Cluster `gone[i]` went into `kept[i]`, both int64 (m,), at a mean squared L2 between the two of
+    `heights[i]`, float32 (m,).
+    """
+
+    faces: int
+    kept: IntArray
+    gone: IntArray
+    heights: FloatArray
+
+    def labels(self, merges: int | None = None) -> IntArray:
+        """Return each row's cluster, int64 (n,), after the lowest `merges`, or after all."""
+        parent = np.arange(self.faces)
+        parent[self.gone[:merges]] = self.kept[:merges]
+        while not np.array_equal(parent, grand := parent[parent]):
+            parent = grand
+        return parent
+
+    def merges_to_groups(self, k: int) -> int | None:
+        """Return the most merges after which `k` clusters hold two faces or more; None if never."""
+        order = np.arange(len(self.kept))
+        grown = np.full(self.faces, len(order))
+        grown[self.kept[::-1]] = order[::-1]
+        # Two single faces make a group, one joins a group, and two groups become one.
+        change = 1 - (grown[self.kept] < order) - (grown[self.gone] < order)
+        enough = np.flatnonzero(np.cumsum(change) >= k)
+        return int(enough[-1]) + 1 if len(enough) else None
+
+
 def average_linkage(
     embeddings: FloatArray,
     *,
     threshold: float = MAXIMUM,
     k: int = 1,
     photos: IntArray | None = None,
-) -> IntArray:
+) -> Tree:
     """Merge the nearest clusters while they are within `threshold` and more than `k` are left.
 
     `embeddings` is (n, d) of unit rows. Faces with the same number in `photos`, int64 (n,), never
-    meet in one cluster, which may leave more than k. Return int64 (n,): each cluster is labelled by
-    its first row. Time grows with the clusters that have a neighbour within reach, n² at worst.
+    meet in one cluster, which may leave more than k. Time grows with the clusters that have a
+    neighbour within the threshold, n² at worst.
     """
     forest = _Forest(embeddings, conflicting_pairs(photos) if photos is not None else None)
     to_merge = len(embeddings) - k
@@ -45,7 +79,7 @@ def average_linkage(
         # Merges come out of order. Once there are enough, only lower ones can still matter.
         if len(forest.heights) >= to_merge:
             limit = np.float64(np.partition(forest.heights, to_merge - 1)[to_merge - 1])
-    return forest.labels(merges=to_merge)
+    return forest.tree(merges=max(0, to_merge))
 
 
 def conflicting_pairs(photos: IntArray) -> IntArray:
@@ -94,15 +128,11 @@ class _Forest:
         self._merge(*pair, squared=self._squared[active[mutual]])
         return True
 
-    def labels(self, *, merges: int) -> IntArray:
-        """Return the first row of each row's cluster after the `merges` lowest merges."""
-        parent = np.arange(len(self._cluster))
-        lowest = np.argsort(self.heights, kind="stable")[: max(0, merges)]
+    def tree(self, *, merges: int) -> Tree:
+        """Return the lowest merges, at most as many as asked for."""
+        lowest = np.argsort(self.heights, kind="stable")[:merges]
         kept, gone = self._merges[:, lowest]
-        parent[gone] = kept
-        while not np.array_equal(parent, grand := parent[parent]):
-            parent = grand
-        return parent
+        return Tree(len(self._cluster), kept, gone, self.heights[lowest])
 
     def _find_neighbours(self) -> None:
         """Find the nearest active cluster of every stale one."""
