@@ -277,5 +277,5 @@ class GalleryStore(Protocol):
         ...
 
     def images_known(self, sha256s: Iterable[str], fingerprint: str) -> dict[str, tuple[str, ...]]:
-        """Return the pictures that have a template of this model, with the names of those in them."""
+        """Return each picture that has templates of this model, with the names of who is in it."""
         ...
