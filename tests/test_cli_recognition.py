@@ -81,7 +81,7 @@ def test_enroll_from_one_photo(run: Run, tmp_path: Path, database: Path) -> None
     result = run("enroll", HOSTILE, paint(tmp_path / "z.png", ADA))
     assert result.exit_code == 0
     assert HOSTILE in result.stdout
-    assert "1 of 1 photos enrolled, 1 people" in result.stdout
+    assert "1 of 1 photo enrolled, 1 person" in result.stdout
     assert people(database) == {HOSTILE: 1}
 
 
@@ -301,7 +301,7 @@ def test_identify_lists_k_people(run: Run, enrolled: None, photos: Path) -> None
     assert [(one["name"], one["votes"]) for one in answer["candidates"]] == [("Ada", 1), ("Bob", 0)]
     listed = run("identify", photos / "ada.png", "-k", "2").stdout.splitlines()
     assert [line.strip() for line in listed[1:]] == [
-        "Ada, squared L2 0.022, 1 votes",
+        "Ada, squared L2 0.022, 1 vote",
         "Bob, squared L2 2.000, 0 votes",
     ]
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from facecli.cli.options import Settings, command_options, pass_settings
-from facecli.cli.output import emit, note, progress, shown, strong, table, wants_json, warn
+from facecli.cli.output import counted, emit, note, progress, shown, strong, table, wants_json, warn
 from facecli.errors import FacecliError
 
 if TYPE_CHECKING:
@@ -69,13 +69,15 @@ def cluster(
         raise FacecliError(f"{paths[0]}: no pictures in this folder")
     encoder = settings.encoder()
     acquired = acquire(found, settings.detector(), encoder.card.geometry)
-    pictures = embed_pictures(acquired, encoder, largest_only=False)
+    watched = progress(acquired, len(found), "Looking at photos")
+    pictures = embed_pictures(watched, encoder, largest_only=False)
     threshold = settings.threshold_for(encoder.card)
-    grouping = group(progress(pictures, len(found), "Looking at photos"), threshold=threshold, k=k)
+    grouping = group(pictures, threshold=threshold, k=k)
     _show(grouping, encoder.card, threshold, as_csv=as_csv)
     if folder is not None:
         made = export(grouping, folder)
-        note(f"{folder}: {len(made.entries)} {'links' if made.linked else 'copies'} written")
+        words = ("link", "links") if made.linked else ("copy", "copies")
+        note(f"{folder}: {counted(len(made.entries), *words)} written")
     ctx.exit(2 if grouping.failures else 0)
 
 
@@ -148,9 +150,11 @@ def _summarised(grouping: Grouping, threshold: float) -> str:
     if grouping.seen_once:
         lines = [strong("seen once")]
         lines += [f"  {shown(face.source)}" for face in grouping.seen_once]
-    faces = sum(map(len, grouping.clusters))
+    faces = counted(sum(map(len, grouping.clusters)), "face")
+    photos = counted(grouping.photos, "photo")
+    people = counted(len(grouping.people), "person", "people")
     lines.append(
-        f"{faces} faces in {grouping.photos} photos: {len(grouping.people)} people, "
+        f"{faces} in {photos}: {people}, "
         f"{len(grouping.seen_once)} seen once (threshold {threshold:.4g} squared L2)"
     )
     return "\n".join(lines)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from facecli.cli.options import Settings, command_options, pass_settings
-from facecli.cli.output import bad, emit, good, progress, shown, table, wants_json
+from facecli.cli.output import bad, counted, emit, good, progress, shown, table, wants_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,9 +68,15 @@ def enroll(
     gallery = _gallery(ctx, settings, dry_run=dry_run)
     encoder, detector = settings.encoder(), settings.detector()
     threshold = settings.threshold_for(encoder.card)
-    examined = examine(requests, detector=detector, encoder=encoder, largest=largest)
+    examined = examine(
+        requests,
+        detector=detector,
+        encoder=encoder,
+        largest=largest,
+        watch=lambda found: progress(found, len(requests), "Looking at photos"),
+    )
     outcomes = judge(
-        progress(examined, len(requests), "Looking at photos"),
+        examined,
         gallery,
         encoder.card,
         threshold=threshold,
@@ -153,7 +159,8 @@ def _show_summary(
     accepted = [outcome for outcome in outcomes if outcome.template]
     people = len({outcome.person for outcome in accepted})
     would = "would be " if dry_run else ""
-    counts = f"{len(accepted)} of {len(outcomes)} photos {would}enrolled, {people} people"
+    photos, who = counted(len(outcomes), "photo"), counted(people, "person", "people")
+    counts = f"{len(accepted)} of {photos} {would}enrolled, {who}"
     record = {
         "kind": "enrollment_summary",
         "photos": len(outcomes),

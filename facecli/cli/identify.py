@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from facecli.cli.options import MAX_SQUARED_L2, Settings, command_options, pass_settings
-from facecli.cli.output import bad, detail, doubtful, emit, good, note, progress, shown
+from facecli.cli.output import bad, counted, detail, doubtful, emit, good, note, progress, shown
 from facecli.errors import FacecliError, PictureError
 
 if TYPE_CHECKING:
@@ -79,10 +79,10 @@ def identify(
     encoder = settings.encoder()
     threshold = settings.threshold_for(encoder.card)
     acquired = acquire(sources, settings.detector(), encoder.card.geometry)
-    pictures = embed_pictures(acquired, encoder, largest_only=faces == "largest")
     if not sys.stdout.isatty():
         # On a terminal the answers themselves show how far it is.
-        pictures = progress(pictures, len(sources), "Identifying")
+        acquired = progress(acquired, len(sources), "Identifying")
+    pictures = embed_pictures(acquired, encoder, largest_only=faces == "largest")
     code = 0
     for answer in answers_for(pictures, known, threshold=threshold, gap=gap, k=k or CANDIDATES):
         text = _described(answer, threshold, listed=k is not None)
@@ -149,7 +149,8 @@ def _described(answer: Identification, threshold: float, *, listed: bool) -> str
     lines = [f"{status}  {where}: {_who(answer, threshold)}"]
     if listed:
         lines += [
-            f"{'':11}{shown(one.name)}, squared L2 {one.squared_l2:.3f}, {one.votes} votes"
+            f"{'':11}{shown(one.name)}, squared L2 {one.squared_l2:.3f}, "
+            + counted(one.votes, "vote")
             for one in answer.candidates
         ]
     return "\n".join(lines)

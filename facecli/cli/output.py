@@ -107,6 +107,11 @@ def complain(text: str) -> None:
     click.echo(f"facecli: {shown(text)}", err=True)
 
 
+def counted(number: int, one: str, many: str = "") -> str:
+    """Return a number with its noun: "1 face", "2 faces", "2 people"."""
+    return f"{number} {one if number == 1 else many or one + 's'}"
+
+
 def good(text: str) -> str:
     """Colour a welcome answer."""
     return click.style(text, fg="green")

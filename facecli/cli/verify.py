@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from facecli.cli.options import Settings, command_options, pass_settings
-from facecli.cli.output import bad, emit, good, shown
+from facecli.cli.output import bad, counted, emit, good, shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -89,6 +89,6 @@ def _described(verdict: Verdict) -> str:
 def _taken(side: Side) -> str:
     """Say what was compared of a side."""
     if side.box is None:
-        return f"enrolled, {side.templates} template" + ("s" if side.templates != 1 else "")
+        return "enrolled, " + counted(side.templates or 0, "template")
     box = ", ".join(f"{value:.0f}" for value in side.box)
     return "; ".join([f"face at {box}", *map(shown, side.notes)])

@@ -9,8 +9,12 @@ import numpy as np
 
 from facecli.types import DIMENSION, Acquisition, Encoder, Face, Failure, FloatArray
 
-BATCH = 32
-"""Chips gathered before the encoder runs."""
+BATCH = 8
+"""Chips, or pictures if they show fewer, gathered before the encoder runs.
+
+On one thread a batch of 8 chips took 4.1 ms a chip, of 32 as much, a single one 9.2 ms; a small
+batch gives the answer sooner, while finding a face takes a hundred times as long.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +37,7 @@ def embed_pictures(
     for item in acquired:
         waiting.append(item)
         chips += len(_kept(item, largest_only=largest_only))
-        if chips >= BATCH:
+        if max(chips, len(waiting)) >= BATCH:
             yield from _embedded(waiting, encoder, largest_only=largest_only)
             waiting, chips = [], 0
     yield from _embedded(waiting, encoder, largest_only=largest_only)

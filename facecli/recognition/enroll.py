@@ -37,12 +37,19 @@ def judge(
     """
     judged = _refuse_conflicting_ids(list(outcomes), gallery.people())
     judged = _refuse_known_pictures(judged, gallery, card.fingerprint)
+    repeats = _repeats(judged)
+    for place, first in repeats.items():
+        reason = f"the same picture as {judged[first].source}"
+        judged[place] = judged[place].refuse(Outcome.REPEATED, reason)
     try:
         enrolled = gallery.matrix(card.fingerprint)
     except FingerprintMismatch:
         # Enrolling people again is how a gallery moves to another model.
         enrolled = None
-    return _compare_faces(judged, enrolled, threshold=threshold, allowed=allow_look_alikes)
+    judged = _compare_faces(judged, enrolled, threshold=threshold, allowed=allow_look_alikes)
+    for place, first in repeats.items():
+        judged[place] = _like_first(judged[place], judged[first])
+    return judged
 
 
 def store(outcomes: Iterable[PhotoOutcome], gallery: GalleryStore, card: ModelCard) -> int:
@@ -93,7 +100,7 @@ def _refuse_conflicting_id(
 def _refuse_known_pictures(
     outcomes: Sequence[PhotoOutcome], gallery: GalleryStore, fingerprint: str
 ) -> list[PhotoOutcome]:
-    """Skip pictures of the same person that are stored or came before; refuse those of another.
+    """Skip pictures of the same person that are stored; refuse those given for another as well.
 
     Such a picture shows one face, so the second name for it is wrong even where look-alikes are
     allowed; of two names in one batch, both are refused.
@@ -132,9 +139,31 @@ def _refuse_known_picture(
             twin = LookAlike(first.person, 0.0, first.source)
             reason = f"the same picture as {first.source}, given for {first.person}"
             return outcome.refuse(Outcome.LOOK_ALIKE, reason, twin)
-    if given[key] is not outcome:
-        return outcome.refuse(Outcome.REPEATED, f"the same picture as {given[key].source}")
     return outcome
+
+
+def _repeats(outcomes: Sequence[PhotoOutcome]) -> dict[int, int]:
+    """Map the place of each photo whose picture came before to the place where it came first."""
+    firsts: dict[str, int] = {}
+    repeats: dict[int, int] = {}
+    for place, outcome in enumerate(outcomes):
+        if outcome.template:
+            first = firsts.setdefault(outcome.template.image_sha256, place)
+            if first != place:
+                repeats[place] = first
+    return repeats
+
+
+def _like_first(repeated: PhotoOutcome, first: PhotoOutcome) -> PhotoOutcome:
+    """Refuse a repeated picture for the reasons for which the first of it was refused."""
+    if not first.outcome.refused:
+        return repeated
+    return replace(
+        repeated,
+        outcome=first.outcome,
+        reasons=(*repeated.reasons, *first.reasons),
+        look_alike=first.look_alike,
+    )
 
 
 def _compare_faces(

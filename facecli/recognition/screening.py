@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -13,11 +13,14 @@ from facecli.recognition.acquisition import acquire
 from facecli.recognition.embedding import EmbeddedPicture, embed_pictures
 from facecli.recognition.requests import Request
 from facecli.types import (
+    Acquisition,
     Detector,
     Encoder,
     Failure,
     NewTemplate,
 )
+
+Watch = Callable[[Iterable[Acquisition | Failure]], Iterable[Acquisition | Failure]]
 
 
 class Outcome(StrEnum):
@@ -80,15 +83,17 @@ def examine(
     detector: Detector,
     encoder: Encoder,
     largest: bool = False,
+    watch: Watch = iter,
 ) -> Iterator[PhotoOutcome]:
     """Look at each photo by itself and yield what becomes of it, in the order given.
 
-    With `largest` a photo of several faces gives its largest; else it is refused.
+    With `largest` a photo of several faces gives its largest; else it is refused. `watch` is handed
+    the pictures as their faces are found, and hands them on: a place for a progress bar.
     """
     checked = [_checked(request) for request in requests]
     photos = [item for item in checked if isinstance(item, Request)]
     acquired = acquire((photo.path for photo in photos), detector, encoder.card.geometry)
-    pictures = iter(embed_pictures(acquired, encoder, largest_only=False))
+    pictures = iter(embed_pictures(watch(acquired), encoder, largest_only=False))
     for item in checked:
         if isinstance(item, Request):
             yield _screened(item, next(pictures), largest=largest)
