@@ -6,6 +6,8 @@ import csv
 import io
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from fakes import FakeDetector, FakeEncoder, PaintedFace, fake_card, paint, squa
 from facecli.cli import cli
 from facecli.cli.options import Settings
 from facecli.gallery import Gallery
+from facecli.portraits import eileen_collins, grace_hopper
 
 ADA, BOB, CLEO = PaintedFace(0), PaintedFace(1), PaintedFace(2)
 HOSTILE = 'Zoë <b>O\'Neil</b>; "--"'
@@ -416,6 +419,27 @@ def test_cluster_exports_links_and_does_so_again(run: Run, crowd: Path, tmp_path
     assert (tmp_path / "out" / "person-1" / "a0.png").readlink() == Path("../../crowd/a0.png")
 
 
+def test_cluster_refuses_a_folder_of_others_before_it_looks_at_photos(
+    run: Run, crowd: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "mine.txt").touch()
+    result = run("cluster", crowd, "--export", tmp_path / "out")
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert "holds files that are not an export's" in result.stderr
+
+
+def test_an_export_is_one_more_record_and_never_in_the_csv(
+    run: Run, crowd: Path, tmp_path: Path
+) -> None:
+    *_, made = records(run("cluster", crowd, "--export", tmp_path / "out", "--json"))
+    assert (made["kind"], made["linked"], len(made["entries"])) == ("export", True, 6)
+    result = run("cluster", crowd, "--export", tmp_path / "out", "--csv")
+    assert len(result.stdout.splitlines()) == 7
+    assert "6 links written" in result.stderr
+
+
 def test_cluster_refuses_to_export_into_the_photos_it_sorts(run: Run, crowd: Path) -> None:
     result = run("cluster", crowd, "--export", crowd / "people")
     assert result.exit_code == 2
@@ -448,3 +472,27 @@ def test_hostile_file_names_stay_on_their_line(run: Run, enrolled: None, tmp_pat
         assert "match  Ada\n" not in shown
     (answer,) = records(run("identify", evil, "--json"))
     assert answer["path"] == str(evil)
+
+
+@pytest.mark.network
+def test_the_real_networks_from_a_shell(tmp_path: Path) -> None:
+    """Enrolled from one portrait, Grace Hopper is verified and named; Eileen Collins is neither."""
+    grace, eileen = str(grace_hopper()), str(eileen_collins())
+    database = str(tmp_path / "g.db")
+
+    def shell(*arguments: str) -> tuple[int, list[dict[str, Any]]]:
+        program = [sys.executable, "-c", "from facecli.cli import main; main()"]
+        done = subprocess.run(
+            [*program, *arguments, "--db", database, "--json"], capture_output=True, check=False
+        )
+        return done.returncode, [json.loads(line) for line in done.stdout.splitlines()]
+
+    assert shell("enroll", "Grace Hopper", grace)[0] == 0
+    code, (verdict,) = shell("verify", eileen, "person:Grace Hopper")
+    assert (code, verdict["same"]) == (1, False)
+    assert verdict["squared_l2"] > 1.5 * verdict["threshold"]
+    code, (named, unknown) = shell("identify", grace, eileen)
+    assert code == 1
+    assert (named["status"], named["person"]) == ("match", "Grace Hopper")
+    assert named["squared_l2"] == pytest.approx(0.0, abs=1e-4)
+    assert (unknown["status"], unknown["person"]) == ("unknown", None)

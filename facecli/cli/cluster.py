@@ -59,11 +59,11 @@ def cluster(
     from facecli.recognition.acquisition import acquire
     from facecli.recognition.cluster import group
     from facecli.recognition.embedding import embed_pictures
-    from facecli.recognition.export import export
 
     if as_csv and settings.json:
         raise click.UsageError("--csv and --json exclude each other.")
-    _refuse_export_inside(folder, paths)
+    if folder is not None:
+        _check_export(folder, paths)
     found = find_pictures(paths)
     if not found:
         raise FacecliError(f"{paths[0]}: no pictures in this folder")
@@ -75,19 +75,31 @@ def cluster(
     grouping = group(pictures, threshold=threshold, k=k)
     _show(grouping, encoder.card, threshold, as_csv=as_csv)
     if folder is not None:
-        made = export(grouping, folder)
-        words = ("link", "links") if made.linked else ("copy", "copies")
-        note(f"{folder}: {counted(len(made.entries), *words)} written")
+        _export(grouping, folder, as_csv=as_csv)
     ctx.exit(2 if grouping.failures else 0)
 
 
-def _refuse_export_inside(folder: Path | None, paths: tuple[Path, ...]) -> None:
-    """Raise FacecliError for an export that the next run would take for photos."""
-    if folder is None:
-        return
+def _check_export(folder: Path, paths: tuple[Path, ...]) -> None:
+    """Raise FacecliError for a folder that is not an export's, or that the next run would sort."""
+    from facecli.recognition.export import check_folder
+
     for path in paths:
         if path.is_dir() and folder.resolve().is_relative_to(path.resolve()):
             raise FacecliError(f"{folder}: lies in {path}, whose photos are sorted; choose another")
+    check_folder(folder)
+
+
+def _export(grouping: Grouping, folder: Path, *, as_csv: bool) -> None:
+    """Write the links and say so, beside the CSV and not in it."""
+    from facecli.recognition.export import export
+
+    made = export(grouping, folder)
+    words = ("link", "links") if made.linked else ("copy", "copies")
+    text = f"{folder}: {counted(len(made.entries), *words)} written"
+    record = {"kind": "export", "folder": folder, "entries": made.entries, "linked": made.linked}
+    emit(record, "" if as_csv else shown(text))
+    if as_csv:
+        note(text)
 
 
 def _show(grouping: Grouping, card: ModelCard, threshold: float, *, as_csv: bool) -> None:

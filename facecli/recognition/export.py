@@ -54,6 +54,11 @@ def export(grouping: Grouping, folder: Path) -> Export:
     return now
 
 
+def check_folder(folder: Path) -> None:
+    """Raise FacecliError for a folder that `export` would refuse, before the work is done."""
+    _earlier(folder)
+
+
 def _earlier(folder: Path) -> list[Export]:
     """Return what the last export wrote here; raise FacecliError for a folder that is not ours."""
     if not folder.is_dir():
