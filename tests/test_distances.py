@@ -106,6 +106,13 @@ def test_paired_keeps_its_precision_near_zero() -> None:
     assert paired_squared_l2(a, b).item() == pytest.approx(1e-10, rel=1e-5)
 
 
+def test_opposites_are_at_most_4_apart_though_rounding_says_more() -> None:
+    rows = unit_rows(0, rows=1000)
+    assert ((rows - -rows) ** 2).sum(axis=1).max() > 4
+    assert paired_squared_l2(rows, -rows).max() == 4
+    assert squared_l2(rows, -rows).max() == 4
+
+
 def test_paired_refuses_to_broadcast() -> None:
     with pytest.raises(ValueError, match="equal"):
         paired_squared_l2(unit_rows(0, rows=3), unit_rows(0, rows=1))

@@ -258,6 +258,7 @@ def test_accuracy_by_hand() -> None:
         ([2.0], [2.0, 1.0], np.nextafter(1.0, 0.0)),  # better to match nothing
         ([1.0, 2.0, 2.0], [2.0], 2.0),  # everything matches: the largest observed
         ([1.0, FAILED], [FAILED], 1.0),
+        ([1 + 2**-52], [1 + 2**-51], 1 + 2**-52),  # neighbours: the middle rounds to the impostor
     ],
 )
 def test_best_accuracy_threshold_by_hand(

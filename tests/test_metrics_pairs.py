@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from facecli.distances import normalize, squared_l2
 from facecli.metrics import (
-    AllPairs,
     Comparisons,
     all_pairs,
     bootstrap_by_person,
@@ -142,9 +141,7 @@ def test_nearest_impostors_go_up_to_the_threshold_itself_and_not_beyond() -> Non
     )
 
 
-def resampled_val(
-    pairs: AllPairs, rows: FloatArray, labels: list[int], draw: list[int], far: float
-) -> float:
+def resampled_val(rows: FloatArray, labels: list[int], draw: list[int], far: float) -> float:
     """Compute VAL of one draw from the copies themselves, each copy a person of its own."""
     copies = [
         (face, copy)
@@ -161,22 +158,34 @@ def resampled_val(
     return val_at_far(np.array(genuine), np.array(impostor), far)
 
 
-def test_bootstrap_agrees_with_really_copying_the_drawn_people() -> None:
-    """Percentiles over draws, with weights, are those over data sets made of the drawn people."""
+@pytest.mark.parametrize("fars", [[0.02], [0.1, 0.3]])
+def test_bootstrap_agrees_with_really_copying_the_drawn_people(fars: list[float]) -> None:
+    """Percentiles over draws, with weights, are those over data sets made of the drawn people.
+
+    The impostors listed at first for a FAR of 0.02 are too few for some draws.
+    """
     labels = [0, 0, 0, 1, 1, 2, 2, 2, 2, 3, 3, 3, 4]
     rows = faces(8, labels, spread=1.5)
     pairs = all_pairs(rows, labels)
-    fars = [0.02, 0.3]
     draws = np.random.default_rng(4).multinomial(5, np.full(5, 0.2), size=60)
     found = bootstrap_by_person(rows, labels, fars=fars, replicates=60, confidence=0.8, seed=4)
     for far, interval in zip(fars, found, strict=True):
         rates = [
-            resampled_val(pairs, rows, labels, np.repeat(np.arange(5), draw).tolist(), far)
+            resampled_val(rows, labels, np.repeat(np.arange(5), draw).tolist(), far)
             for draw in draws
         ]
         assert len(set(rates)) > 5
         assert interval.estimate == val_at_far(pairs.genuine, pairs.impostor, far)
-        assert (interval.low, interval.high) == pytest.approx(tuple(np.quantile(rates, [0.1, 0.9])))
+        ends = tuple(np.quantile(rates, [0.1, 0.9]))
+        assert (interval.low, interval.high) == pytest.approx(ends)
+
+
+def test_bootstrap_refuses_genuine_pairs_tied_with_the_first_refused_impostor() -> None:
+    """All pairs of orthogonal vectors are 2 apart: no FAR below 1 lets any of them match."""
+    interval = bootstrap_by_person(
+        np.eye(6, dtype=np.float32), [0, 0, 1, 1, 2, 2], fars=[0.1], replicates=50
+    )[0]
+    assert (interval.estimate, interval.low, interval.high) == (0.0, 0.0, 0.0)
 
 
 def test_bootstrap_repeats_with_its_seed_and_widens_with_its_confidence() -> None:

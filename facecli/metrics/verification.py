@@ -84,7 +84,7 @@ def threshold_at_fmr(impostor: SquaredL2, target: float) -> float:
     if allowed == len(impostors.values):
         return MAXIMUM
     refused = impostors.values[allowed]
-    return min(MAXIMUM, float(np.nextafter(refused, refused.dtype.type(-np.inf))))
+    return float(np.nextafter(refused, refused.dtype.type(-np.inf)))
 
 
 def val_at_far(genuine: SquaredL2, impostor: SquaredL2, far: float) -> float:
