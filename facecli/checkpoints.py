@@ -67,7 +67,10 @@ def write_tensors(path: Path, tensors: Weights, metadata: dict[str, str]) -> Non
     """Write a safetensors file atomically; raise ModelError if the disk does not take it."""
     from safetensors.numpy import save as serialize
 
-    data = serialize(dict(tensors), metadata=metadata)
+    # A transposed array would be written in its memory order, under the shape of its logical one.
+    data = serialize(
+        {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}, metadata=metadata
+    )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")

@@ -140,7 +140,10 @@ class NetworkEncoder:
 
         self.card = card
         self.device = torch.device(resolve_device(device))
-        self.network = network.eval().to(self.device, memory_format=torch.channels_last)
+        # PyTorch's stubs lack this form of `to`; channels_last runs a fifth faster on a CPU.
+        self.network: FaceNetwork = network.eval().to(  # type: ignore[call-overload]
+            self.device, memory_format=torch.channels_last
+        )
 
     def embed(self, chips: Sequence[PixelArray] | PixelArray) -> FloatArray:
         """Embed uint8 (n, size, size, 3) RGB chips as float32 (n, 128) unit vectors.

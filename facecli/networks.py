@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from facecli import torchvision_standin
 from facecli.dlib_format import STAGES
 from facecli.errors import ModelError
 from facecli.types import DIMENSION
@@ -61,17 +62,21 @@ class ResNet29(nn.Module):
 
     `taps` names the stages, 1 to 5, whose maps feed the head and the side they are pooled to:
     {"5": 1} is dlib's own global average of 256 numbers, {"5": 2} keeps the four corners apart.
+    `deeper` adds that many residual blocks at the end of a stage; a new block changes nothing
+    until it is trained.
     """
 
-    def __init__(self, taps: dict[str, int]) -> None:
+    def __init__(self, taps: dict[str, int], deeper: dict[str, int] | None = None) -> None:
         super().__init__()
         self.taps = {int(stage): side for stage, side in taps.items()}
+        more = {int(stage): blocks for stage, blocks in (deeper or {}).items()}
         self.stem = nn.Conv2d(3, 32, 7, stride=2)
         self.stages = nn.ModuleList()
         channels = 32
-        for width, plain, down in STAGES:
+        for number, (width, plain, down) in enumerate(STAGES, start=1):
             blocks: list[nn.Module] = [Downsample(channels, width)] if down else []
             blocks += [Residual(width) for _ in range(plain)]
+            blocks += [_idle(Residual(width)) for _ in range(more.get(number, 0))]
             self.stages.append(nn.Sequential(*blocks))
             channels = width
 
@@ -92,6 +97,13 @@ class ResNet29(nn.Module):
         return torch.cat(taken, dim=1)
 
 
+def _idle(block: Residual) -> Residual:
+    """Return the block as an identity: on the positive maps it sees, relu(x + 0) is x."""
+    nn.init.zeros_(block.second.weight)
+    nn.init.zeros_(cast("Tensor", block.second.bias))
+    return block
+
+
 class InceptionBody(nn.Module):
     """facenet-pytorch's InceptionResnetV1 up to its 512 numbers."""
 
@@ -99,13 +111,14 @@ class InceptionBody(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        from facecli.detectors import import_facenet_pytorch
+        torchvision_standin.install()
+        from facenet_pytorch import InceptionResnetV1
 
-        self.body = import_facenet_pytorch().InceptionResnetV1(classify=False, pretrained=None)
+        self.body = InceptionResnetV1(classify=False, pretrained=None)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map normalised chips (n, 3, 160, 160) to features (n, 512)."""
-        return cast(Tensor, self.body(x))
+        return cast("Tensor", self.body(x))
 
 
 class FaceNetwork(nn.Module):
@@ -143,7 +156,7 @@ class FaceNetwork(nn.Module):
 
 def _trunk(architecture: dict[str, Any]) -> ResNet29 | InceptionBody:
     if architecture["network"] == "resnet29":
-        return ResNet29(architecture["taps"])
+        return ResNet29(architecture["taps"], architecture.get("deeper"))
     if architecture["network"] == "inception-resnet-v1":
         return InceptionBody()
     raise ModelError(f"unknown network {architecture['network']!r}")

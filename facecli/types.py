@@ -69,8 +69,9 @@ class Quality:
 
     `eye_distance`: pixels between the eyes in the full picture. `sharpness`: variance of the
     Laplacian in percent of the variance, both of the grey middle of the chip at half size, 0
-    upwards. `brightness`: mean grey level of the chip's middle, 0 to 255. `turn`: how far the nose lies from the middle of the eyes as a share of the eye distance,
-    0 for a frontal face, about 0.5 in profile.
+    upwards. `brightness`: mean grey level of the chip's middle, 0 to 255. `turn`: how far the nose
+    lies from the middle of the eyes as a share of the eye distance, 0 for a frontal face, about
+    0.5 in profile.
     """
 
     eye_distance: float
