@@ -1,0 +1,99 @@
+"""Batch normalisation for the time of training only.
+
+dlib's published trunk has none left: it was folded away, and what remains diverges at learning
+rates that a normalised network takes easily. Here each convolution gets a batch normalisation
+that at first changes nothing (its scale and shift are the mean and spread it removes), and after
+training it is folded away again (Jacob et al. 2018, section 3.2), so that the architecture that
+is saved stays the same.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from facecli.networks import FaceNetwork
+
+
+class NormalisedConvolution(nn.Conv2d):
+    """A convolution followed by batch normalisation; its own parameters keep their names."""
+
+    def __init__(self, plain: nn.Conv2d, outputs: Tensor) -> None:
+        super().__init__(
+            plain.in_channels,
+            plain.out_channels,
+            cast("tuple[int, int]", plain.kernel_size),
+            stride=cast("tuple[int, int]", plain.stride),
+            padding=cast("tuple[int, int]", plain.padding),
+        )
+        self.load_state_dict(plain.state_dict())
+        self.norm = nn.BatchNorm2d(plain.out_channels)
+        mean = outputs.mean(dim=(0, 2, 3))
+        variance = outputs.var(dim=(0, 2, 3)).clamp(min=1e-4)
+        with torch.no_grad():
+            self.norm.running_mean = mean.clone()
+            self.norm.running_var = variance.clone()
+            self.norm.bias.copy_(mean)
+            self.norm.weight.copy_((variance + self.norm.eps).sqrt())
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (n, c, h, w) as the plain convolution does, then normalise each channel."""
+        return cast("Tensor", self.norm(super().forward(x)))
+
+    def folded(self) -> nn.Conv2d:
+        """Return the plain convolution that equals this one outside training."""
+        plain = nn.Conv2d(
+            self.in_channels,
+            self.out_channels,
+            cast("tuple[int, int]", self.kernel_size),
+            stride=cast("tuple[int, int]", self.stride),
+            padding=cast("tuple[int, int]", self.padding),
+        )
+        mean, variance = self.norm.running_mean, self.norm.running_var
+        assert mean is not None
+        assert variance is not None
+        assert self.bias is not None
+        factor = self.norm.weight / (variance + self.norm.eps).sqrt()
+        with torch.no_grad():
+            plain.weight.copy_(self.weight * factor[:, None, None, None])
+            plain.bias.copy_((self.bias - mean) * factor + self.norm.bias)  # type: ignore[union-attr]
+        return plain.to(self.weight.device)
+
+
+def insert_batch_norm(network: FaceNetwork, pixels: Tensor) -> None:
+    """Normalise every convolution of the trunk by its statistics over `pixels`, in place.
+
+    `pixels` (n, 3, size, size) are chips of values 0 to 255, some hundred of them. Outside
+    training mode the network computes what it did before.
+    """
+    outputs: dict[str, Tensor] = {}
+    hooks = []
+    convolutions = [
+        (name, module)
+        for name, module in network.trunk.named_modules()
+        if type(module) is nn.Conv2d and module.bias is not None
+    ]
+    for name, module in convolutions:
+
+        def keep(_: nn.Module, __: object, output: Tensor, name: str = name) -> None:
+            outputs[name] = output.float()
+
+        hooks.append(module.register_forward_hook(keep))
+    with torch.inference_mode():
+        network.eval()(pixels)
+    for hook in hooks:
+        hook.remove()
+    for name, module in convolutions:
+        parent, _, child = name.rpartition(".")
+        replacement = NormalisedConvolution(module, outputs[name].clone())
+        setattr(network.trunk.get_submodule(parent), child, replacement.to(pixels.device))
+
+
+def fold_batch_norm(network: FaceNetwork) -> None:
+    """Fold every batch normalisation that `insert_batch_norm` made back into its convolution."""
+    for name, module in list(network.trunk.named_modules()):
+        if isinstance(module, NormalisedConvolution):
+            parent, _, child = name.rpartition(".")
+            setattr(network.trunk.get_submodule(parent), child, module.folded())

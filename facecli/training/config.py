@@ -1,0 +1,114 @@
+"""One frozen record of everything that decides a training run."""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from facecli.errors import TrainingError
+from facecli.losses import TRIPLET_MINING
+from facecli.training.augmentation import Augmentation
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingConfig:
+    """Settings of a run, stored with its result; two runs of one config and seed are equal.
+
+    `init` names the model to start from. `taps` are the maps that feed the head (ResNet-29 only;
+    empty: as in `init`). `frozen` lists parameters, by the start of their name, that do not move,
+    such as `trunk.stem`; for the first `head_steps` steps only the head moves. A batch holds
+    `people` × `photos` and `others` drawn from all photos. `margin` is in squared L2. The loss is
+    `triplet_weight` × triplet + `target_weight` × (1 − cosine to the targets) +
+    `relation_weight` × relational distillation + `contrast_weight` × picking one's own target out
+    of all. Where targets exist, pairs whose labels they
+    contradict are left out of the triplets: genuine pairs beyond `doubt[1]` squared L2 between
+    their targets, impostor pairs below `doubt[0]`. `learning_rate` applies to the head, times
+    `trunk_rate` to the trunk; it rises for `warm_up` steps, then falls as a cosine to a hundredth.
+    `batch_norm` normalises the trunk while it trains. `ema` is the decay a step of the averaged
+    weights that are saved. `validation_share` is the
+    share of people kept for validation; `threshold_fmr` the false match rate at which the
+    calibrated threshold lies.
+    """
+
+    init: str = "dlib-128"
+    taps: dict[str, int] = field(default_factory=dict)
+    frozen: tuple[str, ...] = ()
+    head_steps: int = 0
+    steps: int = 2000
+    people: int = 24
+    photos: int = 4
+    others: int = 0
+    mining: str = "semi-hard"
+    margin: float = 0.2
+    triplet_weight: float = 1.0
+    target_weight: float = 1.0
+    relation_weight: float = 0.0
+    contrast_weight: float = 0.0
+    doubt: tuple[float, float] = (0.4, 1.6)
+    learning_rate: float = 1e-4
+    trunk_rate: float = 1.0
+    weight_decay: float = 1e-4
+    warm_up: int = 100
+    clip: float = 1.0
+    ema: float = 0.999
+    ridge: float = 1.0
+    batch_norm: bool = False
+    validation_share: float = 0.1
+    threshold_fmr: float = 1e-4
+    threshold: float = 1.1
+    seed: int = 1
+    precision: str = "bf16"
+    validate_every: int = 500
+    augmentation: Augmentation = field(default_factory=Augmentation)
+
+    def __post_init__(self) -> None:
+        """Refuse values that cannot train anything."""
+        for name in ("steps", "validate_every"):
+            if getattr(self, name) < 1:
+                raise TrainingError(f"{name} must be at least 1")
+        if self.people + self.others < 2:
+            raise TrainingError("a batch needs at least two photos: people × photos + others")
+        if self.people and self.photos < 2:
+            raise TrainingError("photos must be at least 2, or there are no genuine pairs")
+        if self.mining not in TRIPLET_MINING:
+            raise TrainingError(f"mining is one of {', '.join(TRIPLET_MINING)}")
+        if self.precision not in ("bf16", "float32"):
+            raise TrainingError("precision is bf16 or float32")
+        if not 0 < self.validation_share < 1 or not 0 < self.threshold_fmr < 1:
+            raise TrainingError("validation_share and threshold_fmr lie between 0 and 1")
+        if self.learning_rate <= 0 or not 0 <= self.ema < 1:
+            raise TrainingError("learning_rate must be above 0, and ema in [0, 1)")
+
+
+def read_config(path: Path | None, overrides: dict[str, Any]) -> TrainingConfig:
+    """Read a TOML file, if any, then apply the given values; raise TrainingError for bad ones."""
+    values: dict[str, Any] = {}
+    if path is not None:
+        try:
+            values = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise TrainingError(f"{path}: cannot be read as TOML: {error}") from error
+    return config_from_dict({**values, **overrides})
+
+
+def config_from_dict(values: dict[str, Any]) -> TrainingConfig:
+    """Build a config from plain values; raise TrainingError for unknown names and wrong types."""
+    amounts = values.get("augmentation", {})
+    known = {item.name for item in dataclasses.fields(TrainingConfig)}
+    known_amounts = {item.name for item in dataclasses.fields(Augmentation)}
+    if not isinstance(amounts, dict):
+        raise TrainingError("augmentation must be a table")
+    unknown = [name for name in values if name not in known]
+    unknown += [f"augmentation.{name}" for name in amounts if name not in known_amounts]
+    if unknown:
+        raise TrainingError(f"unknown setting: {', '.join(unknown)}")
+    plain = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
+    }
+    try:
+        return TrainingConfig(**{**plain, "augmentation": Augmentation(**amounts)})
+    except TypeError as error:
+        raise TrainingError(f"a setting has the wrong type: {error}") from error
