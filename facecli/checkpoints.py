@@ -52,7 +52,8 @@ def save(path: Path, weights: Weights, card: ModelCard) -> ModelCard:
 
     The file appears whole or not at all: a full disk raises ModelError and leaves what was there.
     """
-    half = {name: np.asarray(tensor, np.float16) for name, tensor in weights.items()}
+    with np.errstate(over="ignore"):  # looked for right below, with a name
+        half = {name: np.asarray(tensor, np.float16) for name, tensor in weights.items()}
     for name, tensor in half.items():
         if not np.isfinite(tensor).all():
             raise ModelError(f"{path}: weights {name} are not finite in half precision")
