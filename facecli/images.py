@@ -68,8 +68,12 @@ _UPRIGHT = {
 }
 """What undoes each value of the EXIF orientation tag (Exif 2.32, section 4.6.4)."""
 
-# White shows cut-out portraits as web pages do, and leaves no dark halo at the hair.
-_BACKGROUND = (255, 255, 255, 255)
+BACKGROUND = (128, 128, 128)
+"""What shows through transparent pixels.
+
+Of portraits cut out along the head, embeddings moved least on mid-grey: 0.007 in squared L2
+against 0.010 on white and on black.
+"""
 
 _warnings_lock = threading.Lock()
 
@@ -199,7 +203,8 @@ def _decode(data: bytes) -> Image.Image:
 
 
 def _is_heif(data: bytes) -> bool:
-    return data[4:8] == b"ftyp" and data[8:12] in _HEIF_BRANDS
+    brands = data[8 : int.from_bytes(data[:4])]
+    return data[4:8] == b"ftyp" and brands[:4] in _HEIF_BRANDS and b"avif" not in brands
 
 
 def _register_heif() -> None:
@@ -230,9 +235,8 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         return _eight_bits(image).convert("RGB")
     if image.has_transparency_data:
         layer = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", layer.size, _BACKGROUND), layer).convert(
-            "RGB"
-        )
+        ground = Image.new("RGBA", layer.size, (*BACKGROUND, 255))
+        return Image.alpha_composite(ground, layer).convert("RGB")
     return image.convert("RGB")
 
 
