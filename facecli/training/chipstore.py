@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -15,14 +16,19 @@ from PIL import Image
 from facecli.datasets import PhotoSet
 from facecli.errors import FacecliError, TrainingError
 from facecli.images import open_picture
-from facecli.types import Acquisition, BoolArray, Failure, PixelArray
+from facecli.types import Acquisition, BoolArray, ChipGeometry, Failure, PixelArray
 
-Acquire = Callable[[Iterable[Path]], Iterable[Acquisition | Failure]]
+Acquire = Callable[[Iterable[Path], ChipGeometry], Iterable[Acquisition | Failure]]
+"""Finds the faces of photos, as `recognition.acquisition.acquire` does with some detector."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChipStore:
-    """`chips` uint8 (n, size, size, 3), of which `usable` (n,) hold a face; `skipped` say why not."""
+    """The chips of a photo set, row by row.
+
+    `chips` is uint8 (n, size, size, 3), of which those where `usable` (n,) is true hold a face;
+    `skipped` says of each of the others which photo it was and why.
+    """
 
     chips: PixelArray
     usable: BoolArray
@@ -33,75 +39,118 @@ def load_chips(
     photos: PhotoSet,
     folder: Path,
     *,
-    size: int,
+    geometry: ChipGeometry,
     acquire: Acquire | None = None,
     on_photo: Callable[[], None] = lambda: None,
 ) -> ChipStore:
     """Return the chips of all photos, read from `folder` when an earlier run put them there.
 
-    Without `acquire` the photos are chips already and are only brought to `size` pixels; with it,
-    each photo gives its largest face. A photo that cannot be read or has no face is skipped and
-    counted. `on_photo` is called after each photo.
+    Without `acquire` the photos are chips already and are only brought to the right size; with
+    it, each photo gives its largest face. A photo that cannot be read or has no face is skipped
+    and counted. `on_photo` is called after each photo. Raises TrainingError if the folder cannot
+    be written.
     """
-    key = hashlib.sha256(
-        json.dumps([photos.paths, str(photos.root), size, acquire is None]).encode()
-    ).hexdigest()
-    cached = folder / "chips.npy"
-    notes = folder / "chips.json"
-    if cached.is_file() and notes.is_file():
-        known = json.loads(notes.read_text(encoding="utf-8"))
-        if known["key"] == key:
-            usable = np.asarray(known["usable"], bool)
-            return ChipStore(np.load(cached, mmap_mode="r"), usable, tuple(known["skipped"]))
+    files = [photos.root / path for path in photos.paths]
+    key = _key(files, geometry, ready_made=acquire is None)
+    cached, notes = folder / "chips.npy", folder / "chips.json"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        shape = (len(photos), size, size, 3)
-        chips = np.lib.format.open_memmap(cached, mode="w+", dtype=np.uint8, shape=shape)
-        paths = [photos.root / path for path in photos.paths]
-        rows = _faces(paths, acquire) if acquire else _ready_made(paths, size)
-        usable, skipped = _fill(chips, rows, on_photo)
-        chips.flush()
-        record = {"key": key, "usable": usable.tolist(), "skipped": skipped}
-        notes.write_text(json.dumps(record), encoding="utf-8")
-    except OSError as error:
-        raise TrainingError(f"{folder}: chips cannot be kept: {error.strerror}") from error
-    return ChipStore(chips, usable, tuple(skipped))
+        known = _known(notes, key)
+        if known is None or not cached.is_file():
+            folder.mkdir(parents=True, exist_ok=True)
+            notes.unlink(missing_ok=True)  # it must never speak of other chips than are there
+            rows = _faces(files, acquire, geometry) if acquire else _ready_made(files, geometry)
+            usable, skipped = _write(cached, rows, len(files), geometry.size, on_photo)
+            known = {"key": key, "usable": usable, "skipped": skipped}
+            _write_whole(notes, json.dumps(known).encode())
+        chips: PixelArray = np.load(cached, mmap_mode="r")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise TrainingError(f"{folder}: chips cannot be kept: {reason}") from error
+    return ChipStore(chips, np.array(known["usable"], bool), tuple(known["skipped"]))
 
 
-def _fill(
-    chips: PixelArray, rows: Iterable[PixelArray | str], on_photo: Callable[[], None]
-) -> tuple[BoolArray, list[str]]:
-    usable = np.zeros(len(chips), bool)
-    skipped = []
-    for index, row in enumerate(rows):
-        if isinstance(row, str):
-            skipped.append(row)
-        else:
-            chips[index] = row
-            usable[index] = True
-        on_photo()
+def _key(files: list[Path], geometry: ChipGeometry, *, ready_made: bool) -> str:
+    """Return a hash that changes when the photos, or what is cut from them, do."""
+    digest = hashlib.sha256(f"{geometry} {ready_made}".encode())
+    for file in files:
+        try:
+            status = file.stat()
+            mark = f"{status.st_size} {status.st_mtime_ns}"
+        except OSError:
+            mark = "absent"
+        digest.update(f"{file} {mark}\n".encode(errors="surrogateescape"))
+    return digest.hexdigest()
+
+
+def _known(notes: Path, key: str) -> dict[str, Any] | None:
+    """Return what an earlier run noted of the same chips, if it did."""
+    try:
+        known: dict[str, Any] = json.loads(notes.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
+    return known if known.get("key") == key else None
+
+
+def _write(
+    path: Path,
+    rows: Iterable[PixelArray | str],
+    count: int,
+    size: int,
+    on_photo: Callable[[], None],
+) -> tuple[list[bool], list[str]]:
+    """Write the chips one after the other; return which are usable and what was skipped.
+
+    A memory-mapped file would be easier to fill, but a full disk kills the process that does.
+    """
+    usable, skipped = [], []
+    blank = bytes(size * size * 3)
+    temporary = path.with_name(f".{path.name}.part")
+    try:
+        with temporary.open("wb") as stream:
+            header = {"descr": "|u1", "fortran_order": False, "shape": (count, size, size, 3)}
+            np.lib.format.write_array_header_1_0(stream, header)
+            for row in rows:
+                usable.append(not isinstance(row, str))
+                skipped += [row] if isinstance(row, str) else []
+                stream.write(blank if isinstance(row, str) else row.tobytes())
+                on_photo()
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
     return usable, skipped
 
 
-def _ready_made(paths: list[Path], size: int) -> Iterable[PixelArray | str]:
-    def read(path: Path) -> PixelArray | str:
+def _write_whole(path: Path, content: bytes) -> None:
+    temporary = path.with_name(f".{path.name}.part")
+    temporary.write_bytes(content)
+    temporary.replace(path)
+
+
+def _ready_made(files: list[Path], geometry: ChipGeometry) -> Iterator[PixelArray | str]:
+    shape = (geometry.size, geometry.size)
+
+    def read(file: Path) -> PixelArray | str:
         try:
-            pixels = open_picture(path).pixels
+            pixels = open_picture(file).pixels
         except FacecliError as error:
             return str(error)
-        if pixels.size != (size, size):
-            pixels = pixels.resize((size, size), Image.Resampling.BILINEAR)
+        if pixels.size != shape:
+            pixels = pixels.resize(shape, Image.Resampling.BILINEAR)
         return np.asarray(pixels)
 
     with ThreadPoolExecutor() as pool:
-        yield from pool.map(read, paths)
+        # A block at a time: all at once would pile up finished chips in memory.
+        for start in range(0, len(files), 256):
+            yield from pool.map(read, files[start : start + 256])
 
 
-def _faces(paths: list[Path], acquire: Acquire) -> Iterable[PixelArray | str]:
-    for found in acquire(paths):
+def _faces(
+    files: list[Path], acquire: Acquire, geometry: ChipGeometry
+) -> Iterator[PixelArray | str]:
+    for found in acquire(files, geometry):
         if isinstance(found, Failure):
-            yield found.reason
+            yield f"{found.source}: {found.reason}"
         elif not found.faces:
-            yield f"{found.source}: no face"
+            yield f"{found.source}: no face found"
         else:
             yield found.faces[0].chip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,24 +18,30 @@ from facecli.training.augmentation import Augmentation
 class TrainingConfig:
     """Settings of a run, stored with its result; two runs of one config and seed are equal.
 
-    `init` names the model to start from. `taps` are the maps that feed the head (ResNet-29 only;
-    empty: as in `init`). `frozen` lists parameters, by the start of their name, that do not move,
-    such as `trunk.stem`; for the first `head_steps` steps only the head moves. A batch holds
-    `people` × `photos` and `others` drawn from all photos. `margin` is in squared L2. The loss is
-    `triplet_weight` × triplet + `target_weight` × (1 − cosine to the targets) +
+    `init` names the model to start from. `taps` are the maps that feed the head and the side each
+    is pooled to, `deeper` the blocks added to stages (ResNet-29 only; empty: as in `init`).
+    `frozen` lists parameters, by the start of their name, that do not move, such as `trunk.stem`;
+    for the first `head_steps` steps only the head moves. `ridge` is the strength of the ridge in
+    the closed-form start of a new head.
+
+    A batch holds `people` × `photos` and `others` drawn from all photos. `margin` is in squared
+    L2. The loss is `triplet_weight` × triplet + `target_weight` × (1 − cosine to the targets) +
     `relation_weight` × relational distillation + `contrast_weight` × picking one's own target out
-    of all. Where targets exist, pairs whose labels they
-    contradict are left out of the triplets: genuine pairs beyond `doubt[1]` squared L2 between
-    their targets, impostor pairs below `doubt[0]`. `learning_rate` applies to the head, times
-    `trunk_rate` to the trunk; it rises for `warm_up` steps, then falls as a cosine to a hundredth.
+    of all. Where targets exist, pairs whose labels they contradict are left out of the triplets:
+    genuine pairs beyond `doubt[1]` squared L2 between their targets, impostor pairs below
+    `doubt[0]`.
+
+    `learning_rate` applies to the head, times `trunk_rate` to the trunk; it rises for `warm_up`
+    steps, then falls as a cosine to a hundredth. `clip` is the largest norm of a gradient.
     `batch_norm` normalises the trunk while it trains. `ema` is the decay a step of the averaged
-    weights that are saved. `validation_share` is the
-    share of people kept for validation; `threshold_fmr` the false match rate at which the
-    calibrated threshold lies.
+    weights that are saved. `validate_every` is how many steps lie between two saved states.
+    `validation_share` is the share of people kept for validation; `threshold` is the squared L2
+    at which the false match rate `threshold_fmr` shall lie.
     """
 
     init: str = "dlib-128"
     taps: dict[str, int] = field(default_factory=dict)
+    deeper: dict[str, int] = field(default_factory=dict)
     frozen: tuple[str, ...] = ()
     head_steps: int = 0
     steps: int = 2000
@@ -81,34 +88,58 @@ class TrainingConfig:
             raise TrainingError("validation_share and threshold_fmr lie between 0 and 1")
         if self.learning_rate <= 0 or not 0 <= self.ema < 1:
             raise TrainingError("learning_rate must be above 0, and ema in [0, 1)")
+        if self.clip <= 0 or self.ridge <= 0 or not 0 < self.threshold < 4:
+            raise TrainingError("clip and ridge must be above 0, and threshold between 0 and 4")
 
 
 def read_config(path: Path | None, overrides: dict[str, Any]) -> TrainingConfig:
     """Read a TOML file, if any, then apply the given values; raise TrainingError for bad ones."""
-    values: dict[str, Any] = {}
-    if path is not None:
-        try:
-            values = tomllib.loads(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise TrainingError(f"{path}: cannot be read as TOML: {error}") from error
-    return config_from_dict({**values, **overrides})
+    return config_from_dict({**(read_toml(path) if path else {}), **overrides})
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file; raise TrainingError if it is none."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise TrainingError(f"{path}: cannot be read as TOML: {error}") from error
 
 
 def config_from_dict(values: dict[str, Any]) -> TrainingConfig:
     """Build a config from plain values; raise TrainingError for unknown names and wrong types."""
     amounts = values.get("augmentation", {})
-    known = {item.name for item in dataclasses.fields(TrainingConfig)}
-    known_amounts = {item.name for item in dataclasses.fields(Augmentation)}
     if not isinstance(amounts, dict):
         raise TrainingError("augmentation must be a table")
-    unknown = [name for name in values if name not in known]
-    unknown += [f"augmentation.{name}" for name in amounts if name not in known_amounts]
+    plain = {name: value for name, value in values.items() if name != "augmentation"}
+    augmentation = Augmentation(**_typed(amounts, Augmentation(), "augmentation."))
+    return TrainingConfig(**_typed(plain, TrainingConfig(), ""), augmentation=augmentation)
+
+
+def _typed(values: dict[str, Any], defaults: Any, prefix: str) -> dict[str, Any]:
+    """Return the values in the types of the defaults, or raise TrainingError."""
+    known = {item.name for item in dataclasses.fields(defaults)}
+    unknown = [prefix + name for name in values if name not in known]
     if unknown:
         raise TrainingError(f"unknown setting: {', '.join(unknown)}")
-    plain = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
-    }
-    try:
-        return TrainingConfig(**{**plain, "augmentation": Augmentation(**amounts)})
-    except TypeError as error:
-        raise TrainingError(f"a setting has the wrong type: {error}") from error
+    result = {}
+    for name, value in values.items():
+        default = getattr(defaults, name)
+        fitting = _as(value, default)
+        if fitting is None:
+            raise TrainingError(f"{prefix}{name}: {value!r} is no value for it, as {default!r} is")
+        result[name] = fitting
+    return result
+
+
+def _as(value: Any, default: Any) -> Any:
+    """Return a value in the type of its default, or None if it has no place there."""
+    if isinstance(default, float) and type(value) in (int, float):
+        return float(value) if math.isfinite(value) else None
+    if isinstance(default, dict) and isinstance(value, dict):
+        return dict(value) if all(type(number) is int for number in value.values()) else None
+    if isinstance(default, tuple) and isinstance(value, list | tuple):
+        if default and len(value) != len(default):
+            return None
+        items = [_as(item, default[0] if default else "") for item in value]
+        return None if None in items else tuple(items)
+    return value if type(value) is type(default) else None

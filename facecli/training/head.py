@@ -10,9 +10,13 @@ from torch import Tensor
 
 from facecli.errors import TrainingError
 from facecli.networks import FaceNetwork
-from facecli.types import FloatArray, PixelArray
+from facecli.types import FloatArray, IntArray, PixelArray
 
 BATCH = 128
+"""Chips per forward pass."""
+
+BLOCK = 2048
+"""Chips whose features are held at a time."""
 
 
 def features_of(network: FaceNetwork, chips: PixelArray) -> Tensor:
@@ -32,23 +36,54 @@ def fit_head(network: FaceNetwork, chips: PixelArray, targets: FloatArray, ridge
 
     Minimises Σ‖W z + b − t‖² + `ridge`·n·‖W‖² / f over rows with a target, where z are the f
     features with zero mean and unit variance (Hastie et al. 2009, equation 3.44). The
-    standardisation is folded into weight and bias.
+    standardisation is folded into weight and bias. `chips` are uint8 (n, size, size, 3), `targets`
+    float32 (n, 128) with rows of NaN where there is none. Raises TrainingError for fewer than two.
     """
     rows = np.flatnonzero(np.isfinite(targets).all(axis=1))
     if len(rows) < 2:
         raise TrainingError("the head cannot start from targets: fewer than two chips have one")
-    features = features_of(network, chips[rows]).double()
-    wanted = torch.from_numpy(targets[rows]).to(features.device).double()
-    mean = features.mean(dim=0)
-    spread = features.std(dim=0).clamp(min=1e-6)
-    standard = (features - mean) / spread
-    gram = standard.T @ standard / len(rows)
+    mean, spread, gram, cross = _moments(network, chips, targets, rows)
     gram += ridge / len(gram) * torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
-    centre = wanted.mean(dim=0)
-    weight = torch.linalg.solve(gram, standard.T @ (wanted - centre) / len(rows)).T / spread
+    centre = torch.from_numpy(targets[rows].mean(axis=0, dtype=np.float64)).to(gram.device)
+    weight = torch.linalg.solve(gram, cross).T / spread
     with torch.no_grad():
         network.head.weight.copy_(weight)
         network.head.bias.copy_(centre - weight @ mean)
+
+
+def _moments(
+    network: FaceNetwork, chips: PixelArray, targets: FloatArray, rows: IntArray
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return mean and spread (f,) of features, their correlation (f, f) and with targets (f, t).
+
+    Summed block by block in double precision: all features of a large set at once would need
+    several gigabytes. The sums are taken about the first block's mean, lest digits cancel.
+    """
+    about = None
+    for start in range(0, len(rows), BLOCK):
+        block = rows[start : start + BLOCK]
+        features = features_of(network, chips[block]).double()
+        wanted = torch.from_numpy(targets[block]).to(features.device).double()
+        if about is None:
+            about, aim = features.mean(dim=0), wanted.mean(dim=0)
+            total, gram, cross, sums = (
+                about * 0,
+                about.outer(about) * 0,
+                about.outer(aim) * 0,
+                aim * 0,
+            )
+        moved = features - about
+        total += moved.sum(dim=0)
+        sums += (wanted - aim).sum(dim=0)
+        gram += moved.T @ moved
+        cross += moved.T @ (wanted - aim)
+    assert about is not None
+    offset = total / len(rows)
+    covariance = gram / len(rows) - offset.outer(offset)
+    spread = covariance.diagonal().clamp(min=0).sqrt().clamp(min=1e-6)
+    correlation = covariance / spread.outer(spread)
+    with_targets = (cross / len(rows) - offset.outer(sums / len(rows))) / spread[:, None]
+    return about + offset, spread, correlation, with_targets
 
 
 def principal_targets(network: FaceNetwork, chips: PixelArray, dimension: int) -> FloatArray:
@@ -79,7 +114,8 @@ def calibrating_shift(embeddings: FloatArray, *, measured: float, wanted: float)
     if measured >= wanted:
         second_moment = embeddings.T.astype(np.float64) @ embeddings / len(embeddings)
         direction = np.linalg.eigh(second_moment)[1][:, 0]
-        return (direction * np.sqrt(measured / wanted - 1)).astype(np.float32)
+        shift: FloatArray = (direction * np.sqrt(measured / wanted - 1)).astype(np.float32)
+        return shift
     mean = embeddings.mean(axis=0, dtype=np.float64)
     alike = _pairs_at(embeddings, measured)
     low, high = 0.0, 5.0
@@ -88,7 +124,8 @@ def calibrating_shift(embeddings: FloatArray, *, measured: float, wanted: float)
         moved = _normalised(alike - middle * mean)
         grown = np.square(moved[0] - moved[1]).sum(axis=1).mean()
         low, high = (middle, high) if grown < wanted else (low, middle)
-    return (-low * mean).astype(np.float32)
+    stretch: FloatArray = (-low * mean).astype(np.float32)
+    return stretch
 
 
 def _pairs_at(embeddings: FloatArray, squared: float) -> Any:
