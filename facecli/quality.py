@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from facecli.types import FloatArray, Landmarks, PixelArray, Quality
@@ -51,21 +53,23 @@ def measure_quality(landmarks: Landmarks, chip: PixelArray) -> Quality:
 
 
 def usable_for_enrollment(quality: Quality) -> list[str]:
-    """Return why a face should not be enrolled, in words; an empty list means it may be."""
+    """Return why a face should not be enrolled, in words; an empty list means it may be.
+
+    Figures are rounded away from the limit, so that no face reads as having what it lacks.
+    """
     reasons = []
     if quality.eye_distance < MIN_EYE_DISTANCE:
-        reasons.append(
-            f"too small: {quality.eye_distance:.0f} px between the eyes,"
-            f" {MIN_EYE_DISTANCE:.0f} needed"
-        )
+        pixels = math.floor(quality.eye_distance)
+        reasons.append(f"too small: {pixels} px between the eyes, {MIN_EYE_DISTANCE:.0f} needed")
     if quality.sharpness < MIN_SHARPNESS:
-        reasons.append(f"blurred: sharpness {quality.sharpness:.1f}, {MIN_SHARPNESS} needed")
+        percent = math.floor(10 * quality.sharpness) / 10
+        reasons.append(f"blurred: sharpness {percent}, {MIN_SHARPNESS} needed")
     if quality.brightness < MIN_BRIGHTNESS:
-        reasons.append(f"dark: mean grey {quality.brightness:.0f}, {MIN_BRIGHTNESS:.0f} needed")
+        grey = math.floor(quality.brightness)
+        reasons.append(f"dark: mean grey {grey}, {MIN_BRIGHTNESS:.0f} needed")
     if quality.turn > MAX_TURN:
-        reasons.append(
-            f"turned away: nose {quality.turn:.2f} eye distances off, {MAX_TURN} at most"
-        )
+        share = math.ceil(100 * quality.turn) / 100
+        reasons.append(f"turned away: nose {share} eye distances off, {MAX_TURN} at most")
     return reasons
 
 

@@ -57,7 +57,10 @@ def batched_nms(boxes: Tensor, scores: Tensor, idxs: Tensor, iou_threshold: floa
         width = np.minimum(right[best], right[rest]) - np.maximum(left[best], left[rest])
         height = np.minimum(bottom[best], bottom[rest]) - np.maximum(top[best], top[rest])
         shared = np.maximum(width, 0) * np.maximum(height, 0)
-        alive[rest[shared > iou_threshold * (area[best] + area[rest] - shared)]] = False
+        # Two boxes without area share 0 of 0, which exceeds nothing.
+        with np.errstate(invalid="ignore"):
+            overlap = shared / (area[best] + area[rest] - shared)
+        alive[rest[overlap > iou_threshold]] = False
     return order[torch.from_numpy(alive).to(order.device)]
 
 
