@@ -29,6 +29,7 @@ COMMANDS = {
     "cluster": "Sort the faces of a folder into people.",
     "people": "List, rename, merge and forget enrolled people.",
     "embed": "Turn faces into 128 numbers each, for other programs.",
+    "evaluate": "Measure a model on your own photos.",
     "models": "List, describe and import face models.",
     "doctor": "Check the installation, the model and the database.",
     "demo": "Show all of it on two public-domain portraits, offline.",

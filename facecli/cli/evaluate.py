@@ -1,0 +1,103 @@
+"""`facecli evaluate`: what a model is worth on photos."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from facecli.cli.options import Settings, command_options, pass_settings
+from facecli.cli.output import emit_all, progress, table, warn
+from facecli.errors import FacecliError, FaceError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from facecli.evaluation.robustness import Robustness
+    from facecli.types import Picture
+
+
+@click.group()
+def evaluate() -> None:
+    """Measure a model on your own photos."""
+
+
+@evaluate.command()
+@click.argument(
+    "paths", metavar="PHOTO|DIR…", nargs=-1, required=True, type=click.Path(path_type=Path)
+)
+@command_options
+@pass_settings
+@click.pass_context
+def robustness(ctx: click.Context, settings: Settings, paths: tuple[Path, ...]) -> None:
+    """Tell how far photos may suffer before they no longer verify.
+
+    Each photo is compressed, shrunk, blurred, darkened, tilted and made grey, searched for its
+    face again, and compared with itself as it was. A lost face counts as a failure. Exits with 1
+    if a photo had no face to begin with, and with 2 if one could not be read.
+    """
+    from facecli.evaluation.robustness import summarise, sweep
+    from facecli.images import find_pictures
+    from facecli.types import Failure
+
+    encoder = settings.encoder()
+    threshold = settings.threshold_for(encoder.card)
+    found = find_pictures(paths)
+    unreadable: list[str] = []
+    faceless = 0
+    rows = []
+    watched = progress(_opened(found, unreadable), len(found), "Altering")
+    for result in sweep(watched, detector=settings.detector(), encoder=encoder):
+        if isinstance(result, Failure):
+            warn(f"{result.source}: {result.reason}")
+            faceless += 1
+        else:
+            rows.append(result)
+    if not rows:
+        raise FaceError("no face in any of these photos")
+    _show(summarise(rows, threshold), threshold, encoder.card.name)
+    ctx.exit(2 if unreadable else bool(faceless))
+
+
+def _opened(paths: Iterable[Path], unreadable: list[str]) -> Iterator[Picture]:
+    """Open one picture after the other; name what cannot be read and go on."""
+    from facecli.images import open_picture
+
+    for path in paths:
+        try:
+            yield open_picture(path)
+        except FacecliError as error:
+            warn(str(error))
+            unreadable.append(str(path))
+
+
+def _show(summary: list[Robustness], threshold: float, model: str) -> None:
+    records = [
+        {
+            "kind": "robustness",
+            **dataclasses.asdict(line),
+            "median": None if line.missed == line.photos else line.median,
+            "share": line.share,
+            "threshold": threshold,
+            "model": model,
+        }
+        for line in summary
+    ]
+    rows = [
+        (
+            line.alteration,
+            f"{line.share:.1%}",
+            line.missed,
+            "-" if line.missed == line.photos else f"{line.median:.3f}",
+        )
+        for line in summary
+    ]
+    header = (
+        f"of {summary[0].photos} photos",
+        f"still verify (threshold {threshold:g})",
+        "faces lost",
+        "median squared L2",
+    )
+    emit_all(records, table(header, rows))

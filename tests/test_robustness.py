@@ -1,0 +1,84 @@
+"""Altered photos against themselves: the counting by hand, the sweep on two real portraits."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from facecli.cli import cli
+from facecli.cli.options import Settings
+from facecli.evaluation.robustness import ALTERATIONS, summarise, sweep
+from facecli.images import open_picture
+from facecli.portraits import eileen_collins, grace_hopper
+from facecli.types import Detector, Encoder, Failure, Picture
+
+
+def test_a_lost_face_is_a_failure_and_the_threshold_itself_still_verifies() -> None:
+    rows: list[list[float | None]] = [
+        [0.1] * len(ALTERATIONS),
+        [0.3] * len(ALTERATIONS),
+        [None] * len(ALTERATIONS),
+        [0.5] * len(ALTERATIONS),
+    ]
+    first = summarise(rows, threshold=0.3)[0]
+    assert (first.photos, first.verified, first.missed) == (4, 2, 1)
+    assert first.share == 0.5
+    assert first.median == pytest.approx(0.3)
+
+
+def test_a_face_lost_everywhere_has_no_median() -> None:
+    first = summarise([[None] * len(ALTERATIONS)], threshold=1.1)[0]
+    assert first.share == 0
+    assert math.isnan(first.median)
+
+
+@pytest.mark.network
+def test_two_portraits_survive_what_most_photos_survive(
+    real_detector: Detector, real_encoder: Encoder
+) -> None:
+    pictures = [open_picture(grace_hopper()), open_picture(eileen_collins())]
+    rows = list(sweep(pictures, detector=real_detector, encoder=real_encoder))
+    assert not any(isinstance(row, Failure) for row in rows)
+    summary = summarise(
+        [row for row in rows if not isinstance(row, Failure)], real_encoder.card.threshold
+    )
+    shares = {line.alteration: line.share for line in summary}
+    for name in ("JPEG quality 50", "JPEG quality 20", "face of 80 pixels", "without colour"):
+        assert shares[name] == 1, name
+    # More loss can only bring a photo farther from itself, but for what chance does to two photos.
+    medians = {line.alteration: line.median for line in summary}
+    assert medians["JPEG quality 50"] < medians["JPEG quality 10"]
+    assert medians["face of 80 pixels"] < medians["face of 24 pixels"]
+
+
+@pytest.mark.network
+def test_a_picture_without_a_face_is_named(real_detector: Detector, real_encoder: Encoder) -> None:
+    blank = Picture("blank.png", Image.new("RGB", (64, 64), "white"), "0" * 64)
+    (result,) = sweep([blank], detector=real_detector, encoder=real_encoder)
+    assert result == Failure("blank.png", "no face")
+
+
+@pytest.mark.network
+def test_the_command_reports_every_alteration_and_names_bad_files(
+    tmp_path: Path, real_detector: Detector, real_encoder: Encoder
+) -> None:
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"\xff\xd8\xff nothing")
+    settings = Settings(detector=real_detector, encoder=real_encoder)
+    arguments = ["evaluate", "robustness", str(grace_hopper()), str(broken), "--json"]
+    result = CliRunner().invoke(cli, arguments, obj=settings)
+    assert result.exit_code == 2
+    records = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [record["alteration"] for record in records] == list(ALTERATIONS)
+    assert all(record["photos"] == 1 for record in records)
+    assert "broken.jpg" in result.stderr
+
+
+def test_the_command_without_any_face_is_an_error(tmp_path: Path) -> None:
+    result = CliRunner().invoke(cli, ["evaluate", "robustness", str(tmp_path)])
+    assert result.exit_code == 2
