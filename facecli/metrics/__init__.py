@@ -3,7 +3,7 @@
 from facecli.metrics.identification import cmc, rank_one
 from facecli.metrics.pairs import AllPairs, ListedPairs, all_pairs, nearest_impostors
 from facecli.metrics.partitions import PartitionScore, bcubed_score, pairwise_score
-from facecli.metrics.resampling import Interval, bootstrap_by_person
+from facecli.metrics.resampling import Interval, bootstrap_by_person, bootstrap_difference
 from facecli.metrics.verification import (
     Comparisons,
     FoldAccuracy,
@@ -34,6 +34,7 @@ __all__ = [
     "bcubed_score",
     "best_accuracy_threshold",
     "bootstrap_by_person",
+    "bootstrap_difference",
     "cmc",
     "eer",
     "fmr",

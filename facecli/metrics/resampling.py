@@ -19,7 +19,7 @@ they hold. A draw that needs more lists as many times more."""
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A rate and the ends of its percentile interval, all in [0, 1]."""
+    """A rate, or a difference of two, and the ends of its percentile interval."""
 
     estimate: float
     low: float
@@ -57,19 +57,59 @@ def bootstrap_by_person(
     Raise ValueError if fewer than two people have genuine pairs. Memory, and time per replicate,
     grow with the number of impostors below the largest FAR.
     """
-    if not fars or not all(0 < far <= 1 for far in fars):
-        raise ValueError(f"false accept rates lie in (0, 1], not {list(fars)}")
     pairs = all_pairs(embeddings, labels)
+    draws = _draw_people(pairs, labels, rows=len(embeddings), replicates=replicates, seed=seed)
+    rates = _resampled_val(embeddings, labels, pairs=pairs, draws=draws, fars=fars)
+    estimates = [val_at_far(pairs.genuine, pairs.impostor, far) for far in fars]
+    return _intervals(estimates, np.array(rates), confidence)
+
+
+def bootstrap_difference(
+    before: FloatArray,
+    after: FloatArray,
+    labels: npt.ArrayLike,
+    *,
+    fars: Sequence[float],
+    replicates: int = 1000,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> list[Interval]:
+    """Return how much more VAL `after` has than `before` at each FAR, in [-1, 1], with intervals.
+
+    Both embed the same pictures, row by row, and are measured on the same draws of people: what is
+    hard about some of them is hard for both and does not widen the interval. Otherwise as
+    `bootstrap_by_person`.
+    """
+    both = []
+    for embeddings in (before, after):
+        pairs = all_pairs(embeddings, labels)
+        draws = _draw_people(pairs, labels, rows=len(embeddings), replicates=replicates, seed=seed)
+        rates = _resampled_val(embeddings, labels, pairs=pairs, draws=draws, fars=fars)
+        both.append(([val_at_far(pairs.genuine, pairs.impostor, far) for far in fars], rates))
+    (first, first_rates), (second, second_rates) = both
+    # Which draws are usable depends on the labels alone, so the rows of both still correspond.
+    moved = np.array(second_rates) - np.array(first_rates)
+    gains = [float(one - other) for one, other in zip(second, first, strict=True)]
+    return _intervals(gains, moved, confidence)
+
+
+def _draw_people(
+    pairs: AllPairs, labels: npt.ArrayLike, *, rows: int, replicates: int, seed: int
+) -> IntArray:
+    """Return how often each person is drawn in each replicate, int64 (replicates, people)."""
     if len(np.unique(pairs.genuine_person)) < 2:
         raise ValueError("resampling needs two people with at least two pictures each")
-    people = int(number_people(labels, len(embeddings))[1].max()) + 1
+    people = int(number_people(labels, rows)[1].max()) + 1
     chance = np.full(people, 1 / people)
-    draws = np.random.default_rng(seed).multinomial(people, chance, size=replicates)
-    rates = _resampled_val(embeddings, labels, pairs=pairs, draws=draws, fars=fars)
+    return np.random.default_rng(seed).multinomial(people, chance, size=replicates)
+
+
+def _intervals(estimates: Sequence[float], rates: RateArray, confidence: float) -> list[Interval]:
+    """Return each estimate with the quantiles of its column of `rates`, (draws, rates)."""
     ends = np.quantile(rates, [(1 - confidence) / 2, (1 + confidence) / 2], axis=0)
     return [
-        Interval(val_at_far(pairs.genuine, pairs.impostor, far), float(low), float(high))
-        for far, low, high in zip(fars, *ends, strict=True)
+        Interval(estimate, float(low), float(high))
+        for estimate, low, high in zip(estimates, *ends, strict=True)
     ]
 
 
@@ -82,6 +122,8 @@ def _resampled_val(
     fars: Sequence[float],
 ) -> list[RateArray]:
     """Return VAL at each FAR for each usable draw; `draws` is int64 (replicates, people)."""
+    if not fars or not all(0 < far <= 1 for far in fars):
+        raise ValueError(f"false accept rates lie in (0, 1], not {list(fars)}")
     pictures = np.bincount(number_people(labels, len(embeddings))[1])
     order = np.argsort(pairs.genuine)
     genuine, owner = pairs.genuine[order], pairs.genuine_person[order]

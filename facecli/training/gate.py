@@ -1,0 +1,160 @@
+"""The honest gate: what a model does on people it never saw, and whether it is the better one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from facecli.errors import TrainingError
+from facecli.metrics import (
+    Interval,
+    all_pairs,
+    bootstrap_by_person,
+    bootstrap_difference,
+    threshold_at_fmr,
+)
+from facecli.training.head import calibrating_shift
+from facecli.types import FloatArray, IntArray
+
+FARS = (1e-2, 1e-3, 1e-4, 1e-5)
+"""False accept rates at which models are measured, as far as the validation pairs reach."""
+
+ERRORS_NEEDED = 30
+"""Doddington's rule of 30: with as many errors a rate is within 30 % of the truth, 9 times in 10.
+
+Doddington et al., "The NIST speaker recognition evaluation", Speech Communication 31, 2000.
+"""
+
+PROMOTING_FAR = 1e-3
+"""The strictest supported FAR must be at least as strict as this to prefer one model."""
+
+CALIBRATION_ROUNDS = 8
+"""At most so many corrections; two or three bring the threshold within a thousandth."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """What a model does on the validation people.
+
+    `val` maps each supported FAR to VAL with its interval over people, `thresholds` the same rates
+    to squared L2. `pairs` are the numbers of genuine and impostor pairs behind all of them.
+    """
+
+    people: int
+    photos: int
+    pairs: tuple[int, int]
+    val: dict[float, Interval]
+    thresholds: dict[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Whether the second of two models is better, in one line, and by how much VAL at which FAR."""
+
+    better: bool
+    reason: str
+    far: float | None = None
+    gain: Interval | None = None
+
+
+def rate_name(rate: float) -> str:
+    """Return a rate as cards name it: 0.0001 is "1e-4"."""
+    return f"{rate:.1e}".replace(".0e", "e").replace("e-0", "e-")
+
+
+def supported(rate: float, impostor_pairs: int) -> bool:
+    """Tell whether so many pairs let one measure a false match rate, by the rule of 30."""
+    return rate * impostor_pairs >= ERRORS_NEEDED * (1 - 1e-9)
+
+
+def measure(embeddings: FloatArray, labels: IntArray, *, rates: Sequence[float]) -> Measurement:
+    """Measure unit embeddings (n, 128) of labelled photos at those of the rates they support.
+
+    Raises TrainingError without two people of two photos each.
+    """
+    pairs = all_pairs(embeddings, labels)
+    reach = [rate for rate in rates if supported(rate, pairs.impostor.size)]
+    try:
+        fars = [far for far in reach if far in FARS]
+        val = bootstrap_by_person(embeddings, labels, fars=fars) if fars else []
+    except ValueError as error:
+        raise TrainingError(f"validation: {error}") from error
+    return Measurement(
+        people=len(np.unique(labels)),
+        photos=len(labels),
+        pairs=(len(pairs.genuine), pairs.impostor.size),
+        val=dict(zip(fars, val, strict=True)),
+        thresholds={rate: threshold_at_fmr(pairs.impostor, rate) for rate in reach},
+    )
+
+
+def compare(before: FloatArray, after: FloatArray, labels: IntArray) -> Comparison:
+    """Tell whether `after` is better than `before` at the strictest FAR the pairs support.
+
+    It is if the interval of the difference of VAL, over the same draws of people, lies above zero.
+    """
+    impostors = all_pairs(after, labels).impostor.size
+    reach = [far for far in FARS if supported(far, impostors)]
+    if not reach or min(reach) > PROMOTING_FAR:
+        needed = round(ERRORS_NEEDED / PROMOTING_FAR)
+        return Comparison(
+            better=False,
+            reason=f"{impostors:,} impostor pairs of validation people are too few to tell at FAR "
+            f"{rate_name(PROMOTING_FAR)}: {needed:,} are needed",
+        )
+    far = min(reach)
+    (gain,) = bootstrap_difference(before, after, labels, fars=[far])
+    better = gain.low > 0
+    verdict = "better" if better else "not shown to be better"
+    return Comparison(
+        better=better,
+        reason=f"{verdict}: VAL at FAR {rate_name(far)} moved by {gain.estimate:+.4f} "
+        f"(95 % interval {gain.low:+.4f} to {gain.high:+.4f})",
+        far=far,
+        gain=gain,
+    )
+
+
+def combine(views: FloatArray, shift: FloatArray) -> FloatArray:
+    """Return the embeddings (n, 128) of `views` (v, n, 128) under a calibrating `shift` (128,).
+
+    A view is the unit output of the network, without a shift, for the chip or its mirror image;
+    shift, unit length, mean over the views and unit length again are what the encoder does.
+    """
+    moved = views.astype(np.float64) + shift
+    moved /= np.linalg.norm(moved, axis=2, keepdims=True)
+    mean = moved.mean(axis=0)
+    embeddings: FloatArray = (mean / np.linalg.norm(mean, axis=1, keepdims=True)).astype(np.float32)
+    return embeddings
+
+
+def calibrate(views: FloatArray, labels: IntArray, *, rate: float, wanted: float) -> FloatArray:
+    """Return the shift (128,) under which the false match rate `rate` lies at `wanted` squared L2.
+
+    The closed form holds for one view; the mean over mirror images, and stretching, need a few
+    corrections. Raises TrainingError where no shift can do it.
+    """
+
+    def threshold(shift: FloatArray) -> float:
+        return threshold_at_fmr(all_pairs(combine(views, shift), labels).impostor, rate)
+
+    nothing = np.zeros(views.shape[2], np.float32)
+    bare = threshold(nothing)
+    if bare <= 0:
+        raise TrainingError("validation photos of different people have the same embedding")
+    shift = calibrating_shift(combine(views, nothing), measured=bare, wanted=wanted)
+    for _ in range(CALIBRATION_ROUNDS):
+        measured = threshold(shift)
+        if abs(measured / wanted - 1) < 1e-3 or measured in (bare, 0.0):
+            break
+        if bare >= wanted:
+            shift *= np.sqrt(abs((bare / wanted - 1) / (bare / measured - 1)))
+        else:
+            shift *= abs((wanted - bare) / (measured - bare))
+    if abs(threshold(shift) / wanted - 1) > 0.01:
+        raise TrainingError(
+            f"FMR {rate_name(rate)} lies at {bare:.3f} squared L2 and cannot be moved to {wanted}"
+        )
+    return shift

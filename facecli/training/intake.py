@@ -1,0 +1,171 @@
+"""What a run takes in: photos, who is in them, which are held back, and the chips of all."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from facecli.datasets import PhotoSet, read_photo_set, split_by_person
+from facecli.errors import TrainingError
+from facecli.training.batches import TrainingData
+from facecli.training.chipstore import Acquire, ChipStore, load_chips
+from facecli.training.config import TrainingConfig
+from facecli.training.folder import RunFolder
+from facecli.training.targets import read_targets
+from facecli.types import BoolArray, ChipGeometry, FloatArray, IntArray, PixelArray
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What to train on, and where to: the parts of a run that are not its config.
+
+    `chips` and `validation_chips` say that the photos of `data` and `validation` are aligned chips
+    already. `validation` is another photo set for the gate, thresholds and calibration; without
+    it some people of `data` are held back. `data_card` says what the data are and on what terms.
+    """
+
+    data: Path
+    out: Path
+    device: str = "cpu"
+    chips: bool = False
+    unlabelled: tuple[str, ...] = ()
+    targets: Path | None = None
+    validation: Path | None = None
+    validation_chips: bool = False
+    data_card: Path | None = None
+    resume: bool = False
+    time_budget: float = math.inf
+    promote: bool = False
+
+    @property
+    def name(self) -> str:
+        """The name of the model to be."""
+        return self.out.stem
+
+    @property
+    def folder(self) -> RunFolder:
+        """The run folder, beside the model."""
+        return RunFolder(self.out.with_suffix(".run"))
+
+
+@dataclass(frozen=True, slots=True)
+class Listeners:
+    """Whom to tell: `say` one line in passing, `on_photo` after each photo, `begin` how many."""
+
+    say: Callable[[str], None] = lambda _: None
+    begin: Callable[[int, str], None] = lambda _, __: None
+    on_photo: Callable[[], None] = lambda: None
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOut:
+    """The validation photos: chips uint8 (n, size, size, 3), labels (n,), and how many failed."""
+
+    chips: PixelArray
+    labels: IntArray
+    skipped: int
+
+
+@dataclass(frozen=True, slots=True)
+class Photos:
+    """All photos of the data, which are held back (n,), and their targets (n, 128), if given."""
+
+    photos: PhotoSet
+    held_back: BoolArray
+    targets: FloatArray | None
+
+    def digest(self) -> str:
+        """Return a hash over who is in which photo, what is held back, and the targets."""
+        photos = self.photos
+        digest = hashlib.sha256(repr((photos.paths, photos.labels.tolist())).encode())
+        digest.update(self.held_back.tobytes())
+        digest.update(b"" if self.targets is None else self.targets.tobytes())
+        return digest.hexdigest()
+
+
+def read_photos(request: Request, config: TrainingConfig) -> Photos:
+    """Find the photos of a request, and hold people back unless it brings its own validation."""
+    photos = read_photo_set(request.data, unlabelled=request.unlabelled)
+    targets = read_targets(request.targets, photos.paths) if request.targets else None
+    if request.validation is None:
+        held_back = split_by_person(photos, share=config.validation_share, seed=config.seed)
+    else:
+        held_back = photos.validation
+    return Photos(photos, held_back, targets)
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Reads the chips of a request, or cuts them with `acquire`, telling the listeners."""
+
+    request: Request
+    geometry: ChipGeometry
+    acquire: Acquire
+    tell: Listeners
+
+    def read(self, photos: Photos) -> tuple[TrainingData, HeldOut]:
+        """Return what to learn from and what is held out; list what had to be skipped."""
+        request, labels = self.request, photos.photos.labels
+        store = self._load(photos.photos, "chips", ready_made=request.chips)
+        skipped = list(store.skipped)
+        if request.validation is None:
+            rows = np.flatnonzero(photos.held_back & store.usable & (labels >= 0))
+            failed = int((photos.held_back & ~store.usable).sum())
+            held_out = HeldOut(store.chips[rows], labels[rows], failed)
+        else:
+            held_out, more = self._read_validation(request.validation, photos.photos)
+            skipped += more
+        request.folder.write_skipped(skipped)
+        if skipped:
+            self.tell.say(
+                f"{len(skipped)} photos skipped, listed in {request.folder.path / 'skipped.txt'}; "
+                f"the first: {skipped[0]}"
+            )
+        rows = np.flatnonzero(~photos.held_back & store.usable)
+        targets = None if photos.targets is None else photos.targets[rows]
+        return TrainingData(store.chips, labels[rows], targets, rows), held_out
+
+    def _read_validation(self, path: Path, trained: PhotoSet) -> tuple[HeldOut, list[str]]:
+        photos = read_photo_set(path)
+        both = sorted(set(photos.people) & set(trained.people))
+        if both:
+            raise TrainingError(f"{path}: {both[0]} is also in {self.request.data}")
+        store = self._load(photos, "validation", ready_made=self.request.validation_chips)
+        rows = np.flatnonzero(store.usable & (photos.labels >= 0))
+        failed = int((~store.usable).sum())
+        return HeldOut(store.chips[rows], photos.labels[rows], failed), list(store.skipped)
+
+    def _load(self, photos: PhotoSet, name: str, *, ready_made: bool) -> ChipStore:
+        self.tell.begin(len(photos), f"Reading {name}")
+        return load_chips(
+            photos,
+            self.request.folder.path / name,
+            geometry=self.geometry,
+            acquire=None if ready_made else self.acquire,
+            on_photo=self.tell.on_photo,
+        )
+
+
+def check_data(data: TrainingData, request: Request, config: TrainingConfig) -> None:
+    """Refuse data that the config cannot learn from."""
+    _, counts = np.unique(data.labels[data.labels >= 0], return_counts=True)
+    pairs = int((counts >= 2).sum())
+    if config.people and pairs < 2:
+        raise TrainingError(
+            f"{request.data}: {pairs} people with two or more usable photos to train on; triplets "
+            "need at least two"
+        )
+    if data.targets is None and not (config.people and config.triplet_weight):
+        raise TrainingError(f"{request.data}: without targets and triplets there is no loss")
+    if data.targets is not None and config.contrast_weight:
+        missing = int(np.isnan(data.targets[:, 0]).sum())
+        if missing:
+            raise TrainingError(
+                f"{request.targets}: contrast_weight needs a target for every photo; "
+                f"{missing} of {len(data.targets)} have none"
+            )

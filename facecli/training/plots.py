@@ -1,0 +1,83 @@
+"""The picture of a run: how the loss fell, and how far people moved apart."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from facecli.errors import MissingExtra
+from facecli.metrics import AllPairs
+from facecli.training.loop import Step
+
+GENUINE, IMPOSTOR = "#0072b2", "#d55e00"
+"""Blue and vermilion, told apart with any colour vision (Okabe & Ito 2008)."""
+
+BINS = 100
+
+
+def draw_run(
+    path: Path,
+    steps: Sequence[Step],
+    *,
+    before: AllPairs,
+    after: AllPairs,
+    thresholds: tuple[float, float],
+    names: tuple[str, str],
+) -> None:
+    """Draw the curves of `steps` and the distances of the validation pairs before and after.
+
+    `thresholds` and `names` are those of the two models. Raises MissingExtra without matplotlib.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise MissingExtra(
+            "the curves are drawn by matplotlib: pip install 'facecli[train]'"
+        ) from error
+    figure = Figure(figsize=(12, 9), layout="constrained")
+    loss, share, means, rate, first, second = figure.subplots(3, 2).flat
+    _curves(loss, steps, {"loss": "black"}, "loss")
+    _curves(share, steps, {"semi_hard": "black"}, "share of pairs with a semi-hard negative")
+    _curves(means, steps, {"genuine": GENUINE, "impostor": IMPOSTOR}, "mean squared L2 in a batch")
+    _curves(rate, steps, {"learning_rate": "black"}, "learning rate")
+    share.set_ylim(0, 1)
+    limit = 1.05 * max(_farthest(before), _farthest(after))
+    for axes, pairs, threshold, name in zip(
+        (first, second), (before, after), thresholds, names, strict=True
+    ):
+        _histogram(axes, pairs, threshold, limit)
+        axes.set_title(f"validation pairs, {name}")
+    figure.savefig(path, dpi=100)
+
+
+def _curves(axes: Any, steps: Sequence[Step], fields: dict[str, str], title: str) -> None:
+    for field, colour in fields.items():
+        values = [getattr(step, field) for step in steps]
+        axes.plot([step.step for step in steps], values, color=colour, label=field, linewidth=1)
+    if len(fields) > 1:
+        axes.legend()
+    axes.set_title(title)
+    axes.set_xlabel("step")
+
+
+def _farthest(pairs: AllPairs) -> float:
+    return float(max(pairs.genuine.max(initial=0), pairs.impostor.values.max(initial=0)))
+
+
+def _histogram(axes: Any, pairs: AllPairs, threshold: float, limit: float) -> None:
+    """Draw both kinds as densities: there are thousands of times more impostor pairs."""
+    edges = np.linspace(0, limit, BINS + 1)
+    counts = np.diff(pairs.impostor.counts)
+    for values, weights, colour, label in (
+        (pairs.genuine, None, GENUINE, f"{len(pairs.genuine):,} genuine"),
+        (pairs.impostor.values, counts, IMPOSTOR, f"{pairs.impostor.size:,} impostor"),
+    ):
+        axes.hist(
+            values, edges, weights=weights, density=True, color=colour, alpha=0.6, label=label
+        )
+    axes.axvline(threshold, color="black", linestyle="--", label=f"threshold {threshold:.3f}")
+    axes.set_xlabel("squared L2")
+    axes.legend()

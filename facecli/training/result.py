@@ -1,0 +1,186 @@
+"""What a run leaves: a calibrated network in half precision, its card, and its verdict."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from facecli import checkpoints
+from facecli.errors import TrainingError
+from facecli.networks import FaceNetwork
+from facecli.training.config import TrainingConfig, read_toml
+from facecli.training.gate import (
+    FARS,
+    Comparison,
+    Measurement,
+    calibrate,
+    combine,
+    measure,
+    rate_name,
+    supported,
+)
+from facecli.training.start import views_of
+from facecli.types import DIMENSION, FloatArray, IntArray, ModelCard, PixelArray
+
+
+@dataclass(frozen=True, slots=True)
+class Calibrated:
+    """A network as it will be saved, with what it gives for the validation photos, (n, 128).
+
+    `threshold_source` says how `threshold`, in squared L2, was found.
+    """
+
+    network: FaceNetwork
+    embeddings: FloatArray
+    measurement: Measurement
+    threshold: float
+    threshold_source: str
+
+
+def calibrated(
+    network: FaceNetwork,
+    config: TrainingConfig,
+    *,
+    chips: PixelArray,
+    labels: IntArray,
+    mirror: bool,
+    former: tuple[Measurement, float],
+) -> Calibrated:
+    """Round the network to half precision and put its threshold where the config wants it.
+
+    `chips` and `labels` are the validation photos; `former` are measurement and threshold of the
+    model that this one is compared with. Where the pairs are too few for `config.threshold_fmr`,
+    the network is left as it is, and its threshold is the former one's, moved as far as the
+    squared L2 did at the strictest rate that the pairs support for both.
+    """
+    _halve(network)
+    rate, impostors = config.threshold_fmr, former[0].pairs[1]
+    rates = sorted({*FARS, rate}, reverse=True)
+    pairs = f"{impostors:,} impostor pairs of {former[0].people} validation people"
+    if supported(rate, impostors):
+        network.shift.zero_()
+        views = views_of(network, chips, mirror=mirror)
+        shift = calibrate(views, labels, rate=rate, wanted=config.threshold)
+        network.shift.copy_(torch.from_numpy(shift.astype(np.float16).astype(np.float32)))
+        embeddings = combine(views, network.shift.cpu().numpy())
+        measured = measure(embeddings, labels, rates=rates)
+        source = f"FMR {rate_name(rate)} over {pairs}"
+        return Calibrated(network, embeddings, measured, config.threshold, source)
+    nothing = np.zeros(DIMENSION, np.float32)
+    embeddings = combine(views_of(network, chips, mirror=mirror), nothing)
+    measured = measure(embeddings, labels, rates=rates)
+    return Calibrated(network, embeddings, measured, *_moved_threshold(measured, former, pairs))
+
+
+def _moved_threshold(
+    now: Measurement, former: tuple[Measurement, float], pairs: str
+) -> tuple[float, str]:
+    """Return a threshold and its source where the validation pairs are too few to measure it."""
+    earlier, threshold = former
+    if not now.thresholds:
+        return threshold, f"that of the model before; {pairs} are too few to measure any"
+    rate = min(now.thresholds)
+    ratio = now.thresholds[rate] / max(earlier.thresholds[rate], 1e-6)
+    return (
+        min(max(threshold * ratio, 1e-3), 3.9),
+        f"estimated: that of the model before times {ratio:.3f}, as the squared L2 at FMR "
+        f"{rate_name(rate)} moved; {pairs} are too few to measure it",
+    )
+
+
+def _halve(network: FaceNetwork) -> None:
+    """Round all weights to what half precision can hold, so that what is measured is what is saved.
+
+    Counters of batch normalisation, which nothing reads outside training, would not fit.
+    """
+    with torch.no_grad():
+        for value in network.state_dict().values():
+            if value.is_floating_point():
+                value.copy_(value.half().float())
+            else:
+                value.zero_()
+
+
+def read_data_card(path: Path | None) -> dict[str, Any]:
+    """Read what a user says of the data: `licence`, `description`, and `data` with name and terms.
+
+    Raises TrainingError for anything else.
+    """
+    if path is None:
+        return {}
+    read = read_toml(path)
+    known = {"licence": str, "description": str, "data": list}
+    for name, value in read.items():
+        if not isinstance(value, known.get(name, ())):
+            raise TrainingError(f"{path}: {name} is unknown or of the wrong type")
+    for entry in read.get("data", []):
+        texts = isinstance(entry, dict) and all(isinstance(text, str) for text in entry.values())
+        if not texts or not {"name", "terms"} <= entry.keys():
+            raise TrainingError(f"{path}: each data entry needs a name and terms, both text")
+    return read
+
+
+def make_card(
+    result: Calibrated,
+    *,
+    name: str,
+    init: ModelCard,
+    architecture: dict[str, Any],
+    config: TrainingConfig,
+    about: dict[str, Any],
+    facts: dict[str, Any],
+    former: tuple[str, Measurement],
+    verdict: Comparison,
+) -> ModelCard:
+    """Return the card; `about` is what `read_data_card` read, `facts` what is known of the run."""
+    before_name, before = former
+    metrics = {
+        "validation": {
+            "people": before.people,
+            "photos": before.photos,
+            "genuine pairs": before.pairs[0],
+            "impostor pairs": before.pairs[1],
+            "photos without a face": facts["validation_skipped"],
+        },
+        **{
+            f"VAL at FAR {rate_name(far)}": {
+                "before": dataclasses.asdict(before.val[far]),
+                "after": dataclasses.asdict(after),
+            }
+            for far, after in result.measurement.val.items()
+        },
+        "compared with": before_name,
+        "verdict": verdict.reason,
+    }
+    unstated = f"not stated; the start was {init.name} ({init.licence})"
+    own_data = about.get("data", [{"name": facts["data"], "terms": "not stated"}])
+    return ModelCard(
+        name=name,
+        fingerprint="",
+        architecture=architecture,
+        geometry=init.geometry,
+        dimension=DIMENSION,
+        threshold=result.threshold,
+        threshold_source=result.threshold_source,
+        licence=about.get("licence", unstated),
+        description=about.get("description", f"{init.name} trained further with facecli"),
+        source=f"facecli train from {init.name}, fingerprint {init.fingerprint}",
+        thresholds={
+            rate_name(rate): value for rate, value in result.measurement.thresholds.items()
+        },
+        metrics=metrics,
+        data=(*init.data, *own_data),
+        config=dataclasses.asdict(config),
+        history=(*init.history, {"name": name, "init": init.name, **facts}),
+    )
+
+
+def save_model(path: Path, network: FaceNetwork, card: ModelCard) -> ModelCard:
+    """Write the model; return its card with the fingerprint."""
+    weights = {name: value.cpu().numpy() for name, value in network.state_dict().items()}
+    return checkpoints.save(path, weights, card)

@@ -1,0 +1,124 @@
+"""What a run starts from: the weights of another model, and a head if that has none that fits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from facecli import checkpoints, encoders
+from facecli.errors import TrainingError
+from facecli.networks import FaceNetwork, build
+from facecli.training.config import TrainingConfig
+from facecli.training.head import BLOCK, features_of, fit_head, principal_targets
+from facecli.types import DIMENSION, FloatArray, IntArray, ModelCard, PixelArray
+
+NEAR = 0.5
+"""Mean cosine to the targets from which on a head is worth keeping; strangers have about 0."""
+
+SAMPLE = 8192
+"""Chips at most from which principal components are found."""
+
+
+def architecture_of(config: TrainingConfig, card: ModelCard) -> dict[str, Any]:
+    """Return the architecture to train: that of `config.init`, with the config's taps and blocks.
+
+    Raises TrainingError if the config asks for maps that the network does not have.
+    """
+    architecture = {**card.architecture, "dimension": DIMENSION}
+    changes = {"taps": config.taps, "deeper": config.deeper}
+    given = {name: value for name, value in changes.items() if value}
+    if given and architecture.get("network") != "resnet29":
+        raise TrainingError(f"{' and '.join(given)}: only a ResNet-29 has them, not {card.name}")
+    for name, value in given.items():
+        if not all(key in ("1", "2", "3", "4", "5") and count > 0 for key, count in value.items()):
+            raise TrainingError(f"{name}: stages are 1 to 5, with numbers above 0, not {value}")
+    return {**architecture, **given}
+
+
+def load_start(config: TrainingConfig, card: ModelCard) -> tuple[FaceNetwork, bool]:
+    """Return the network with the weights of `config.init`, and whether its head is theirs too."""
+    architecture = architecture_of(config, card)
+    network = build(architecture)
+    if config.init in encoders.INCEPTION:
+        weights = {
+            name: value.numpy() for name, value in encoders.load_inception(config.init).items()
+        }
+    else:
+        weights = dict(checkpoints.load(encoders.find_model(config.init))[0])
+    same_head = "head.weight" in weights and (
+        architecture.get("taps") == card.architecture.get("taps")
+    )
+    if not same_head:
+        weights = {name: value for name, value in weights.items() if name.startswith("trunk.")}
+    own = {name: value.numpy() for name, value in network.state_dict().items()}
+    unknown = next((name for name in weights if name not in own), None)
+    if unknown is not None:
+        raise TrainingError(f"{config.init}: there is no place for its {unknown}")
+    encoders.load_weights(network, {**own, **weights}, source=config.init)
+    return network, same_head
+
+
+def fit_start(
+    network: FaceNetwork,
+    *,
+    has_head: bool,
+    config: TrainingConfig,
+    card: ModelCard,
+    chips: PixelArray,
+    rows: IntArray,
+    targets: FloatArray | None,
+) -> str:
+    """Give the network a head to start from, if it has none that fits; say in words which.
+
+    `chips` (m, size, size, 3) are learned from at `rows` (n,) with `targets` (n, 128). A head that
+    lies far from given targets starts anew from them; without targets a new head starts from the
+    embeddings of `config.init`, or, where that has no 128 numbers, from principal components.
+    """
+    if has_head and (targets is None or _near(network, chips, rows, targets)):
+        return f"the head of {card.name}"
+    network.shift.zero_()
+    if targets is not None:
+        goals, source = targets, "the targets"
+    elif card.dimension == DIMENSION:
+        teacher, _ = load_start(TrainingConfig(init=config.init), card)
+        teacher.to(network.mean.device)
+        goals, source = _embedded(teacher, chips, rows), f"the embeddings of {card.name}"
+    else:
+        rows = rows[np.random.default_rng(config.seed).permutation(len(rows))[:SAMPLE]]
+        goals = principal_targets(network, chips[rows], DIMENSION)
+        source = "its principal components"
+    everywhere = np.full((len(chips), DIMENSION), np.nan, np.float32)
+    everywhere[rows] = goals
+    fit_head(network, chips, everywhere, config.ridge)
+    return f"a head fitted to {source}"
+
+
+def _near(network: FaceNetwork, chips: PixelArray, rows: IntArray, targets: FloatArray) -> bool:
+    known = np.flatnonzero(np.isfinite(targets).all(axis=1))[:BLOCK]
+    cosine = (_embedded(network, chips, rows[known]) * targets[known]).sum(axis=1)
+    return bool(len(known)) and float(cosine.mean()) >= NEAR
+
+
+def _embedded(network: FaceNetwork, chips: PixelArray, rows: IntArray) -> FloatArray:
+    """Return the network's own output for the chips, without mirror images: float32 (n, 128)."""
+    parts = [np.empty((0, DIMENSION), np.float32)]
+    with torch.inference_mode():
+        for start in range(0, len(rows), BLOCK):
+            features = features_of(network, chips[rows[start : start + BLOCK]])
+            parts.append(network.embed_features(features).cpu().numpy())
+    return np.concatenate(parts)
+
+
+def views_of(network: FaceNetwork, chips: PixelArray, *, mirror: bool) -> FloatArray:
+    """Return the network's output for chips (n, size, size, 3), and for their mirror images.
+
+    float32 (v, n, 128), v being 1 or 2; the network's shift is part of it.
+    """
+    rows = np.arange(len(chips))
+    network = network.eval()
+    seen = [_embedded(network, chips, rows)]
+    if mirror:
+        seen.append(_embedded(network, chips[:, :, ::-1], rows))
+    return np.stack(seen)
