@@ -65,7 +65,8 @@ class MTCNNDetector:
         torchvision_standin.install()
         from facenet_pytorch import MTCNN
 
-        # MTCNN shrinks pictures by ratios that Apple's backend does not implement.
+        # MTCNN shrinks by averaging over uneven windows, which Apple's backend lacks in most
+        # releases (pytorch issue 96056).
         self._network: Any = MTCNN(
             keep_all=True,
             min_face_size=MIN_FACE,
