@@ -31,6 +31,7 @@ COMMANDS = {
     "embed": "Turn faces into 128 numbers each, for other programs.",
     "evaluate": "Measure a model on your own photos.",
     "models": "List, describe and import face models.",
+    "train": "Train a network of one's own on people's faces.",
     "doctor": "Check the installation, the model and the database.",
     "demo": "Show all of it on two public-domain portraits, offline.",
 }

@@ -103,12 +103,21 @@ def _described(card: ModelCard) -> str:
         **{
             f"trained on {_number(place)}": _dataset(entry) for place, entry in enumerate(card.data)
         },
-        **card.metrics,
-        **{f"history {_number(place)}": entry for place, entry in enumerate(card.history)},
+        **{name: _told(value) for name, value in card.metrics.items()},
+        **{f"history {_number(place)}": _told(entry) for place, entry in enumerate(card.history)},
     }
     width = max(map(len, facts))
     lines += [f"  {shown(name):<{width}}  {shown(value)}" for name, value in facts.items() if value]
     return "\n".join(lines)
+
+
+def _told(value: object) -> str:
+    """Put a value of a card into words: records and rates, however nested."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_told(one)}" for name, one in value.items())
+    if isinstance(value, list | tuple):
+        return " to ".join(map(_told, value))
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _number(place: int) -> str:

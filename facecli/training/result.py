@@ -149,8 +149,10 @@ def make_card(
         },
         **{
             f"VAL at FAR {rate_name(far)}": {
-                "before": dataclasses.asdict(before.val[far]),
-                "after": dataclasses.asdict(after),
+                "before": before.val[far].estimate,
+                "interval before": (before.val[far].low, before.val[far].high),
+                "after": after.estimate,
+                "interval after": (after.low, after.high),
             }
             for far, after in result.measurement.val.items()
         },
