@@ -332,8 +332,8 @@ def test_a_face_cut_by_the_border_is_looked_at_again_with_grey_beyond(hidden: in
     found, notes = find_faces(with_block(-hidden, 100 - hidden), CutDetector())
     assert notes == ()
     (face,) = found
-    assert face.box == (-hidden, 100, 100 - hidden, 200)
-    assert face.landmarks[0] == (-hidden, 100)
+    assert list(face.box) == [-hidden, 100, 100 - hidden, 200]
+    assert list(face.landmarks[0]) == [-hidden, 100]
 
 
 def test_a_second_look_that_sees_another_face_or_none_is_not_believed() -> None:

@@ -9,6 +9,7 @@ import random
 import numpy as np
 import numpy.typing as npt
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageFilter
@@ -99,6 +100,30 @@ def test_same_picture_gives_the_same_answer_alone_and_in_company(
 
 def test_nothing_in_nothing_out(mtcnn: MTCNNDetector) -> None:
     assert mtcnn.detect([]) == []
+
+
+def test_threads_are_given_back(
+    mtcnn: MTCNNDetector, collins: Image.Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PyTorch works in one thread while detecting, and in as many as before afterwards."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        during = []
+        real = MTCNNDetector._detect_one
+
+        def watched(self: MTCNNDetector, picture: Image.Image) -> list[Detection]:
+            during.append(torch.get_num_threads())
+            return real(self, picture)
+
+        monkeypatch.setattr(MTCNNDetector, "_detect_one", watched)
+        mtcnn.detect([collins, collins])
+        with pytest.raises(AttributeError):
+            mtcnn.detect([None])  # type: ignore[list-item]
+        assert during == [1, 1, 1]
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize("scale", [0.5, 2.0, 5.0, 9.0])
