@@ -96,7 +96,9 @@ def _read_manifest(path: Path) -> list[tuple[str, str, str]]:
                 split = (row.get("split") or "").strip()
                 if split not in ("", "train", "validation"):
                     raise TrainingError(f"{path}, line {line}: split is {split!r}")
-                rows.append((row["path"] or "", (row["person"] or "").strip(), split))
+                if not row["path"]:
+                    raise TrainingError(f"{path}, line {line}: no path")
+                rows.append((row["path"], (row["person"] or "").strip(), split))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise TrainingError(f"{path}: cannot be read as a manifest: {error}") from error
     return rows
@@ -106,7 +108,7 @@ def split_by_person(photos: PhotoSet, *, share: float, seed: int) -> BoolArray:
     """Choose people with two or more photos for validation; return which photos are theirs.
 
     No person is in both parts (identity-disjoint). `share` of those people are drawn, at least
-    two; a split that the photo set came with is kept as it is, and checked.
+    two, and two at least are left; a split that the photo set came with is kept as it is, and checked.
     """
     if photos.validation.any():
         both = np.intersect1d(photos.labels[photos.validation], photos.labels[~photos.validation])
@@ -121,7 +123,7 @@ def split_by_person(photos: PhotoSet, *, share: float, seed: int) -> BoolArray:
             f"{photos.root}: {len(candidates)} people with two or more photos; training and "
             "validation need two each"
         )
-    drawn = max(2, round(share * len(candidates)))
+    drawn = min(max(2, round(share * len(candidates))), len(candidates) - 2)
     chosen = np.random.default_rng(seed).permutation(candidates)[:drawn]
     return np.isin(photos.labels, chosen)
 

@@ -179,7 +179,7 @@ def _compressor(worst: int) -> Change:
         quality = _uniform(chips, worst, 75, random)
         # The customary mapping from quality to step size of the Independent JPEG Group.
         factor = torch.where(quality < 50, 5000 / quality, 200 - 2 * quality) / 100
-        pixels = _to_ycbcr(chips.float()) - 128
+        pixels = _to_ycbcr(chips.float().round()).round() - 128
         size = chips.shape[-1]
         extra = -size % 8
         padded = functional.pad(pixels, (0, extra, 0, extra), mode="replicate")
@@ -193,7 +193,7 @@ def _compressor(worst: int) -> Change:
         coefficients = (basis @ blocks @ basis.T / steps).round() * steps
         restored = (basis.T @ coefficients @ basis).transpose(3, 4)
         whole = restored.reshape(*padded.shape)[..., :size, :size]
-        return _to_rgb(whole + 128)
+        return _to_rgb((whole + 128).round().clamp(0, 255))
 
     return compress
 

@@ -142,8 +142,8 @@ def calibrate(views: FloatArray, labels: IntArray, *, rate: float, wanted: float
 
     nothing = np.zeros(views.shape[2], np.float32)
     bare = threshold(nothing)
-    if bare <= 0:
-        raise TrainingError("validation photos of different people have the same embedding")
+    if bare < 1e-6:
+        raise TrainingError("different people of the validation photos have the same embedding")
     shift = calibrating_shift(combine(views, nothing), measured=bare, wanted=wanted)
     for _ in range(CALIBRATION_ROUNDS):
         measured = threshold(shift)
