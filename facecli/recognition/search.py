@@ -36,8 +36,9 @@ SMALL_SIDE = 320
 SURE = 0.998
 """Confidence from which a picture is taken to be upright.
 
-In 271 portraits put on their side or head, wrong faces were found in 22 %, of up to 0.9987 but
-nearly all below 0.998. Of upright ones 2.5 % fall below it and cost three looks more.
+Of 813 views of portraits on their side or head 7 % showed a wrong face, of up to 0.999 but nearly
+all below 0.998. Of upright ones 2.5 % fall below it and cost three looks more. With both limits
+957 of 963 turned portraits came out right, 3 wrong and 3 without a face.
 """
 
 TURNED_CONFIDENCE = 0.99
