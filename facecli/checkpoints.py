@@ -70,7 +70,7 @@ def write_tensors(path: Path, tensors: Weights, metadata: dict[str, str]) -> Non
 
     # A transposed array would be written in its memory order, under the shape of its logical one.
     data = serialize(
-        {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}, metadata=metadata
+        {name: np.asarray(tensor, order="C") for name, tensor in tensors.items()}, metadata=metadata
     )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -108,7 +108,8 @@ def split_by_person(photos: PhotoSet, *, share: float, seed: int) -> BoolArray:
     """Choose people with two or more photos for validation; return which photos are theirs.
 
     No person is in both parts (identity-disjoint). `share` of those people are drawn, at least
-    two, and two at least are left; a split that the photo set came with is kept as it is, and checked.
+    two, and two at least are left; a split that the photo set came with is kept as it is, and
+    checked.
     """
     if photos.validation.any():
         both = np.intersect1d(photos.labels[photos.validation], photos.labels[~photos.validation])

@@ -24,7 +24,7 @@ def person_chips(
         big = Image.fromarray(pattern).resize((size + 8, size + 8), Image.Resampling.BICUBIC)
         for _ in range(photos):
             x, y = random.integers(0, 9, 2)
-            pixels = np.asarray(big.crop((x, y, x + size, y + size)), np.float32)
+            pixels = np.asarray(big.crop((x, y, x + size, y + size)), np.float64)
             pixels = pixels * random.uniform(0.5, 1.2) + random.normal(0, 25, pixels.shape)
             chips.append(np.clip(pixels, 0, 255).astype(np.uint8))
     return np.stack(chips), np.repeat(np.arange(people), photos)

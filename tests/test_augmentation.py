@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -33,9 +34,7 @@ def test_nothing_asked_changes_nothing() -> None:
 
 
 def test_everything_asked_keeps_shape_and_range_and_changes_every_chip() -> None:
-    everything = Augmentation(
-        **dict.fromkeys(("low_resolution", "jpeg", "blur", "occlusion", "glasses"), 1.0)
-    )
+    everything = Augmentation(low_resolution=1, jpeg=1, blur=1, occlusion=1, glasses=1)
     before = chips()
     after = augment(before, everything, seeded())
     assert after.shape == before.shape
@@ -53,12 +52,12 @@ def test_one_seed_gives_one_result_and_leaves_its_input_alone() -> None:
 
 
 def test_a_share_of_one_mirrors_all() -> None:
-    amounts = Augmentation(**{**{f: getattr(NOTHING, f) for f in NOTHING.__slots__}, "mirror": 1.0})
+    amounts = replace(NOTHING, mirror=1)
     assert torch.allclose(augment(chips(), amounts, seeded()), chips().flip(3), atol=1e-2)
 
 
 def test_grey_takes_all_colour() -> None:
-    amounts = Augmentation(**{**{f: getattr(NOTHING, f) for f in NOTHING.__slots__}, "grey": 1.0})
+    amounts = replace(NOTHING, grey=1)
     after = augment(chips(), amounts, seeded())
     assert (after.amax(1) - after.amin(1)).max() < 1e-2
 

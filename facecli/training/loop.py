@@ -189,7 +189,8 @@ class Trainer:
                 self.average[name].copy_(state[name])
 
     def _watch(self, values: dict[str, float]) -> None:
-        if not math.isfinite(values["loss"]):
+        # A triplet loss passes over embeddings that are no numbers; their squared L2 show them.
+        if not all(map(math.isfinite, values.values())):
             raise TrainingError(
                 f"step {self.step}: the loss is not a finite number; a lower learning rate may "
                 "help. The last saved state is kept"
