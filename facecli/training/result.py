@@ -63,18 +63,39 @@ def calibrated(
     rates = sorted({*FARS, rate}, reverse=True)
     pairs = f"{impostors:,} impostor pairs of {former[0].people} validation people"
     if supported(rate, impostors):
-        network.shift.zero_()
-        views = views_of(network, chips, mirror=mirror)
-        shift = calibrate(views, labels, rate=rate, wanted=config.threshold)
+        shift, remark = _shift(network, config, chips=chips, labels=labels, mirror=mirror)
         network.shift.copy_(torch.from_numpy(shift.astype(np.float16).astype(np.float32)))
-        embeddings = combine(views, network.shift.cpu().numpy())
+        embeddings = _embed(network, chips, mirror=mirror)
         measured = measure(embeddings, labels, rates=rates)
-        source = f"FMR {rate_name(rate)} over {pairs}"
-        return Calibrated(network, embeddings, measured, config.threshold, source)
-    nothing = np.zeros(DIMENSION, np.float32)
-    embeddings = combine(views_of(network, chips, mirror=mirror), nothing)
+        threshold = max(measured.thresholds[rate], 1e-3) if remark else config.threshold
+        source = f"FMR {rate_name(rate)} over {pairs}{remark}"
+        return Calibrated(network, embeddings, measured, threshold, source)
+    embeddings = _embed(network, chips, mirror=mirror)
     measured = measure(embeddings, labels, rates=rates)
     return Calibrated(network, embeddings, measured, *_moved_threshold(measured, former, pairs))
+
+
+def _shift(
+    network: FaceNetwork,
+    config: TrainingConfig,
+    *,
+    chips: PixelArray,
+    labels: IntArray,
+    mirror: bool,
+) -> tuple[FloatArray, str]:
+    """Return the calibrating shift, or none and a remark: a long run must not end empty-handed."""
+    network.shift.zero_()
+    views = views_of(network, chips, mirror=mirror)
+    try:
+        shift = calibrate(views, labels, rate=config.threshold_fmr, wanted=config.threshold)
+    except TrainingError as error:
+        return np.zeros(DIMENSION, np.float32), f"; not calibrated, {error}"
+    return shift, ""
+
+
+def _embed(network: FaceNetwork, chips: PixelArray, *, mirror: bool) -> FloatArray:
+    """Return what the encoder will: the network's outputs, shift and all, over both views."""
+    return combine(views_of(network, chips, mirror=mirror), np.zeros(DIMENSION, np.float32))
 
 
 def _moved_threshold(
