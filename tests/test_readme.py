@@ -40,7 +40,7 @@ def test_the_first_commands_are_the_two_that_ci_runs() -> None:
 
 def commands_shown() -> Iterator[list[str]]:
     """Yield the words after `facecli` of every command in a shell block, without comments."""
-    for line in "\n".join(shell_blocks()).splitlines():
+    for line in "\n".join(shell_blocks()).replace("\\\n", " ").splitlines():
         for part in re.split(r"&&|\|\|?", line):
             words = shlex.split(part, comments=True)
             if words and words[0] == "facecli":

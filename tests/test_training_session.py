@@ -82,7 +82,7 @@ def test_a_run_leaves_a_model_its_card_and_its_traces(
     out = tmp_path / "mine.safetensors"
     result = train(people, config, out, "--json", "--data-card", about)
     assert result.exit_code == 0, result.output
-    assert "1 photos skipped" in result.stderr
+    assert "1 photo skipped" in result.stderr
     assert "broken.png" in (tmp_path / "mine.run" / "skipped.txt").read_text()
     assert [one["kind"] for one in records(result)] == ["training_step"] * 2 + ["training"]
     steps = [json.loads(line) for line in (tmp_path / "mine.run" / "log.jsonl").open()]

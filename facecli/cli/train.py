@@ -68,7 +68,7 @@ def configured(function: Any) -> Any:
 @click.option("--out", required=True, type=FILE, metavar="MODEL.safetensors", help="The model.")
 @click.option("--config", type=FILE, metavar="FILE.toml", help="All settings of a run.")
 @configured
-@click.option("--targets", type=FILE, metavar="FILE.npz", help="Where photos shall lie: see below.")
+@click.option("--targets", type=FILE, metavar="FILE.npz", help="Where another network puts photos.")
 @click.option("--unlabelled", multiple=True, metavar="NAME", help="A folder of nobody named.")
 @click.option("--chips", is_flag=True, help="The photos of DATA are aligned chips already.")
 @click.option(

@@ -122,8 +122,9 @@ class Reader:
             skipped += more
         request.folder.write_skipped(skipped)
         if skipped:
+            noun = "photo" if len(skipped) == 1 else "photos"
             self.tell.say(
-                f"{len(skipped)} photos skipped, listed in {request.folder.path / 'skipped.txt'}; "
+                f"{len(skipped)} {noun} skipped, listed in {request.folder.path / 'skipped.txt'}; "
                 f"the first: {skipped[0]}"
             )
         rows = np.flatnonzero(~photos.held_back & store.usable)
