@@ -77,7 +77,7 @@ class MTCNNDetector:
 
     def detect(self, pictures: Sequence[Image.Image]) -> list[list[Detection]]:
         """Return the detections of each picture of any mode and size, largest first."""
-        with _single_thread():
+        with single_thread():
             return [self._detect_one(picture) for picture in pictures]
 
     def _detect_one(self, picture: Image.Image) -> list[Detection]:
@@ -109,8 +109,8 @@ def is_plausible(landmarks: Landmarks) -> bool:
 
 
 @contextmanager
-def _single_thread() -> Iterator[None]:
-    """Keep PyTorch to one thread, for the calling thread alone, while detecting.
+def single_thread() -> Iterator[None]:
+    """Keep PyTorch to one thread, for the calling thread alone, while work is small.
 
     MTCNN is thousands of tiny steps. A second thread saved a tenth on large pictures, and on a
     busy machine made detection five to fifteen times slower, as each step waits for both.

@@ -7,6 +7,7 @@ InceptionResnetV1 networks, whose weights a user brings. PyTorch is imported onl
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 from collections.abc import Sequence
@@ -27,10 +28,13 @@ if TYPE_CHECKING:
 
     from facecli.networks import FaceNetwork
 
-DEFAULT_MODEL = "dlib-128"
+DEFAULT_MODEL = "facecli-128"
 
 BATCH = 32
 """Chips per forward pass, each with its mirror image: measured fastest on two cores."""
+
+SMALL = 8
+"""Batches up to this run on one thread: on a busy machine a second one waits more than it helps."""
 
 SHIPPED = Path(__file__).parent / "models"
 
@@ -164,7 +168,10 @@ class NetworkEncoder:
         import torch
         from torch.nn.functional import normalize
 
-        with torch.inference_mode():
+        from facecli.detectors import single_thread
+
+        small = single_thread() if len(batch) <= SMALL else contextlib.nullcontext()
+        with small, torch.inference_mode():
             pixels = torch.from_numpy(batch).to(self.device).permute(0, 3, 1, 2).float()
             if self.card.architecture.get("mirror"):
                 both = self.network(torch.cat([pixels, pixels.flip(3)]))

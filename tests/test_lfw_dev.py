@@ -59,7 +59,7 @@ def test_development_pairs_are_told_apart(
     squared = paired_squared_l2(first, second)
     genuine, impostor = squared[np.array(same)], squared[~np.array(same)]
     best = best_accuracy_threshold(genuine, impostor)
-    # Over all 1,000 pairs dlib-128 has .988; a fifth of them has a standard error of .008.
+    # Over all 1,000 pairs facecli-128 has .990; a fifth of them has a standard error of .008.
     assert accuracy_at(genuine, impostor, best) >= 0.97
     # The card's threshold is one for a gate: no stranger passes here, and few friends are stopped.
     assert fmr(impostor, encoder.card.threshold) == 0
