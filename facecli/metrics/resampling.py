@@ -57,6 +57,7 @@ def bootstrap_by_person(
     Raise ValueError if fewer than two people have genuine pairs. Memory, and time per replicate,
     grow with the number of impostors below the largest FAR.
     """
+    _check_rates(fars)
     pairs = all_pairs(embeddings, labels)
     draws = _draw_people(pairs, labels, rows=len(embeddings), replicates=replicates, seed=seed)
     rates = _resampled_val(embeddings, labels, pairs=pairs, draws=draws, fars=fars)
@@ -80,6 +81,7 @@ def bootstrap_difference(
     hard about some of them is hard for both and does not widen the interval. Otherwise as
     `bootstrap_by_person`.
     """
+    _check_rates(fars)
     both = []
     for embeddings in (before, after):
         pairs = all_pairs(embeddings, labels)
@@ -91,6 +93,11 @@ def bootstrap_difference(
     moved = np.array(second_rates) - np.array(first_rates)
     gains = [float(one - other) for one, other in zip(second, first, strict=True)]
     return _intervals(gains, moved, confidence)
+
+
+def _check_rates(fars: Sequence[float]) -> None:
+    if not fars or not all(0 < far <= 1 for far in fars):
+        raise ValueError(f"false accept rates lie in (0, 1], not {list(fars)}")
 
 
 def _draw_people(
@@ -122,8 +129,6 @@ def _resampled_val(
     fars: Sequence[float],
 ) -> list[RateArray]:
     """Return VAL at each FAR for each usable draw; `draws` is int64 (replicates, people)."""
-    if not fars or not all(0 < far <= 1 for far in fars):
-        raise ValueError(f"false accept rates lie in (0, 1], not {list(fars)}")
     pictures = np.bincount(number_people(labels, len(embeddings))[1])
     order = np.argsort(pairs.genuine)
     genuine, owner = pairs.genuine[order], pairs.genuine_person[order]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -92,13 +92,19 @@ class Trainer:
         return state
 
     def run(
-        self, data: TrainingData, *, save_to: Path, time_budget: float = math.inf
+        self,
+        data: TrainingData,
+        *,
+        save_to: Path,
+        time_budget: float = math.inf,
+        log: Callable[[Step], None] = lambda _: None,
     ) -> Iterator[Step]:
         """Train to the end of the config or of `time_budget` seconds, reporting as it goes.
 
         The state is written to `save_to` every `validate_every` steps and at the end, before that
-        step is yielded. Raises TrainingError on a loss that is not finite and on collapse, and
-        ModelError if the state cannot be written; what was saved before is kept.
+        step is yielded, and after `log` has been given it: a run killed in between repeats a
+        report and loses none. Raises TrainingError on a loss that is not finite and on collapse,
+        and ModelError if the state cannot be written; what was saved before is kept.
         """
         config = self.config
         sampler = BatchSampler(
@@ -127,9 +133,7 @@ class Trainer:
             took = time.monotonic() - began
             self.seconds += took
             done = self._progress(time_budget)
-            if at_save or done >= 1:
-                self.save(save_to)
-            yield Step(
+            report = Step(
                 step=self.step,
                 **means,
                 learning_rate=rate,
@@ -137,6 +141,10 @@ class Trainer:
                 seconds=self.seconds,
                 left=max(0.0, self.seconds * (1 - done) / done),
             )
+            log(report)
+            if at_save or done >= 1:
+                self.save(save_to)
+            yield report
             sums, began, first = {}, time.monotonic(), self.step
 
     def _progress(self, time_budget: float) -> float:

@@ -145,12 +145,12 @@ class Session:
     def train(self) -> Iterator[Step]:
         """Train, yielding a report every few steps; each is logged first."""
         folder = self.request.folder
-        steps = self.trainer.run(
-            self.data, save_to=folder.state, time_budget=self.request.time_budget
+        yield from self.trainer.run(
+            self.data,
+            save_to=folder.state,
+            time_budget=self.request.time_budget,
+            log=folder.append,
         )
-        for step in steps:
-            folder.append(step)
-            yield step
 
     def finish(self) -> Outcome:
         """Calibrate the averaged network, measure it, write the model, and promote it if asked.
