@@ -57,6 +57,25 @@ def test_two_portraits_survive_what_most_photos_survive(
 
 
 @pytest.mark.network
+def test_beside_another_face_about_as_large_the_same_face_is_compared(
+    real_detector: Detector, real_encoder: Encoder
+) -> None:
+    """Whichever of the two comes out as the larger one after an alteration."""
+    portraits = [open_picture(path).pixels for path in (grace_hopper(), eileen_collins())]
+    both = Image.new("RGB", (1000, 600))
+    both.paste(portraits[0].crop((100, 0, 500, 480)).resize((500, 600)), (0, 0))
+    both.paste(portraits[1].crop((110, 0, 340, 276)).resize((500, 600)), (500, 0))
+    picture = Picture("both.png", both, "0" * 64)
+    (row,) = sweep([picture], detector=real_detector, encoder=real_encoder)
+    assert not isinstance(row, Failure)
+    values = dict(zip(ALTERATIONS, row, strict=True))
+    for name in ("JPEG quality 50", "face of 80 pixels", "tilted by 15 degrees", "without colour"):
+        squared = values[name]
+        assert squared is not None
+        assert squared < 0.5, name
+
+
+@pytest.mark.network
 def test_a_picture_without_a_face_is_named(real_detector: Detector, real_encoder: Encoder) -> None:
     blank = Picture("blank.png", Image.new("RGB", (64, 64), "white"), "0" * 64)
     (result,) = sweep([blank], detector=real_detector, encoder=real_encoder)

@@ -16,7 +16,7 @@ from PIL import Image, ImageEnhance, ImageFilter
 
 from facecli.distances import paired_squared_l2
 from facecli.recognition.acquisition import acquire
-from facecli.types import Acquisition, Box, Detector, Encoder, Failure, Picture
+from facecli.types import Acquisition, Box, Detector, Encoder, Face, Failure, Picture
 
 Alteration = Callable[[Image.Image, Box], Image.Image]
 
@@ -129,16 +129,26 @@ def sweep(
             Picture(picture.source, change(picture.pixels, face.detection.box), picture.sha256)
             for change in ALTERATIONS.values()
         ]
-        found = list(acquire(altered, detector, geometry))
-        chips = [
-            item.faces[0].chip for item in found if isinstance(item, Acquisition) and item.faces
-        ]
+        place = _place(original, face)
+        found = [_face_at(place, item) for item in acquire(altered, detector, geometry)]
+        chips = [there.chip for there in found if there is not None]
         vectors = encoder.embed(np.stack([face.chip, *chips]))
         squared = iter(paired_squared_l2(vectors[1:], np.repeat(vectors[:1], len(chips), axis=0)))
-        yield [
-            float(next(squared)) if isinstance(item, Acquisition) and item.faces else None
-            for item in found
-        ]
+        yield [None if there is None else float(next(squared)) for there in found]
+
+
+def _place(found: Acquisition, face: Face) -> complex:
+    """Return where a face is in its picture, x + iy, each from 0 to 1."""
+    left, top, right, bottom = face.detection.box
+    width, height = found.size
+    return complex((left + right) / 2 / width, (top + bottom) / 2 / height)
+
+
+def _face_at(place: complex, found: Acquisition | Failure) -> Face | None:
+    """Return the face nearest to a place: of two about as large, either may come out first."""
+    if isinstance(found, Failure) or not found.faces:
+        return None
+    return min(found.faces, key=lambda face: abs(_place(found, face) - place))
 
 
 def summarise(rows: list[list[float | None]], threshold: float) -> list[Robustness]:
