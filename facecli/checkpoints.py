@@ -9,8 +9,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +18,7 @@ import numpy.typing as npt
 
 from facecli.chips import ALIGNMENT_VERSION
 from facecli.errors import ModelError
+from facecli.files import SHARED, replacing
 from facecli.types import ChipGeometry, ModelCard
 
 Weights = Mapping[str, npt.NDArray[Any]]
@@ -74,17 +73,8 @@ def write_tensors(path: Path, tensors: Weights, metadata: dict[str, str]) -> Non
     )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "wb") as stream:
-                stream.write(data)
-                stream.flush()
-                os.fsync(stream.fileno())
-            Path(temporary).chmod(0o644)  # mkstemp makes private files; a model is not a secret
-            Path(temporary).replace(path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        with replacing(path, mode=SHARED) as stream:
+            stream.write(data)
     except OSError as error:
         raise ModelError(f"{path}: cannot be written: {error.strerror or error}") from error
 

@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "facecli"
 
 LAYERS = (
     {"types", "errors"},
-    {"images", "chips", "quality", "portraits", "dlib_format"},
+    {"files", "images", "chips", "quality", "portraits", "dlib_format"},
     {"distances", "metrics", "clustering"},
     {"detectors", "encoders", "networks", "losses", "checkpoints", "torchvision_standin", "models"},
     {"migrations", "index", "datasets"},

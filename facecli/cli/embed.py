@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -128,21 +126,15 @@ def _write_arrays(out: Path, pictures: list[EmbeddedPicture]) -> None:
     """
     import numpy as np
 
+    from facecli.files import PRIVATE, replacing
+
     faces = [(picture.source, face) for picture in pictures for face in picture.faces]
     vectors = [picture.embeddings for picture in pictures]
-    handle, temporary = tempfile.mkstemp(dir=out.parent, prefix=f".{out.name}.")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            np.savez(
-                stream,
-                paths=np.array([source for source, _ in faces], dtype=np.str_),
-                embeddings=np.concatenate([np.empty((0, 128), np.float32), *vectors]),
-                boxes=np.array([face.detection.box for _, face in faces], np.float32).reshape(
-                    -1, 4
-                ),
-                confidence=np.array([face.detection.confidence for _, face in faces], np.float32),
-            )
-        Path(temporary).replace(out)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with replacing(out, mode=PRIVATE) as stream:
+        np.savez(
+            stream,
+            paths=np.array([source for source, _ in faces], dtype=np.str_),
+            embeddings=np.concatenate([np.empty((0, 128), np.float32), *vectors]),
+            boxes=np.array([face.detection.box for _, face in faces], np.float32).reshape(-1, 4),
+            confidence=np.array([face.detection.confidence for _, face in faces], np.float32),
+        )

@@ -14,6 +14,7 @@ import numpy as np
 
 from facecli.datasets import PhotoSet
 from facecli.errors import TrainingError
+from facecli.files import SHARED, replacing
 from facecli.training.loop import Step
 from facecli.types import BoolArray, FloatArray
 
@@ -62,7 +63,7 @@ class RunFolder:
             )
         with self._writing():
             self.path.mkdir(parents=True, exist_ok=True)
-            replace_file(noted, json.dumps(plain, indent=1).encode())
+            _write(noted, json.dumps(plain, indent=1).encode())
             if not self.state.exists():
                 self.log.unlink(missing_ok=True)
                 (self.path / "before.npy").unlink(missing_ok=True)
@@ -85,7 +86,7 @@ class RunFolder:
         with self._writing():
             lines = "".join(line.replace("\n", " ") + "\n" for line in skipped)
             text = lines.encode("utf-8", errors="backslashreplace")
-            replace_file(self.path / "skipped.txt", text)
+            _write(self.path / "skipped.txt", text)
 
     def append(self, step: Step) -> None:
         """Add one report to the log."""
@@ -110,7 +111,7 @@ class RunFolder:
         """Drop from the log what happened after the saved state, since it will happen again."""
         kept = [json.dumps(dataclasses.asdict(one)) for one in self.steps() if one.step <= step]
         with self._writing():
-            replace_file(self.log, "".join(line + "\n" for line in kept).encode())
+            _write(self.log, "".join(line + "\n" for line in kept).encode())
 
     def keep_before(self, embeddings: FloatArray) -> None:
         """Keep what the model to compare with gives for the validation photos, (n, 128)."""
@@ -136,14 +137,9 @@ class RunFolder:
             raise TrainingError(f"{self.path}: cannot be written: {reason}") from error
 
 
-def replace_file(path: Path, content: bytes) -> None:
-    """Write a file that appears whole or not at all."""
-    temporary = path.with_name(f".{path.name}.part")
-    try:
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+def _write(path: Path, content: bytes) -> None:
+    with replacing(path, mode=SHARED) as stream:
+        stream.write(content)
 
 
 def _read_json(path: Path) -> dict[str, Any]:
