@@ -17,7 +17,8 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facecli.cli import COMMANDS, LazyGroup, cli
+from facecli.cli import COMMANDS, cli
+from facecli.cli.lazy import LazyGroup
 from facecli.cli.options import Settings, command_options, pass_settings
 from facecli.cli.output import confirmed, emit, emit_json, progress, shown, table
 from facecli.errors import PictureError
@@ -48,24 +49,29 @@ def raising(error: BaseException) -> Callable[[], None]:
     return probe
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_the_table_of_commands_says_what_each_command_says_of_itself(name: str) -> None:
-    command = cli.get_command(click.Context(cli), name)
-    assert command is not None
-    assert command.name == name
-    assert command.help is not None
-    assert command.help.splitlines()[0] == COMMANDS[name]
+def test_every_table_of_commands_says_what_each_command_says_of_itself() -> None:
+    def check(group: LazyGroup) -> None:
+        context = click.Context(group)
+        for name, line in group.table.items():
+            command = group.get_command(context, name)
+            assert command is not None
+            assert command.name == name
+            assert command.help is not None
+            assert command.help.splitlines()[0] == line
+            if isinstance(command, LazyGroup):
+                check(command)
+
+    assert isinstance(cli, LazyGroup)
+    check(cli)
 
 
 def leaves(command: click.Command, name: str) -> list[str]:
     """Return the full names of the commands at and below one."""
     if not isinstance(command, click.Group):
         return [name]
-    return [
-        leaf
-        for child, below in command.commands.items()
-        for leaf in leaves(below, f"{name} {child}")
-    ]
+    context = click.Context(command)
+    below = {child: command.get_command(context, child) for child in command.list_commands(context)}
+    return [leaf for child, one in below.items() if one for leaf in leaves(one, f"{name} {child}")]
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -291,7 +297,7 @@ def test_a_reader_that_leaves_early_ends_it_quietly() -> None:
 
 def test_a_terminal_without_unicode_still_gets_an_answer() -> None:
     script = (
-        "import click\nfrom facecli.cli import LazyGroup, cli\n"
+        "import click\nfrom facecli.cli import cli\nfrom facecli.cli.lazy import LazyGroup\n"
         "from facecli.cli.output import emit\n"
         "probe = click.command('probe')(lambda: emit({'kind': 'x'}, 'squared L² ≤ 1'))\n"
         "LazyGroup.get_command = lambda *_: probe\ncli.main(['probe'])"

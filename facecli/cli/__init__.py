@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import importlib
 import io
 import sys
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from facecli import __version__
+from facecli.cli.lazy import LazyGroup
 from facecli.cli.options import Settings, command_options
 from facecli.cli.output import complain
 from facecli.errors import FacecliError
@@ -41,41 +41,8 @@ Kept here so that `facecli --help` imports no command; a test holds it to the co
 """
 
 
-class LazyGroup(click.Group):
-    """A group that imports a command when it is run, and turns every failure into one line.
-
-    Click sets the methods' signatures, hence the unused arguments.
-    """
-
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
-        """Return the names in the order a newcomer meets them."""
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        """Import one command."""
-        if cmd_name not in COMMANDS:
-            return None
-        module = importlib.import_module(f"facecli.cli.{cmd_name}")
-        command: click.Command = getattr(module, cmd_name)
-        return command
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Resolve a name, and say which one is nearest to a name mistyped."""
-        if self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
-            # Only a mistake needs it.
-            from difflib import get_close_matches
-
-            close = get_close_matches(args[0], COMMANDS, n=1)
-            hint = f" Did you mean {close[0]!r}?" if close else ""
-            ctx.fail(f"No such command {args[0]!r}.{hint}")
-        return super().resolve_command(ctx, args)
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
-        """List the commands from the table, importing none."""
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+class Program(LazyGroup):
+    """The group of all commands: turns every failure into one line."""
 
     def main(
         self,
@@ -151,7 +118,12 @@ def _reason(error: BaseException) -> str:
     return f"a bug in facecli: {type(error).__name__}: {error} ({hint})"
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=Program,
+    package=__name__,
+    table=COMMANDS,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(__version__, prog_name="facecli")
 @command_options
 def cli() -> None:

@@ -1,4 +1,4 @@
-"""`facecli evaluate`: what a model is worth on photos."""
+"""`facecli evaluate robustness`: what photos may suffer."""
 
 from __future__ import annotations
 
@@ -19,12 +19,7 @@ if TYPE_CHECKING:
     from facecli.types import Picture
 
 
-@click.group()
-def evaluate() -> None:
-    """Measure a model on your own photos."""
-
-
-@evaluate.command()
+@click.command()
 @click.argument(
     "paths", metavar="PHOTO|DIR…", nargs=-1, required=True, type=click.Path(path_type=Path)
 )
