@@ -82,10 +82,9 @@ class Quality:
 
 @dataclass(frozen=True, slots=True)
 class Face:
-    """A detection with its aligned chip, uint8 (size, size, 3) RGB, and its quality."""
+    """A detection and its quality."""
 
     detection: Detection
-    chip: PixelArray
     quality: Quality
 
 
@@ -94,13 +93,14 @@ class Acquisition:
     """What was found in one picture; `notes` say what it took, such as a turn by 90 degrees.
 
     `size` is width and height of the upright picture. `faces` are ordered by box area, largest
-    first, and may be empty.
+    first, and may be empty; `chips` are their aligned chips, uint8 (size, size, 3) RGB.
     """
 
     source: str
     sha256: str
     size: tuple[int, int]
     faces: tuple[Face, ...]
+    chips: tuple[PixelArray, ...]
     notes: tuple[str, ...] = ()
 
 

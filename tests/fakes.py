@@ -192,12 +192,9 @@ def new_template(person: str, vector: FloatArray, image: str = "") -> NewTemplat
 def embedded(source: str, *vectors: FloatArray, quality: Quality = GOOD) -> EmbeddedPicture:
     """Return a picture whose faces are embedded as given, side by side from left to right."""
     faces = tuple(
-        Face(
-            detection=_detection(100 * place, 0, 100 * place + 80, 80),
-            chip=np.zeros((1, 1, 3), np.uint8),
-            quality=quality,
-        )
+        Face(detection=_detection(100 * place, 0, 100 * place + 80, 80), quality=quality)
         for place in range(len(vectors))
     )
     rows = np.stack(vectors) if vectors else np.empty((0, DIMENSION), np.float32)
-    return EmbeddedPicture(source, source.encode().hex(), faces, rows, ())
+    size = (100 * max(1, len(vectors)), 100)
+    return EmbeddedPicture(source, source.encode().hex(), size, faces, rows, ())

@@ -122,15 +122,9 @@ def test_a_folder_that_is_not_there_is_refused_before_any_work(
 
 def acquired(source: str, planes: list[int]) -> Acquisition:
     quality = Quality(eye_distance=50, sharpness=100, brightness=100, turn=0)
-    faces = tuple(
-        Face(
-            Detection((0, 0, 1, 1), DLIB_GEOMETRY.landmarks, 0.99),
-            np.full((150, 150, 3), 128 + plane, np.uint8),
-            quality,
-        )
-        for plane in planes
-    )
-    return Acquisition(source, source, (1, 1), faces)
+    face = Face(Detection((0, 0, 1, 1), DLIB_GEOMETRY.landmarks, 0.99), quality)
+    chips = tuple(np.full((150, 150, 3), 128 + plane, np.uint8) for plane in planes)
+    return Acquisition(source, source, (1, 1), (face,) * len(planes), chips)
 
 
 def test_batches_do_not_change_what_belongs_to_which_picture(encoder: FakeEncoder) -> None:

@@ -7,8 +7,6 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
-from PIL import Image
-
 from facecli.chips import cut_chip
 from facecli.errors import FacecliError
 from facecli.images import display_name, open_picture
@@ -22,6 +20,7 @@ from facecli.types import (
     Face,
     Failure,
     Picture,
+    PixelArray,
 )
 
 DECODERS = 2
@@ -60,18 +59,18 @@ def _finish(
     try:
         picture = opening.result()
         detections, notes = find_faces(picture.pixels, detector)
-        faces = tuple(_face(picture.pixels, detection, geometry) for detection in detections)
+        chips = tuple(cut_chip(picture.pixels, one.landmarks, geometry) for one in detections)
     except FacecliError as error:
         return Failure(source, str(error).removeprefix(f"{display_name(source)}: "))
     return Acquisition(
         source=source,
         sha256=picture.sha256,
         size=picture.pixels.size,
-        faces=faces,
+        faces=tuple(map(_face, detections, chips)),
+        chips=chips,
         notes=notes,
     )
 
 
-def _face(pixels: Image.Image, detection: Detection, geometry: ChipGeometry) -> Face:
-    chip = cut_chip(pixels, detection.landmarks, geometry)
-    return Face(detection, chip, measure_quality(detection.landmarks, chip))
+def _face(detection: Detection, chip: PixelArray) -> Face:
+    return Face(detection, measure_quality(detection.landmarks, chip))

@@ -19,10 +19,14 @@ batch gives the answer sooner, while finding a face takes a hundred times as lon
 
 @dataclass(frozen=True, slots=True)
 class EmbeddedPicture:
-    """A picture with the faces kept of it and their embeddings, float32 (faces, 128)."""
+    """A picture with the faces kept of it and their embeddings, float32 (faces, 128).
+
+    `size` is width and height of the upright picture.
+    """
 
     source: str
     sha256: str
+    size: tuple[int, int]
     faces: tuple[Face, ...]
     embeddings: FloatArray
     notes: tuple[str, ...]
@@ -34,33 +38,28 @@ def embed_pictures(
     """Yield each picture with its embeddings, in the order given; failures pass through."""
     waiting: list[Acquisition | Failure] = []
     chips = 0
+    kept = 1 if largest_only else None
     for item in acquired:
         waiting.append(item)
-        chips += len(_kept(item, largest_only=largest_only))
+        chips += 0 if isinstance(item, Failure) else len(item.chips[:kept])
         if max(chips, len(waiting)) >= BATCH:
-            yield from _embedded(waiting, encoder, largest_only=largest_only)
+            yield from _embedded(waiting, encoder, kept)
             waiting, chips = [], 0
-    yield from _embedded(waiting, encoder, largest_only=largest_only)
-
-
-def _kept(item: Acquisition | Failure, *, largest_only: bool) -> tuple[Face, ...]:
-    if isinstance(item, Failure):
-        return ()
-    return item.faces[:1] if largest_only else item.faces
+    yield from _embedded(waiting, encoder, kept)
 
 
 def _embedded(
-    items: list[Acquisition | Failure], encoder: Encoder, *, largest_only: bool
+    items: list[Acquisition | Failure], encoder: Encoder, kept: int | None
 ) -> Iterator[EmbeddedPicture | Failure]:
-    """Embed all chips of the items in one call and deal the vectors out again."""
-    kept = [_kept(item, largest_only=largest_only) for item in items]
-    chips = [face.chip for faces in kept for face in faces]
+    """Embed the first `kept` chips of every item in one call and deal the vectors out again."""
+    chips = [chip for item in items if isinstance(item, Acquisition) for chip in item.chips[:kept]]
     vectors = encoder.embed(chips) if chips else np.empty((0, DIMENSION), np.float32)
     start = 0
-    for item, faces in zip(items, kept, strict=True):
+    for item in items:
         if isinstance(item, Failure):
             yield item
             continue
+        faces = item.faces[:kept]
         rows = vectors[start : start + len(faces)]
         start += len(faces)
-        yield EmbeddedPicture(item.source, item.sha256, faces, rows, item.notes)
+        yield EmbeddedPicture(item.source, item.sha256, item.size, faces, rows, item.notes)

@@ -153,4 +153,4 @@ def _faces(
         elif not found.faces:
             yield f"{found.source}: no face found"
         else:
-            yield found.faces[0].chip
+            yield found.chips[0]
