@@ -6,6 +6,7 @@ Each altered photo goes the whole way again, detection and alignment included.
 
 from __future__ import annotations
 
+import cmath
 import io
 import math
 from collections.abc import Callable, Iterable, Iterator
@@ -16,21 +17,24 @@ from PIL import Image, ImageEnhance, ImageFilter
 
 from facecli.distances import paired_squared_l2
 from facecli.recognition.acquisition import acquire
-from facecli.types import Acquisition, Box, Detector, Encoder, Face, Failure, Picture
+from facecli.types import Acquisition, Box, Detector, Encoder, Face, Failure, Picture, PixelArray
 
-Alteration = Callable[[Image.Image, Box], Image.Image]
+GREY = (128, 128, 128)
+"""What fills the corners of a turned photo and hides the part of a face that is covered."""
+
+Change = Callable[[Image.Image, Box], Image.Image]
 
 
-def _jpeg(quality: int) -> Alteration:
+def _jpeg(quality: float) -> Change:
     def alter(photo: Image.Image, _: Box) -> Image.Image:
         data = io.BytesIO()
-        photo.save(data, "JPEG", quality=quality)
+        photo.save(data, "JPEG", quality=round(quality))
         return Image.open(data).convert("RGB")
 
     return alter
 
 
-def _face_size(pixels: int) -> Alteration:
+def _face_size(pixels: float) -> Change:
     def alter(photo: Image.Image, box: Box) -> Image.Image:
         """Shrink the photo until its face is `pixels` wide; a smaller face stays as it is."""
         ratio = min(1.0, pixels / (box[2] - box[0]))
@@ -40,7 +44,7 @@ def _face_size(pixels: int) -> Alteration:
     return alter
 
 
-def _photo_size(pixels: int) -> Alteration:
+def _photo_size(pixels: float) -> Change:
     def alter(photo: Image.Image, _: Box) -> Image.Image:
         """Squeeze the whole photo into a square of `pixels` a side, keeping its shape."""
         small = photo.copy()
@@ -50,53 +54,87 @@ def _photo_size(pixels: int) -> Alteration:
     return alter
 
 
-def _blur(share: float) -> Alteration:
+def _blur(percent: float) -> Change:
     def alter(photo: Image.Image, box: Box) -> Image.Image:
-        return photo.filter(ImageFilter.GaussianBlur(share * (box[2] - box[0])))
+        return photo.filter(ImageFilter.GaussianBlur(percent / 100 * (box[2] - box[0])))
 
     return alter
 
 
-def _darker(light: float) -> Alteration:
-    return lambda photo, _: ImageEnhance.Brightness(photo).enhance(light)
+def _light(percent: float) -> Change:
+    return lambda photo, _: ImageEnhance.Brightness(photo).enhance(percent / 100)
 
 
-def _tilt(degrees: float) -> Alteration:
+def _tilt(degrees: float) -> Change:
     return lambda photo, _: photo.rotate(
-        degrees, Image.Resampling.BICUBIC, expand=True, fillcolor=(128, 128, 128)
+        degrees, Image.Resampling.BICUBIC, expand=True, fillcolor=GREY
     )
 
 
-def _grey(photo: Image.Image, _: Box) -> Image.Image:
-    return photo.convert("L").convert("RGB")
+def _cover(percent: float) -> Change:
+    def alter(photo: Image.Image, box: Box) -> Image.Image:
+        """Lay grey over the lower part of the face, as a mask or a scarf does."""
+        left, top, right, bottom = map(round, box)
+        covered = photo.copy()
+        covered.paste(GREY, (left, round(bottom - (bottom - top) * percent / 100), right, bottom))
+        return covered
+
+    return alter
 
 
-ALTERATIONS: dict[str, Alteration] = {
-    "JPEG quality 50": _jpeg(50),
-    "JPEG quality 20": _jpeg(20),
-    "JPEG quality 10": _jpeg(10),
-    "photo of 80 pixels": _photo_size(80),
-    "face of 80 pixels": _face_size(80),
-    "face of 40 pixels": _face_size(40),
-    "face of 24 pixels": _face_size(24),
-    "blur of 2 % of the face": _blur(0.02),
-    "blur of 5 % of the face": _blur(0.05),
-    "a third of the light": _darker(1 / 3),
-    "tilted by 15 degrees": _tilt(15),
-    "without colour": _grey,
-}
-"""What is done to a photo, by the name it is reported under; a blur is its standard deviation."""
+def _grey(_: float) -> Change:
+    return lambda photo, _: photo.convert("L").convert("RGB")
+
+
+@dataclass(frozen=True, slots=True)
+class Alteration:
+    """One thing done to a photo: of a `series` of growing severity, at a `level` of its unit."""
+
+    series: str
+    level: float
+    name: str
+    change: Change
+
+    @property
+    def tilt(self) -> float:
+        """Degrees that the photo is turned by, counter-clockwise."""
+        return self.level if self.series == "rotation" else 0.0
+
+
+SERIES: tuple[tuple[str, str, Callable[[float], Change], tuple[float, ...]], ...] = (
+    ("JPEG quality", "JPEG quality {:g}", _jpeg, (50, 20, 10, 5)),
+    ("size of the photo", "photo of {:g} pixels", _photo_size, (160, 80, 40)),
+    ("size of the face", "face of {:g} pixels", _face_size, (80, 40, 24, 16)),
+    ("blur", "blur of {:g} % of the face", _blur, (2, 5, 10)),
+    ("darkness", "{:g} % of the light", _light, (33, 10, 3)),
+    ("rotation", "tilted by {:g} degrees", _tilt, (15, 30, 60, 180)),
+    ("occlusion", "lower {:g} % covered", _cover, (15, 30, 45)),
+    ("colour", "without colour", _grey, (0,)),
+)
+"""What is done to a photo: series, name, and levels, mildest first.
+
+A blur is its standard deviation in percent of the width of the face's box, of whose height the
+covered part is a share.
+"""
+
+ALTERATIONS = tuple(
+    Alteration(series, level, name.format(level), make(level))
+    for series, name, make, levels in SERIES
+    for level in levels
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Robustness:
-    """How one alteration went.
+    """How one alteration went, of a series at a level.
 
     Of `photos`, `missed` lost their face (failures to acquire) and `verified` were still at most
     the threshold from the original; `median` is the median squared L2 of those with a face, NaN
     if there is none.
     """
 
+    series: str
+    level: float
     alteration: str
     photos: int
     verified: int
@@ -124,42 +162,53 @@ def sweep(
             reason = original.reason if isinstance(original, Failure) else "no face"
             yield Failure(picture.source, reason)
             continue
-        face = original.faces[0]
-        altered = [
-            Picture(picture.source, change(picture.pixels, face.detection.box), picture.sha256)
-            for change in ALTERATIONS.values()
-        ]
-        place = _place(original, face)
-        found = [_face_at(place, item) for item in acquire(altered, detector, geometry)]
-        chips = [there.chip for there in found if there is not None]
-        vectors = encoder.embed(np.stack([face.chip, *chips]))
-        squared = iter(paired_squared_l2(vectors[1:], np.repeat(vectors[:1], len(chips), axis=0)))
-        yield [None if there is None else float(next(squared)) for there in found]
+        found = acquire(_altered(picture, original.faces[0]), detector, geometry)
+        chips = [_same_face(original, *one) for one in zip(found, ALTERATIONS, strict=True)]
+        there = [chip for chip in chips if chip is not None]
+        vectors = encoder.embed(np.stack([original.chips[0], *there]))
+        squared = iter(paired_squared_l2(vectors[1:], np.repeat(vectors[:1], len(there), axis=0)))
+        yield [None if chip is None else float(next(squared)) for chip in chips]
 
 
-def _place(found: Acquisition, face: Face) -> complex:
-    """Return where a face is in its picture, x + iy, each from 0 to 1."""
-    left, top, right, bottom = face.detection.box
-    width, height = found.size
-    return complex((left + right) / 2 / width, (top + bottom) / 2 / height)
+def _altered(picture: Picture, face: Face) -> Iterator[Picture]:
+    for one in ALTERATIONS:
+        changed = one.change(picture.pixels, face.detection.box)
+        yield Picture(picture.source, changed, picture.sha256)
 
 
-def _face_at(place: complex, found: Acquisition | Failure) -> Face | None:
-    """Return the face nearest to a place: of two about as large, either may come out first."""
+def _same_face(
+    original: Acquisition, found: Acquisition | Failure, alteration: Alteration
+) -> PixelArray | None:
+    """Return the chip where the original's is now: of two about as large, either comes first."""
     if isinstance(found, Failure) or not found.faces:
         return None
-    return min(found.faces, key=lambda face: abs(_place(found, face) - place))
+    # Of the turned picture the corners grew, of the others the whole was scaled.
+    scale = 1.0 if alteration.tilt else found.size[0] / original.size[0]
+    # y points down, so what Pillow calls counter-clockwise is a negative angle here.
+    turn = cmath.exp(-1j * math.radians(alteration.tilt))
+    place = _from_middle(original, original.faces[0]) * scale * turn
+    away = [abs(_from_middle(found, face) - place) for face in found.faces]
+    return found.chips[away.index(min(away))]
+
+
+def _from_middle(found: Acquisition, face: Face) -> complex:
+    """Return where a face's middle is from its picture's, x + iy in pixels."""
+    left, top, right, bottom = face.detection.box
+    width, height = found.size
+    return complex(left + right - width, top + bottom - height) / 2
 
 
 def summarise(rows: list[list[float | None]], threshold: float) -> list[Robustness]:
     """Count over all pictures, one record an alteration, in table order."""
     summary = []
-    for place, name in enumerate(ALTERATIONS):
+    for place, alteration in enumerate(ALTERATIONS):
         values = [row[place] for row in rows]
         there = [value for value in values if value is not None]
         summary.append(
             Robustness(
-                alteration=name,
+                series=alteration.series,
+                level=alteration.level,
+                alteration=alteration.name,
                 photos=len(values),
                 verified=sum(value <= threshold for value in there),
                 missed=len(values) - len(there),

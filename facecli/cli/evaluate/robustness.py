@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from facecli.cli.options import Settings, command_options, pass_settings
-from facecli.cli.output import emit_all, progress, table, warn
+from facecli.cli.output import counted, emit_all, progress, table, warn
 from facecli.errors import FacecliError, FaceError
 
 if TYPE_CHECKING:
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 def robustness(ctx: click.Context, settings: Settings, paths: tuple[Path, ...]) -> None:
     """Tell how far photos may suffer before they no longer verify.
 
-    Each photo is compressed, shrunk, blurred, darkened, tilted and made grey, searched for its
-    face again, and compared with itself as it was. A lost face counts as a failure. Exits with 1
-    if a photo had no face to begin with, and with 2 if one could not be read.
+    Each photo is compressed, shrunk, blurred, darkened, tilted, covered in part and made grey,
+    searched for its face again, and compared with itself as it was. A lost face counts as a
+    failure. Exits with 1 if a photo had no face to begin with, and with 2 if one could not be read.
     """
     from facecli.evaluation.robustness import summarise, sweep
     from facecli.images import find_pictures
@@ -90,7 +90,7 @@ def _show(summary: list[Robustness], threshold: float, model: str) -> None:
         for line in summary
     ]
     header = (
-        f"of {summary[0].photos} photos",
+        f"of {counted(summary[0].photos, 'photo')}",
         f"still verify (threshold {threshold:g})",
         "faces lost",
         "median squared L2",
