@@ -17,10 +17,11 @@ from torch import nn
 from facecli.distances import normalize
 from facecli.errors import TrainingError
 from facecli.metrics import all_pairs, bootstrap_by_person, bootstrap_difference, threshold_at_fmr
+from facecli.metrics.support import rate_name, supported
 from facecli.networks import FaceNetwork, build, resnet29_architecture
 from facecli.training.batchnorm import NormalisedConvolution, fold_batch_norm, insert_batch_norm
 from facecli.training.config import TrainingConfig, config_from_dict, read_config
-from facecli.training.gate import FARS, calibrate, combine, compare, measure, rate_name, supported
+from facecli.training.gate import FARS, calibrate, combine, compare, measure
 from facecli.training.head import calibrating_shift, features_of, fit_head, principal_targets
 from facecli.training.targets import read_targets
 from facecli.types import FloatArray, IntArray

@@ -169,7 +169,7 @@ def _line(step: Step, total: int) -> str:
 
 def _show(outcome: Outcome, request: Request) -> None:
     """Render what came of the run."""
-    from facecli.training.gate import rate_name
+    from facecli.metrics.support import rate_name
 
     card, verdict = outcome.card, outcome.verdict
     record = {

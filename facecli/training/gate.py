@@ -15,17 +15,12 @@ from facecli.metrics import (
     bootstrap_difference,
     threshold_at_fmr,
 )
+from facecli.metrics.support import ERRORS_NEEDED, rate_name, supported
 from facecli.training.head import calibrating_shift
 from facecli.types import FloatArray, IntArray
 
 FARS = (1e-2, 1e-3, 1e-4, 1e-5)
 """False accept rates at which models are measured, as far as the validation pairs reach."""
-
-ERRORS_NEEDED = 30
-"""Doddington's rule of 30: with as many errors a rate is within 30 % of the truth, 9 times in 10.
-
-Doddington et al., "The NIST speaker recognition evaluation", Speech Communication 31, 2000.
-"""
 
 PROMOTING_FAR = 1e-3
 """The strictest supported FAR must be at least as strict as this to prefer one model."""
@@ -57,16 +52,6 @@ class Comparison:
     reason: str
     far: float | None = None
     gain: Interval | None = None
-
-
-def rate_name(rate: float) -> str:
-    """Return a rate as cards name it: 0.0001 is "1e-4"."""
-    return f"{rate:.1e}".replace(".0e", "e").replace("e-0", "e-")
-
-
-def supported(rate: float, impostor_pairs: int) -> bool:
-    """Tell whether so many pairs let one measure a false match rate, by the rule of 30."""
-    return rate * impostor_pairs >= ERRORS_NEEDED * (1 - 1e-9)
 
 
 def measure(embeddings: FloatArray, labels: IntArray, *, rates: Sequence[float]) -> Measurement:

@@ -12,6 +12,7 @@ import torch
 
 from facecli import checkpoints
 from facecli.errors import TrainingError
+from facecli.metrics.support import rate_name, supported
 from facecli.networks import FaceNetwork
 from facecli.training.config import TrainingConfig, read_toml
 from facecli.training.gate import (
@@ -21,8 +22,6 @@ from facecli.training.gate import (
     calibrate,
     combine,
     measure,
-    rate_name,
-    supported,
 )
 from facecli.training.start import views_of
 from facecli.types import DIMENSION, FloatArray, IntArray, ModelCard, PixelArray
