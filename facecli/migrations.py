@@ -6,16 +6,13 @@ schema's version: there is no second number that could disagree with it.
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Callable
 from typing import TYPE_CHECKING
+
+from facecli.database import Kind
+from facecli.errors import GalleryError
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
-
-MIGRATION_SET = "gallery"
-"""The name under which sqlite-utils records the steps."""
-
 
 PEOPLE_AND_TEMPLATES = """
 CREATE TABLE model (
@@ -85,44 +82,10 @@ def m0001_people_and_templates(database: Database) -> None:
     database.executescript(PEOPLE_AND_TEMPLATES)
 
 
-STEPS: tuple[Callable[[Database], None], ...] = (m0001_people_and_templates,)
-"""Every step, oldest first."""
-
-
-def applied(connection: sqlite3.Connection) -> list[str]:
-    """Return the names of the steps a database has been through, without importing sqlite-utils.
-
-    Every opening asks this, and nearly always nothing is to do: the import would cost more than
-    reading a gallery of ten thousand templates.
-    """
-    table = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = '_sqlite_migrations'"
-    if connection.execute(table).fetchone() is None:
-        return []
-    names = "SELECT name FROM _sqlite_migrations WHERE migration_set = ? ORDER BY id"
-    return [name for (name,) in connection.execute(names, (MIGRATION_SET,))]
-
-
-def known() -> list[str]:
-    """Return the names of the steps this program has."""
-    return [step.__name__ for step in STEPS]
-
-
-def upgrade(connection: sqlite3.Connection) -> None:
-    """Apply the steps that are missing, all in one transaction or none.
-
-    The write lock is taken before looking what is missing, so that two programs that open a new
-    database at once do not both create its tables.
-    """
-    from sqlite_utils import Database, Migrations
-
-    migrations = Migrations(MIGRATION_SET)
-    for step in STEPS:
-        migrations()(step)
-    database = Database(connection, execute_plugins=False, recursive_triggers=False)
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        migrations.apply(database)
-        connection.execute("COMMIT")
-    except BaseException:
-        connection.rollback()
-        raise
+GALLERY = Kind(
+    noun="gallery",
+    steps=(m0001_people_and_templates,),
+    error=GalleryError,
+    absent="there is none; enroll someone first",
+    damaged="the file is damaged: restore a backup",
+)

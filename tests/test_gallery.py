@@ -20,8 +20,9 @@ from fakes import FakeEncoder, fake_card, new_template
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from facecli import database, migrations
 from facecli.errors import FingerprintMismatch, GalleryError
-from facecli.gallery import Gallery, connection
+from facecli.gallery import Gallery
 from facecli.gallery.names import MAX_NAME_LENGTH, clean_name, name_key
 from facecli.types import DIMENSION, FloatArray, NewTemplate
 
@@ -436,7 +437,7 @@ class TestForgetting:
         self, path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """The person is gone, but the receipt does not claim what could not be done."""
-        monkeypatch.setattr(connection, "BUSY_MILLISECONDS", 20)
+        monkeypatch.setattr(database, "BUSY_MILLISECONDS", 20)
         with Gallery(path) as gallery:
             gallery.add(takes("Ada", 1), CARD)
             reader = sqlite3.connect(path)
@@ -574,21 +575,21 @@ class TestTheFile:
         assert path.parent.stat().st_mode & 0o777 == 0o700
 
     def test_settings_are_taken(self, path: Path) -> None:
-        opened = connection.open_connection(path, create=True)
+        opened = database.open_connection(path, migrations.GALLERY, create=True)
         expected = dict.fromkeys(("foreign_keys", "secure_delete"), 1) | {
             "synchronous": 2,
             "journal_mode": "wal",
-            "busy_timeout": connection.BUSY_MILLISECONDS,
+            "busy_timeout": database.BUSY_MILLISECONDS,
         }
         found = {name: opened.execute(f"PRAGMA {name}").fetchone()[0] for name in expected}
         opened.close()
         assert found == expected
-        assert connection.BUSY_MILLISECONDS >= 5000
+        assert database.BUSY_MILLISECONDS >= 5000
 
     def test_a_setting_not_taken_is_an_error(
         self, path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(connection, "SETTINGS", (("secure_delete", "OFF", 1),))
+        monkeypatch.setattr(database, "SETTINGS", (("secure_delete", "OFF", 1),))
         with pytest.raises(GalleryError, match="refuses secure_delete"):
             Gallery(path)
 

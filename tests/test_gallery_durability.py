@@ -16,8 +16,9 @@ import numpy as np
 import pytest
 from fakes import embedding, fake_card, new_template
 
+from facecli import database
 from facecli.errors import GalleryError
-from facecli.gallery import Gallery, connection
+from facecli.gallery import Gallery
 from facecli.types import DIMENSION, FloatArray
 
 CARD = fake_card()
@@ -195,7 +196,7 @@ def test_a_disk_without_room_for_a_new_gallery(small_disk: Path) -> None:
 @pytest.fixture
 def locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gallery]:
     """A gallery with Ada in it that another program is writing to and does not let go."""
-    monkeypatch.setattr(connection, "BUSY_MILLISECONDS", 50)
+    monkeypatch.setattr(database, "BUSY_MILLISECONDS", 50)
     with Gallery(tmp_path / "gallery.db") as gallery:
         gallery.add([new_template("Ada", embedding(0, 0))], CARD)
         other = sqlite3.connect(tmp_path / "gallery.db")

@@ -13,12 +13,12 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "facecli"
 
 LAYERS = (
-    {"types", "errors"},
-    {"files", "images", "chips", "quality", "portraits", "dlib_format"},
+    {"types", "errors", "text"},
+    {"files", "database", "images", "chips", "quality", "portraits", "dlib_format"},
     {"distances", "metrics", "clustering"},
     {"detectors", "encoders", "networks", "losses", "checkpoints", "torchvision_standin", "models"},
     {"migrations", "index", "datasets"},
-    {"gallery"},
+    {"gallery", "library"},
     {"recognition", "training", "evaluation", "calibration", "doctor", "demo"},
     {"server", "report"},
     {"cli"},

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 import sqlite3
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -138,6 +140,12 @@ def test_a_new_gallery_and_an_upgraded_one_are_the_same(version_1: Path, tmp_pat
     assert schema(tmp_path / "new.db") == schema(version_1)
 
 
+def patch_steps(patch: pytest.MonkeyPatch, *steps: Callable[[Database], None]) -> None:
+    """Give the program more steps, as a later version will have."""
+    later = replace(migrations.GALLERY, steps=(*migrations.GALLERY.steps, *steps))
+    patch.setattr(migrations, "GALLERY", later)
+
+
 def test_an_old_gallery_passes_through_the_steps_it_lacks_once(
     version_1: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -145,7 +153,7 @@ def test_an_old_gallery_passes_through_the_steps_it_lacks_once(
         database.table("note").create({"id": int, "text": str}, pk="id", strict=True)
         database.table("note").insert({"text": "made"})
 
-    monkeypatch.setattr(migrations, "STEPS", (*migrations.STEPS, m0002_note))
+    patch_steps(monkeypatch, m0002_note)
     for _ in range(2):
         with Gallery(version_1) as gallery:
             assert_zoe_is_there(gallery)
@@ -169,7 +177,7 @@ def test_a_step_that_fails_leaves_the_gallery_as_it_was(
 
     before = schema(version_1)
     with monkeypatch.context() as patch:
-        patch.setattr(migrations, "STEPS", (*migrations.STEPS, m0002_fine, m0003_broken))
+        patch_steps(patch, m0002_fine, m0003_broken)
         with pytest.raises(GalleryError, match="person already exists"):
             Gallery(version_1)
     assert schema(version_1) == before
@@ -189,7 +197,7 @@ def test_a_newer_gallery_is_refused_and_left_alone(version_1: Path) -> None:
 
 
 def test_steps_are_numbered_without_gaps() -> None:
-    numbers = [int(re.fullmatch(r"m(\d{4})_\w+", name)[1]) for name in migrations.known()]  # type: ignore[index]
+    numbers = [int(re.fullmatch(r"m(\d{4})_\w+", name)[1]) for name in migrations.GALLERY.known()]  # type: ignore[index]
     assert numbers == list(range(1, len(numbers) + 1))
 
 
@@ -260,7 +268,7 @@ def test_those_who_open_a_new_gallery_at_once_make_one(tmp_path: Path) -> None:
                     return gallery.statistics().schema_version
 
             versions = [pool.submit(open_it) for _ in range(8)]
-            assert {version.result() for version in versions} == {len(migrations.STEPS)}
+            assert {version.result() for version in versions} == {len(migrations.GALLERY.steps)}
 
 
 def test_opening_waits_for_a_program_that_is_making_the_gallery(tmp_path: Path) -> None:

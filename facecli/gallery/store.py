@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import os
-import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from functools import cached_property
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 import numpy as np
 
 from facecli import migrations
+from facecli.database import Store
 from facecli.errors import FingerprintMismatch, GalleryError
 from facecli.gallery import enrolling, reading
-from facecli.gallery.connection import described, open_connection, translated
 from facecli.gallery.names import clean_name, closest, name_key
 from facecli.gallery.vectors import are_unit, damaged, decode
 from facecli.types import (
@@ -30,42 +26,21 @@ from facecli.types import (
     TemplateMatrix,
 )
 
-if TYPE_CHECKING:
-    from sqlite_utils import Database
 
+class Gallery(Store):
+    """People and templates in one SQLite file.
 
-class Gallery:
-    """People and templates in one SQLite file; use it in a `with` block and from one thread.
-
-    Every change is one transaction that has reached the disk when the method returns. Raises
-    GalleryError for a file that cannot be used and for a person who is not there.
+    Raises GalleryError for a file that cannot be used and for a person who is not there.
     """
 
     def __init__(self, path: Path | None, *, create: bool = True) -> None:
         """Open the gallery at a path, made if need be unless `create` is false; None is memory."""
-        self.path = path
-        self._where = described(path)
-        self._connection = open_connection(path, create=create)
+        super().__init__(path, migrations.GALLERY, create=create)
 
     @classmethod
     def memory(cls) -> Self:
         """Return an empty gallery in memory, gone when closed."""
         return cls(None)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the database; the last program to do so tidies its write-ahead log away."""
-        self._connection.close()
 
     def add(self, templates: Sequence[NewTemplate], card: ModelCard) -> list[int]:
         """Store all templates or none; return their ids. People are made as they are needed.
@@ -75,17 +50,17 @@ class Gallery:
         is enrolled already.
         """
         entries = [enrolling.checked(template) for template in templates]
-        with self._writing() as database:
+        with self.writing() as database:
             return enrolling.insert(database, entries, card) if entries else []
 
     def people(self) -> list[Person]:
         """Return everyone, by name."""
-        with self._reading() as connection:
+        with self.reading() as connection:
             return reading.people(connection)
 
     def person(self, name: str) -> Person:
         """Return a person by name, in whatever case and spacing; raise GalleryError if unknown."""
-        with self._reading() as connection:
+        with self.reading() as connection:
             found = reading.person(connection, name)
             if found is None:
                 raise self._unknown(name, reading.names_by_key(connection))
@@ -93,7 +68,7 @@ class Gallery:
 
     def templates_of(self, name: str) -> list[Template]:
         """Return a person's templates of every model, oldest first."""
-        with self._reading() as connection:
+        with self.reading() as connection:
             return reading.templates(connection, self.person(name).id)
 
     def matrix(self, fingerprint: str) -> TemplateMatrix:
@@ -101,7 +76,7 @@ class Gallery:
 
         Raises GalleryError naming the template if one is damaged. The embeddings are read-only.
         """
-        with self._reading() as connection:
+        with self.reading() as connection:
             rows, names = reading.vectors(connection, fingerprint)
             if not rows:
                 self._refuse_other_models(fingerprint, reading.models(connection))
@@ -114,7 +89,7 @@ class Gallery:
         if not sound:
             row = int(damaged(stored)[0])
             raise GalleryError(
-                f"gallery {self._where}: template {template_ids[row]} of "
+                f"{self._where}: template {template_ids[row]} of "
                 f"{names[person_ids[row]]!r} is damaged: forget and enroll them again"
             )
         return TemplateMatrix(
@@ -130,7 +105,7 @@ class Gallery:
         Raises GalleryError if someone else has the new name.
         """
         name = clean_name(new)
-        with self._writing() as database:
+        with self.writing() as database:
             person = self.person(old)
             holder = reading.person(self._connection, name)
             if holder is not None and holder.id != person.id:
@@ -145,7 +120,7 @@ class Gallery:
 
         The target's external id stays; if they have none, they take the source's.
         """
-        with self._writing() as database:
+        with self.writing() as database:
             gone, kept = self.person(source), self.person(target)
             if gone.id == kept.id:
                 raise GalleryError(f"{gone.name!r} and {target!r} are one person already")
@@ -163,7 +138,7 @@ class Gallery:
         The freed space is overwritten and the write-ahead log, which still holds what was ever
         written, is emptied. Backups and copies of the file are out of reach.
         """
-        with self._writing() as database:
+        with self.writing() as database:
             people = list({person.id: person for person in map(self.person, names)}.values())
             for person in people:
                 database.table("person").delete(person.id)
@@ -179,7 +154,7 @@ class Gallery:
 
         Several names belong to one picture when several of its faces are enrolled.
         """
-        with self._reading() as connection:
+        with self.reading() as connection:
             return reading.pictured(connection, sha256s, fingerprint)
 
     def generation(self) -> int:
@@ -188,24 +163,24 @@ class Gallery:
         Compare it for equality only. Ask for it before reading a matrix: a change in between then
         makes the stamp too old, which costs one more reading, and never too new.
         """
-        with self._reading() as connection:
+        with self.reading() as connection:
             (number,) = connection.execute("SELECT generation FROM meta").fetchone()
         return int(number)
 
     def models(self) -> list[StoredModel]:
         """Return the models that ever had templates here, oldest first, with how many they have."""
-        with self._reading() as connection:
+        with self.reading() as connection:
             return reading.models(connection)
 
     def integrity_check(self) -> list[str]:
         """Return what is wrong with the database, a line each; nothing if it is sound."""
-        with self._reading() as connection:
+        with self.reading() as connection:
             return reading.problems(connection)
 
     def statistics(self) -> GalleryStatistics:
         """Return what a health check wants to know; the counts are of one moment."""
-        with self._reading() as connection:
-            schema = len(migrations.applied(connection))
+        with self.reading() as connection:
+            schema = len(migrations.GALLERY.applied(connection))
             models = tuple(reading.models(connection))
             (people,) = connection.execute("SELECT count(*) FROM person").fetchone()
         states = [file.stat() for file in self._files()]
@@ -219,67 +194,20 @@ class Gallery:
             models=models,
         )
 
-    @cached_property
-    def _database(self) -> Database:
-        """Return the connection under sqlite-utils, imported only to write: it takes 50 ms."""
-        from sqlite_utils import Database
-
-        return Database(self._connection, execute_plugins=False, recursive_triggers=False)
-
-    @contextmanager
-    def _writing(self) -> Iterator[Database]:
-        """Hold the write lock for one transaction; nothing of it stays if anything fails."""
-        with translated(self._where):
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._database
-                self._connection.execute("COMMIT")
-            except BaseException:
-                self._connection.rollback()
-                raise
-
-    @contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
-        """See one state of the database throughout; inside a transaction, that one's."""
-        with translated(self._where):
-            if self._connection.in_transaction:
-                yield self._connection
-                return
-            self._connection.execute("BEGIN")
-            try:
-                yield self._connection
-            finally:
-                self._connection.rollback()
-
     def _unknown(self, name: str, names: Mapping[str, str]) -> GalleryError:
         """Say that a person is not there, and who might have been meant."""
         if not names:
             return GalleryError(f"no person {name!r}: nobody is enrolled in {self._where}")
         like = closest(name, names)
         hint = "" if like is None else f"; did you mean {like!r}?"
-        return GalleryError(f"no person {name!r} in gallery {self._where}{hint}")
+        return GalleryError(f"no person {name!r} in {self._where}{hint}")
 
     def _refuse_other_models(self, fingerprint: str, models: Iterable[StoredModel]) -> None:
         """Raise FingerprintMismatch if there are templates, all of other models than asked for."""
         held = [f"{model.name!r} ({model.fingerprint[:12]})" for model in models if model.templates]
         if held:
             raise FingerprintMismatch(
-                f"gallery {self._where} holds templates of {', '.join(held)}, none of the model "
+                f"{self._where} holds templates of {', '.join(held)}, none of the model "
                 f"asked for ({fingerprint[:12]}): choose one of those with --model, or enroll "
                 "the people again with this one"
             )
-
-    def _empty_log(self) -> bool:
-        """Move the log into the database and empty it; tell whether that could be done now."""
-        try:
-            row = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        except sqlite3.OperationalError:
-            return False
-        return bool(row[0] == 0)
-
-    def _files(self) -> list[Path]:
-        """Return the database's files that exist now."""
-        if self.path is None:
-            return []
-        beside = (self.path.with_name(self.path.name + end) for end in ("", "-wal", "-shm"))
-        return [file for file in beside if file.exists()]
