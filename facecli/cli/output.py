@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from facecli.cli.options import settings_of
+from facecli.text import shown as shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -26,23 +27,6 @@ SCHEMA = 1
 
 QUIET_SECONDS = 10.0
 """How often long work says where it is when there is no terminal to draw a bar on."""
-
-HIDDEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
-"""Unicode categories that can move the cursor, hide or reorder text, or cannot be written."""
-
-JOINERS = "\u200c\u200d"
-"""Invisible, but needed to spell names in Persian and Hindi, and harmless."""
-
-
-def shown(text: object) -> str:
-    """Return text fit for one line of a terminal: control characters become escapes."""
-    return "".join(map(_visible, str(text)))
-
-
-def _visible(character: str) -> str:
-    if unicodedata.category(character) in HIDDEN and character not in JOINERS:
-        return character.encode("unicode_escape").decode()
-    return character
 
 
 def emit(record: dict[str, Any], human: str) -> None:
