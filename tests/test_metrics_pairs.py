@@ -13,9 +13,13 @@ from hypothesis import strategies as st
 from facecli.distances import normalize, squared_l2
 from facecli.metrics import (
     Comparisons,
+    Interval,
     all_pairs,
     bootstrap_by_person,
+    fmr,
+    fnmr,
     nearest_impostors,
+    resampled_rates,
     threshold_at_fmr,
     val_at_far,
 )
@@ -141,8 +145,10 @@ def test_nearest_impostors_go_up_to_the_threshold_itself_and_not_beyond() -> Non
     )
 
 
-def resampled_val(rows: FloatArray, labels: list[int], draw: list[int], far: float) -> float:
-    """Compute VAL of one draw from the copies themselves, each copy a person of its own."""
+def copied_pairs(
+    rows: FloatArray, labels: list[int], draw: list[int]
+) -> tuple[list[float], list[float]]:
+    """Return genuine and impostor squared L2 of one draw, each copy a person of its own."""
     copies = [
         (face, copy)
         for copy, person in enumerate(draw)
@@ -152,10 +158,16 @@ def resampled_val(rows: FloatArray, labels: list[int], draw: list[int], far: flo
     genuine, impostor = [], []
     for (i, a), (j, b) in itertools.combinations(copies, 2):
         if a == b:
-            genuine.append(squared[i, j])
+            genuine.append(float(squared[i, j]))
         elif labels[i] != labels[j]:
-            impostor.append(squared[i, j])
-    return val_at_far(np.array(genuine), np.array(impostor), far)
+            impostor.append(float(squared[i, j]))
+    return genuine, impostor
+
+
+def resampled_val(rows: FloatArray, labels: list[int], draw: list[int], far: float) -> float:
+    """Compute VAL of one draw from the copies themselves."""
+    genuine, impostor = copied_pairs(rows, labels, draw)
+    return val_at_far(np.array(genuine, np.float32), np.array(impostor, np.float32), far)
 
 
 @pytest.mark.parametrize("fars", [[0.02], [0.1, 0.3]])
@@ -224,3 +236,53 @@ def test_bootstrap_refuses_what_it_cannot_resample() -> None:
     for fars in ([], [0.0], [1.5]):
         with pytest.raises(ValueError, match="rates lie in"):
             bootstrap_by_person(rows, [0, 0, 1], fars=fars)
+
+
+def test_resampled_fmr_and_fnmr_agree_with_really_copying_the_drawn_people() -> None:
+    """At a fixed threshold; a draw without genuine pairs has neither rate."""
+    labels = [0, 0, 0, 1, 1, 2, 2, 2, 2, 3]
+    rows = faces(8, labels, spread=1.5)
+    pairs = all_pairs(rows, labels)
+    draws = np.vstack([np.random.default_rng(4).multinomial(4, np.full(4, 0.25), 30), [0, 0, 0, 4]])
+    threshold = float(np.median(pairs.genuine))
+    found = resampled_rates(rows, labels, pairs=pairs, draws=draws, thresholds=[threshold])
+    assert np.isnan(found[-1]).all()
+    for draw, (false_match, false_non_match) in zip(draws[:-1], found[:-1], strict=True):
+        genuine, impostor = copied_pairs(rows, labels, np.repeat(np.arange(4), draw).tolist())
+        if impostor:
+            assert false_match == pytest.approx(fmr(impostor, threshold), abs=1e-12)
+            assert false_non_match == pytest.approx(fnmr(genuine, threshold), abs=1e-12)
+
+
+def test_a_part_of_the_pairs_gives_nearly_the_same_intervals(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    labels = (np.arange(600) // 3).tolist()
+    rows = faces(5, labels)
+
+    def both() -> list[Interval]:
+        return bootstrap_by_person(rows, labels, fars=[0.1, 0.01], replicates=200)
+
+    whole = both()
+    monkeypatch.setattr(
+        "facecli.metrics.resampling.KEPT", 2**13
+    )  # of 72,000 and 600: a ninth, and all of these
+    part = both()
+    assert whole != part
+    for one, other in zip(whole, part, strict=True):
+        assert other.estimate == one.estimate
+        assert (other.low, other.high) == pytest.approx((one.low, one.high), abs=0.01)
+    monkeypatch.setattr("facecli.metrics.resampling.KEPT", 2**9)
+    assert all(one.low < one.estimate < one.high for one in both())
+
+
+def test_a_share_of_the_nearest_impostors_is_that_share_and_always_the_same() -> None:
+    labels = np.arange(200)
+    rows = faces(6, labels.tolist())
+    every = nearest_impostors(rows, labels, threshold=4)
+    some = nearest_impostors(rows, labels, threshold=4, share=0.25)
+    assert len(some.squared) == pytest.approx(0.25 * len(every.squared), rel=0.05)
+    listed = set(zip(every.first.tolist(), every.second.tolist(), strict=True))
+    assert set(zip(some.first.tolist(), some.second.tolist(), strict=True)) < listed
+    again = nearest_impostors(rows, labels, threshold=4, share=0.25)
+    np.testing.assert_array_equal(again.first, some.first)

@@ -3,7 +3,14 @@
 from facecli.metrics.identification import cmc, rank_one
 from facecli.metrics.pairs import AllPairs, ListedPairs, all_pairs, nearest_impostors
 from facecli.metrics.partitions import PartitionScore, bcubed_score, pairwise_score
-from facecli.metrics.resampling import Interval, bootstrap_by_person, bootstrap_difference
+from facecli.metrics.resampling import (
+    Interval,
+    bootstrap_by_person,
+    bootstrap_difference,
+    draw_people,
+    interval,
+    resampled_rates,
+)
 from facecli.metrics.verification import (
     Comparisons,
     FoldAccuracy,
@@ -36,12 +43,15 @@ __all__ = [
     "bootstrap_by_person",
     "bootstrap_difference",
     "cmc",
+    "draw_people",
     "eer",
     "fmr",
     "fnmr",
+    "interval",
     "nearest_impostors",
     "pairwise_score",
     "rank_one",
+    "resampled_rates",
     "roc",
     "ten_fold_accuracy",
     "threshold_at_fmr",

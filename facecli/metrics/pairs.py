@@ -77,15 +77,26 @@ def all_pairs(embeddings: FloatArray, labels: npt.ArrayLike, *, block: int = BLO
 
 
 def nearest_impostors(
-    embeddings: FloatArray, labels: npt.ArrayLike, *, threshold: float, block: int = BLOCK
+    embeddings: FloatArray,
+    labels: npt.ArrayLike,
+    *,
+    threshold: float,
+    share: float = 1.0,
+    block: int = BLOCK,
 ) -> ListedPairs:
-    """List the impostor pairs at or below `threshold`, 20 bytes each; rows as in `embeddings`."""
+    """List the impostor pairs at or below `threshold`, 20 bytes each; rows as in `embeddings`.
+
+    With a `share` below 1 each is listed with that chance only, in the same way every time.
+    """
     known, person = number_people(labels, len(embeddings))
+    chance = np.random.default_rng(0)
     parts = [(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))]
     for start, squared in _blocks(np.asarray(embeddings)[known], block):
         # A float64 scalar would be rounded to float32 here; as an array it is compared as it is.
         row, column = np.nonzero(squared <= np.array([threshold], dtype=np.float64))
         kept = (column > row) & (person[start + row] != person[start + column])
+        if share < 1:
+            kept &= chance.random(len(kept)) < share
         row, column = row[kept], column[kept]
         parts.append((known[start + row], known[start + column], squared[row, column]))
     first, second, values = (np.concatenate(part) for part in zip(*parts, strict=True))

@@ -10,6 +10,7 @@ used more than once. All rates are float64; counts are exact.
 
 from __future__ import annotations
 
+import bisect
 from dataclasses import dataclass
 from typing import Any
 
@@ -140,14 +141,25 @@ def eer(genuine: SquaredL2, impostor: SquaredL2) -> float:
 
     Raise ValueError where so many failures to acquire never match that the two rates never meet.
     """
-    curve = roc(genuine, impostor)
-    excess = curve.fmr - (1 - curve.val)
-    if excess[-1] < 0:
+    mates, impostors = _some(genuine, "genuine"), _some(impostor, "impostor")
+
+    def rates(threshold: float) -> tuple[float, float]:
+        """Return FMR, and FMR less FNMR, which only grows with the threshold."""
+        matched = int(impostors.matched(threshold)) / impostors.size
+        return matched, matched - (1 - int(mates.matched(threshold)) / mates.size)
+
+    # Looked for by halving and not along the whole ROC: 10^8 pairs have 10^7 thresholds.
+    below: list[float] = [-np.inf]
+    above: list[float] = []
+    for observed in (mates.values, impostors.values):
+        place = bisect.bisect_left(observed, 0.0, key=lambda value: rates(value)[1])
+        below.extend(float(value) for value in observed[:place][-1:])
+        above.extend(float(value) for value in observed[place:][:1])
+    if not above:
         raise ValueError("FMR stays below FNMR at every threshold: too many failures to acquire")
-    after = int(np.argmax(excess >= 0))
-    before = after - 1
-    share = -excess[before] / (excess[after] - excess[before])
-    return float(curve.fmr[before] + share * (curve.fmr[after] - curve.fmr[before]))
+    (low, deficit), (high, excess) = rates(max(below)), rates(min(above))
+    share = -deficit / (excess - deficit)
+    return low + share * (high - low)
 
 
 def accuracy_at(genuine: SquaredL2, impostor: SquaredL2, threshold: float) -> float:
