@@ -31,5 +31,9 @@ class TrainingError(FacecliError):
     """Data or settings that cannot train a network, or a run that has collapsed."""
 
 
+class CalibrationError(FacecliError):
+    """Data that cannot support the threshold or verifier asked for."""
+
+
 class MissingExtra(FacecliError):
     """An optional package is not installed; the message holds the command that installs it."""

@@ -82,9 +82,33 @@ def m0001_people_and_templates(database: Database) -> None:
     database.executescript(PEOPLE_AND_TEMPLATES)
 
 
+CALIBRATIONS = """
+CREATE TABLE calibration (
+    fingerprint TEXT PRIMARY KEY CHECK (fingerprint <> ''),
+    model TEXT NOT NULL,
+    threshold REAL NOT NULL CHECK (threshold BETWEEN 0 AND 4),
+    far REAL NOT NULL,
+    far_low REAL NOT NULL,
+    far_high REAL NOT NULL,
+    people INTEGER NOT NULL,
+    impostor_pairs INTEGER NOT NULL,
+    genuine_pairs INTEGER NOT NULL,
+    fnmr REAL,
+    source TEXT NOT NULL,
+    created TEXT NOT NULL,
+    impostors TEXT NOT NULL
+) STRICT;
+"""
+
+
+def m0002_calibrations(database: Database) -> None:
+    """Create the thresholds set from data, one a model, with its table of impostors as JSON."""
+    database.executescript(CALIBRATIONS)
+
+
 GALLERY = Kind(
     noun="gallery",
-    steps=(m0001_people_and_templates,),
+    steps=(m0001_people_and_templates, m0002_calibrations),
     error=GalleryError,
     absent="there is none; enroll someone first",
     damaged="the file is damaged: restore a backup",

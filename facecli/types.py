@@ -120,6 +120,7 @@ class ModelCard:
     alignment: vectors compare only within one fingerprint. `threshold` is the largest squared L2
     called the same person; `thresholds` maps a false match rate such as "1e-4" to its squared L2.
     `threshold_source` says what data that came from. `history` records how the model came to be.
+    `impostors` is a table of how near strangers come, as `calibration` reads it; {} if unknown.
     """
 
     name: str
@@ -137,6 +138,32 @@ class ModelCard:
     data: tuple[dict[str, str], ...] = ()
     config: dict[str, Any] = field(default_factory=dict)
     history: tuple[dict[str, Any], ...] = ()
+    impostors: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """A threshold set from data, which a gallery keeps for one model.
+
+    At `threshold`, in squared L2, the false match rate among the `impostor_pairs` pairs of `people`
+    is at most `far`; among others it lies between `far_low` and `far_high` (95 %). `fnmr` is the
+    share of the `genuine_pairs` above the threshold, None without any. `source` names the data;
+    `impostors` is their table as in a ModelCard. `created` is UTC ISO 8601.
+    """
+
+    fingerprint: str
+    model: str
+    threshold: float
+    far: float
+    far_low: float
+    far_high: float
+    people: int
+    impostor_pairs: int
+    genuine_pairs: int
+    fnmr: float | None
+    source: str
+    created: str
+    impostors: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)

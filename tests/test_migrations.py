@@ -149,15 +149,15 @@ def patch_steps(patch: pytest.MonkeyPatch, *steps: Callable[[Database], None]) -
 def test_an_old_gallery_passes_through_the_steps_it_lacks_once(
     version_1: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def m0002_note(database: Database) -> None:
+    def m0003_note(database: Database) -> None:
         database.table("note").create({"id": int, "text": str}, pk="id", strict=True)
         database.table("note").insert({"text": "made"})
 
-    patch_steps(monkeypatch, m0002_note)
+    patch_steps(monkeypatch, m0003_note)
     for _ in range(2):
         with Gallery(version_1) as gallery:
             assert_zoe_is_there(gallery)
-            assert gallery.statistics().schema_version == 2
+            assert gallery.statistics().schema_version == 3
     database = sqlite3.connect(version_1)
     assert database.execute("SELECT text FROM note").fetchall() == [("made",)]
     database.close()
@@ -168,16 +168,16 @@ def test_a_step_that_fails_leaves_the_gallery_as_it_was(
 ) -> None:
     """Together with the steps before it: there is no half-way schema."""
 
-    def m0002_fine(database: Database) -> None:
+    def m0003_fine(database: Database) -> None:
         database.table("fine").create({"id": int}, pk="id")
 
-    def m0003_broken(database: Database) -> None:
+    def m0004_broken(database: Database) -> None:
         database.execute("DELETE FROM person")
         database.execute("CREATE TABLE person (id)")
 
     before = schema(version_1)
     with monkeypatch.context() as patch:
-        patch_steps(patch, m0002_fine, m0003_broken)
+        patch_steps(patch, m0003_fine, m0004_broken)
         with pytest.raises(GalleryError, match="person already exists"):
             Gallery(version_1)
     assert schema(version_1) == before
@@ -187,11 +187,11 @@ def test_a_step_that_fails_leaves_the_gallery_as_it_was(
 
 def test_a_newer_gallery_is_refused_and_left_alone(version_1: Path) -> None:
     database = sqlite3.connect(version_1)
-    database.execute("INSERT INTO _sqlite_migrations VALUES (2, 'gallery', 'm0002_future', '2027')")
+    database.execute("INSERT INTO _sqlite_migrations VALUES (2, 'gallery', 'm0003_future', '2027')")
     database.commit()
     database.close()
     before = version_1.read_bytes()
-    with pytest.raises(GalleryError, match=r"newer facecli \(schema 2, .* knows 1\): upgrade"):
+    with pytest.raises(GalleryError, match=r"newer facecli \(schema 2, .* knows 2\): upgrade"):
         Gallery(version_1)
     assert version_1.read_bytes() == before
 

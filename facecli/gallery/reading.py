@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterable
 
 from facecli.gallery.names import name_key
 from facecli.gallery.vectors import damaged
-from facecli.types import Person, Quality, StoredModel, Template
+from facecli.types import Calibration, Person, Quality, StoredModel, Template
 
 PERSON = """
     SELECT person.id, person.name, external_id, count(template.id), person.created
@@ -99,6 +100,12 @@ def pictured(
         if rows:
             known[sha256] = tuple(name for (name,) in rows)
     return known
+
+
+def calibrations(connection: sqlite3.Connection) -> list[Calibration]:
+    """Return the thresholds set from data, by model; the columns are the record's fields."""
+    rows = connection.execute("SELECT * FROM calibration ORDER BY model, fingerprint")
+    return [Calibration(*(*row[:-1], json.loads(row[-1]))) for row in rows]
 
 
 def problems(connection: sqlite3.Connection) -> list[str]:

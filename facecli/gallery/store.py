@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from facecli.gallery import enrolling, reading
 from facecli.gallery.names import clean_name, closest, name_key
 from facecli.gallery.vectors import are_unit, damaged, decode
 from facecli.types import (
+    Calibration,
     ForgetReceipt,
     GalleryStatistics,
     ModelCard,
@@ -156,6 +158,27 @@ class Gallery(Store):
         """
         with self.reading() as connection:
             return reading.pictured(connection, sha256s, fingerprint)
+
+    def calibrate(self, calibration: Calibration) -> None:
+        """Keep a threshold set from data, in the place of the one its model had."""
+        with self.writing() as database:
+            row = dataclasses.asdict(calibration)
+            database.table("calibration").insert(row, pk="fingerprint", replace=True)
+
+    def calibrations(self) -> list[Calibration]:
+        """Return the thresholds set from data, by model."""
+        with self.reading() as connection:
+            try:
+                return reading.calibrations(connection)
+            except ValueError as error:
+                raise GalleryError(
+                    f"{self._where}: its calibration is damaged: clear it and calibrate again"
+                ) from error
+
+    def clear_calibrations(self) -> int:
+        """Drop every threshold set from data and return how many there were."""
+        with self.writing() as database:
+            return database.execute("DELETE FROM calibration").rowcount
 
     def generation(self) -> int:
         """Return a number that is another one after every change of people or templates.

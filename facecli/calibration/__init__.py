@@ -1,0 +1,21 @@
+"""Thresholds, odds and probabilities from a user's own data."""
+
+from facecli.calibration.odds import (
+    ImpostorDistribution,
+    Odds,
+    distribution_from,
+    impostor_distribution,
+    impostor_table,
+    sentence,
+)
+from facecli.calibration.threshold import calibrate
+
+__all__ = [
+    "ImpostorDistribution",
+    "Odds",
+    "calibrate",
+    "distribution_from",
+    "impostor_distribution",
+    "impostor_table",
+    "sentence",
+]

@@ -1,0 +1,230 @@
+"""How many strangers come this close: the impostor distribution, and the sentence it gives."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from facecli.metrics import Comparisons, all_pairs, nearest_impostors
+from facecli.metrics.pairs import number_people
+from facecli.metrics.support import ERRORS_NEEDED
+from facecli.types import FloatArray, IntArray
+
+RateArray = npt.NDArray[np.float64]
+
+CONFIDENCE = 0.95
+LARGEST_SHARE = 0.1
+"""The table ends here: "more than 1 in 10" is all one needs to know of what lies beyond."""
+
+LISTED = 2**23
+"""Impostor pairs listed at most, 0.6 GB of them; a larger set's table ends at a smaller share."""
+
+POINTS_A_DECADE = 10
+"""Neighbouring points differ by a quarter in their share; in between it is interpolated."""
+
+
+@dataclass(frozen=True, slots=True)
+class Odds:
+    """The share of strangers as near as a squared L2 or nearer, with its 95 % interval, in [0, 1].
+
+    `share` is None beyond the table: then all that is known is that it lies between the two.
+    """
+
+    share: float | None
+    low: float
+    high: float
+
+    def among(self, templates: int) -> Odds:
+        """Return the chance that a stranger comes as near to at least one of so many templates.
+
+        1 - (1 - share)^N takes the templates for independent, which errs on the safe side where
+        they are of the same people.
+        """
+        share = None if self.share is None else _any_of(self.share, templates)
+        return Odds(share, _any_of(self.low, templates), _any_of(self.high, templates))
+
+
+@dataclass(frozen=True, slots=True)
+class ImpostorDistribution:
+    """The lower tail of the squared L2 between strangers, with intervals over people.
+
+    `counts`, int64 (k,), says exactly how many of `pairs` pairs are at or under each ascending
+    `squared_l2`, float64 (k,); `low` and `high`, float64 (k,), are the ends of the 95 % interval of
+    the share that is. `source` says whose pairs they are.
+    """
+
+    pairs: int
+    people: int
+    source: str
+    squared_l2: RateArray
+    counts: IntArray
+    low: RateArray
+    high: RateArray
+
+    def share(self, squared_l2: float) -> Odds:
+        """Return the share of strangers at or under a squared L2; it never falls as that rises."""
+        points = self.squared_l2
+        if squared_l2 < points[0]:
+            return Odds(None, 0.0, float(self.high[0]))
+        if squared_l2 > points[-1]:
+            return Odds(None, float(self.low[-1]), 1.0)
+        # Tails are near enough to exponential that logarithms interpolate well.
+        columns = (self.counts / self.pairs, self.low, self.high)
+        return Odds(*(math.exp(np.interp(squared_l2, points, np.log(one))) for one in columns))
+
+    def table(self) -> dict[str, Any]:
+        """Return it as what JSON has, for a model card or a gallery."""
+        return {
+            "pairs": self.pairs,
+            "people": self.people,
+            "source": self.source,
+            "squared_l2": self.squared_l2.tolist(),
+            "counts": self.counts.tolist(),
+            "low": [float(f"{value:.4g}") for value in self.low],
+            "high": [float(f"{value:.4g}") for value in self.high],
+        }
+
+
+def distribution_from(table: dict[str, Any]) -> ImpostorDistribution | None:
+    """Rebuild what `ImpostorDistribution.table` gave; None for an empty one.
+
+    Raises ValueError for anything else: a card or gallery may come from elsewhere.
+    """
+    if not table:
+        return None
+    try:
+        made = ImpostorDistribution(
+            pairs=int(table["pairs"]),
+            people=int(table["people"]),
+            source=str(table["source"]),
+            squared_l2=np.asarray(table["squared_l2"], np.float64),
+            counts=np.asarray(table["counts"], np.int64),
+            low=np.asarray(table["low"], np.float64),
+            high=np.asarray(table["high"], np.float64),
+        )
+        columns = np.stack([made.squared_l2, made.counts, made.low, made.high])
+    except (KeyError, TypeError, OverflowError) as error:
+        raise ValueError("not a table of impostors") from error
+    shares = made.counts / max(made.pairs, 1)
+    rising = (np.diff(columns) >= 0).all()
+    ordered = (made.low > 0) & (made.low <= shares) & (shares <= made.high) & (made.high <= 1)
+    if not columns.size or not np.isfinite(columns).all() or not rising or not ordered.all():
+        raise ValueError("not a table of impostors")
+    return made
+
+
+def impostor_table(embeddings: FloatArray, labels: npt.ArrayLike, *, source: str) -> dict[str, Any]:
+    """Return the table for a model card from unit rows (n, 128) and who they are; {} if too few."""
+    impostor = all_pairs(embeddings, labels).impostor
+    made = impostor_distribution(embeddings, labels, impostor, source=source)
+    return {} if made is None else made.table()
+
+
+def impostor_distribution(
+    embeddings: FloatArray, labels: npt.ArrayLike, impostor: Comparisons, *, source: str
+) -> ImpostorDistribution | None:
+    """Return the tail of all impostor pairs of unit rows (n, d); None where they are too few.
+
+    `impostor` are the comparisons that `metrics.all_pairs` makes of them. The table begins at 30
+    pairs and ends at a tenth of them. Pairs that share a person depend on each other, so the
+    variance of each share is the jackknife's over people, which overestimates on average (Efron &
+    Stein, "The jackknife estimate of variance", Annals of Statistics 9, 1981). It gives the number
+    of independent pairs that would be as sure, and for that number the interval of Clopper and
+    Pearson holds (Korn & Graubard, "Confidence intervals for proportions with small expected
+    number of positive counts", Survey Methodology 24, 1998).
+    """
+    points, counts = _points(impostor)
+    if not len(points):
+        return None
+    known, person = number_people(labels, len(embeddings))
+    pictures = np.bincount(person)
+    own = _counts_by_person(embeddings, labels, points)
+    shares = counts / impostor.size
+    of_person = pictures * (len(known) - pictures)
+    influence = (own - shares * of_person[:, None]) / impostor.size
+    variance = (influence**2).sum(axis=0)
+    low, high = _interval(shares, variance, pairs=impostor.size, people=len(pictures))
+    return ImpostorDistribution(
+        pairs=impostor.size,
+        people=len(pictures),
+        source=source,
+        squared_l2=points,
+        counts=counts,
+        # Neighbours may disagree by a little; the wider one counts.
+        low=np.minimum.accumulate(low[::-1])[::-1],
+        high=np.maximum.accumulate(high),
+    )
+
+
+def _points(impostor: Comparisons) -> tuple[RateArray, IntArray]:
+    """Choose squared L2 by their share, and return them with how many pairs are at or under."""
+    last = min(LARGEST_SHARE * impostor.size, LISTED)
+    if last < ERRORS_NEEDED:
+        return np.empty(0), np.empty(0, np.int64)
+    steps = 1 + int(POINTS_A_DECADE * math.log10(last / ERRORS_NEEDED))
+    wanted = ERRORS_NEEDED * 10 ** (np.arange(steps) / POINTS_A_DECADE)
+    places = np.unique(np.searchsorted(impostor.counts[1:], wanted))
+    return impostor.values[places].astype(np.float64), impostor.counts[1:][places]
+
+
+def _counts_by_person(
+    embeddings: FloatArray, labels: npt.ArrayLike, points: RateArray
+) -> npt.NDArray[np.int64]:
+    """Count each person's impostor pairs at or under each point, int64 (people, points)."""
+    tail = nearest_impostors(embeddings, labels, threshold=float(points[-1]))
+    known, person = number_people(labels, len(embeddings))
+    of_row = np.zeros(len(embeddings), np.int64)
+    of_row[known] = person
+    place = np.searchsorted(points, tail.squared)
+    size = (int(person.max()) + 1) * len(points)
+    counts = np.zeros(size, np.int64)
+    for rows in (tail.first, tail.second):
+        counts += np.bincount(of_row[rows] * len(points) + place, minlength=size)
+    return counts.reshape(-1, len(points)).cumsum(axis=1)
+
+
+def _interval(
+    shares: RateArray, variance: RateArray, *, pairs: int, people: int
+) -> tuple[RateArray, RateArray]:
+    """Return the ends of Korn and Graubard's interval of each share, for `people` clusters."""
+    from scipy.special import betaincinv, ndtri, stdtrit
+
+    tail = (1 - CONFIDENCE) / 2
+    few_people = (ndtri(tail) / stdtrit(people - 1, tail)) ** 2
+    alone = shares * (1 - shares) / pairs
+    effective = pairs * few_people * alone / np.maximum(variance, alone)
+    matched = effective * shares
+    low = betaincinv(matched, effective - matched + 1, tail)
+    high = betaincinv(matched + 1, effective - matched, 1 - tail)
+    return low, high
+
+
+def sentence(odds: Odds, whom: str = "") -> str:
+    """Say in words how many strangers come this close, `whom` to being to whom, if not to one."""
+    close = f"this close{whom}"
+    if odds.share is None and odds.high < 1:
+        return f"fewer than 1 in {_round(1 / odds.high, math.floor)} strangers come {close}"
+    if odds.share is None or odds.share > 0.5:
+        bound = odds.low if odds.share is None else 0.5
+        return f"more than 1 in {_round(max(2.0, 1 / bound), math.ceil)} strangers come {close}"
+    middle, few, many = (_round(1 / value, round) for value in (odds.share, odds.high, odds.low))
+    return (
+        f"about 1 in {middle} strangers comes {close} "
+        f"({100 * CONFIDENCE:.0f} % interval 1 in {few} to {many})"
+    )
+
+
+def _any_of(share: float, times: int) -> float:
+    """Return 1 - (1 - share)^times, also where share is tiny."""
+    return 1.0 if share >= 1 else -math.expm1(times * math.log1p(-share))
+
+
+def _round(number: float, how: Any) -> str:
+    """Round to two digits: 5,234 is "5,200" and 2.345 is "2.3"."""
+    step = 10.0 ** (math.floor(math.log10(number)) - 1)
+    rounded = how(number / step) * step
+    return f"{rounded:,.0f}" if step >= 1 else f"{rounded:.2g}"

@@ -1,0 +1,73 @@
+"""A threshold from data: the largest that keeps a false match rate the data can support."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime
+
+import numpy.typing as npt
+
+from facecli.calibration.odds import Odds, impostor_distribution
+from facecli.errors import CalibrationError
+from facecli.metrics import all_pairs, fnmr, threshold_at_fmr
+from facecli.metrics.support import ERRORS_NEEDED, rate_name, supported
+from facecli.types import Calibration, FloatArray, ModelCard
+
+
+def calibrate(
+    embeddings: FloatArray, labels: npt.ArrayLike, *, far: float, card: ModelCard, source: str
+) -> Calibration:
+    """Set the threshold of a model from unit rows (n, 128) and who they are.
+
+    Labels are as in `metrics.pairs`. `far` is a false match rate; `source` names the data. Raises
+    CalibrationError if the impostor pairs are too few to measure it, by the rule of 30, and where
+    strangers are so alike that no threshold keeps it.
+    """
+    pairs = all_pairs(embeddings, labels)
+    refuse_unsupported(far, pairs.impostor.size, source)
+    threshold = threshold_at_fmr(pairs.impostor, far)
+    if threshold <= 0:
+        raise CalibrationError(
+            f"{source}: more than {far:.1%} of the pairs of strangers are one and the same: is "
+            "someone there twice under two names?"
+        )
+    tail = impostor_distribution(embeddings, labels, pairs.impostor, source=source)
+    reached = Odds(None, 0.0, 1.0) if tail is None else tail.share(threshold)
+    genuine = pairs.genuine
+    return Calibration(
+        fingerprint=card.fingerprint,
+        model=card.name,
+        threshold=threshold,
+        far=far,
+        far_low=reached.low,
+        far_high=reached.high,
+        people=0 if tail is None else tail.people,
+        impostor_pairs=pairs.impostor.size,
+        genuine_pairs=len(genuine),
+        fnmr=fnmr(genuine, threshold) if len(genuine) else None,
+        source=source,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        impostors={} if tail is None else tail.table(),
+    )
+
+
+def refuse_unsupported(far: float, impostor_pairs: int, source: str) -> None:
+    """Raise CalibrationError, saying what would be needed, unless the pairs support the rate."""
+    if supported(far, impostor_pairs):
+        return
+    pairs = math.ceil(ERRORS_NEEDED / far)
+    people = math.ceil((1 + math.sqrt(1 + 8 * pairs)) / 2)
+    reason = (
+        f"{source}: FMR {rate_name(far)} needs {pairs:,} pairs of strangers, {ERRORS_NEEDED} of "
+        f"them expected at or under the threshold: {people:,} people with a photo each; there are "
+        f"{impostor_pairs:,} pairs"
+    )
+    if impostor_pairs > 10 * ERRORS_NEEDED:
+        reason += f", enough for --far {_up(ERRORS_NEEDED / impostor_pairs)}"
+    raise CalibrationError(reason)
+
+
+def _up(rate: float) -> str:
+    """Round a rate up to two digits, as one may pass it on."""
+    step = 10.0 ** (math.floor(math.log10(rate)) - 1)
+    return f"{math.ceil(rate / step) * step:.1e}"
