@@ -1,0 +1,105 @@
+"""Photos of named people turned into what protocols compare: one face and one vector a photo."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from facecli.datasets import UNKNOWN, PhotoSet
+from facecli.recognition.embedding import EmbeddedPicture
+from facecli.types import DIMENSION, BoolArray, Detection, Failure, FloatArray, Quality
+
+NO_FACE = "no face found"
+"""Reason of the failure of a photo that could be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """One face a photo, row by row, with the photos that gave none (failures to acquire) apart.
+
+    `people` are their names, empty where not known; `faces` the number of the face in its photo,
+    by which, with the photo's SHA-256, a library finds its chip; `embeddings` float32 (n, 128) of
+    unit rows. `failed` names the person of each failure.
+    """
+
+    paths: tuple[str, ...]
+    people: tuple[str, ...]
+    sha256s: tuple[str, ...]
+    faces: tuple[int, ...]
+    embeddings: FloatArray
+    failures: tuple[Failure, ...]
+    qualities: tuple[Quality, ...] = ()
+    failed: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    @property
+    def unreadable(self) -> int:
+        """Number of photos that could not even be read."""
+        return sum(failure.reason != NO_FACE for failure in self.failures)
+
+    def subset(self, keep: BoolArray) -> Samples:
+        """Return the samples where `keep` (n,) is true, without any failures."""
+        rows = np.flatnonzero(keep).tolist()
+        return Samples(
+            paths=tuple(self.paths[row] for row in rows),
+            people=tuple(self.people[row] for row in rows),
+            sha256s=tuple(self.sha256s[row] for row in rows),
+            faces=tuple(self.faces[row] for row in rows),
+            embeddings=self.embeddings[rows],
+            failures=(),
+            qualities=tuple(self.qualities[row] for row in rows) if self.qualities else (),
+        )
+
+    def first_of_each(self) -> BoolArray:
+        """Mark each file the first time it shows a person: copies say nothing new, bool (n,)."""
+        seen: set[tuple[str, str]] = set()
+        marks = []
+        for key in zip(self.sha256s, self.people, strict=True):
+            marks.append(key not in seen)
+            seen.add(key)
+        return np.array(marks, dtype=bool)
+
+
+def gather(photos: PhotoSet, scanned: Iterable[EmbeddedPicture | Failure]) -> Samples:
+    """Take the most prominent face of each photo; `scanned` follows the order of `photos`."""
+    kept: list[tuple[str, str, EmbeddedPicture, int]] = []
+    failures: list[tuple[Failure, str]] = []
+    for path, label, result in zip(photos.paths, photos.labels.tolist(), scanned, strict=True):
+        person = "" if label == UNKNOWN else photos.people[label]
+        if isinstance(result, Failure):
+            failures.append((result, person))
+        elif not result.faces:
+            failures.append((Failure(result.source, NO_FACE), person))
+        else:
+            kept.append((path, person, result, most_prominent(result)))
+    vectors = [picture.embeddings[face] for _, _, picture, face in kept]
+    return Samples(
+        paths=tuple(path for path, _, _, _ in kept),
+        people=tuple(person for _, person, _, _ in kept),
+        sha256s=tuple(picture.sha256 for _, _, picture, _ in kept),
+        faces=tuple(face for _, _, _, face in kept),
+        embeddings=np.stack(vectors) if vectors else np.empty((0, DIMENSION), np.float32),
+        failures=tuple(failure for failure, _ in failures),
+        qualities=tuple(picture.faces[face].quality for _, _, picture, face in kept),
+        failed=tuple(person for _, person in failures),
+    )
+
+
+def most_prominent(picture: EmbeddedPicture) -> int:
+    """Return the number of the face that the photo is of: large, and near the middle.
+
+    The area of the box less twice the squared distance of its centre from the photo's centre, in
+    pixels: the rule by which FaceNet's public alignment code picks LFW's subject.
+    """
+    middle = np.array(picture.size) / 2
+
+    def prominence(detection: Detection) -> float:
+        left, top, right, bottom = detection.box
+        away = np.array([left + right, top + bottom]) / 2 - middle
+        return detection.area - 2 * float(away @ away)
+
+    return int(np.argmax([prominence(face.detection) for face in picture.faces]))
