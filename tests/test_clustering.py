@@ -15,8 +15,9 @@ from scipy.spatial.distance import pdist
 from sklearn.cluster import KMeans
 
 from facecli.clustering import cluster, number_by_size
+from facecli.clustering.constraints import conflicting_pairs
 from facecli.clustering.kmeans import mean_directions, spherical_kmeans
-from facecli.clustering.linkage import average_linkage, conflicting_pairs
+from facecli.clustering.linkage import average_linkage
 from facecli.distances import normalize, squared_l2
 from facecli.metrics import bcubed_score
 from facecli.types import FloatArray, IntArray
@@ -95,7 +96,9 @@ def test_linkage_with_forbidden_merges_agrees_with_merging_one_by_one(
     seed: int, faces: int, threshold: float, k: int
 ) -> None:
     rows, photos = people(seed, faces=faces), photos_of(seed, faces)
-    labels = average_linkage(rows, threshold=threshold, k=k, photos=photos).labels()
+    labels = average_linkage(
+        rows, threshold=threshold, k=k, conflicts=conflicting_pairs(photos)
+    ).labels()
     assert partition(labels) == greedy_linkage(rows, threshold=threshold, k=k, photos=photos)
     assert not shares_a_photo(labels, photos)
 
@@ -360,7 +363,8 @@ def test_k_is_reached_though_photos_keep_the_linkage_from_it() -> None:
     angles = np.radians([0, 1, 120, 121, 240, 241])
     rows = normalize(np.stack([np.cos(angles), np.sin(angles)], axis=1))
     photos = np.array([0, 1, 0, 2, 1, 2])
-    assert average_linkage(rows, k=2, photos=photos).labels().tolist() == [0, 0, 2, 2, 4, 4]
+    start = average_linkage(rows, k=2, conflicts=conflicting_pairs(photos)).labels()
+    assert start.tolist() == [0, 0, 2, 2, 4, 4]
     labels = cluster(rows, threshold=1.0, k=2, cannot_link=photos).labels
     assert np.bincount(labels).tolist() == [3, 3]
     assert not shares_a_photo(labels, photos)

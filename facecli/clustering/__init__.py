@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from facecli.clustering.constraints import Units
 from facecli.clustering.kmeans import mean_directions, spherical_kmeans
 from facecli.clustering.linkage import average_linkage
 from facecli.distances import paired_squared_l2
@@ -38,47 +39,68 @@ def cluster(
     threshold: float,
     k: int | None = None,
     cannot_link: npt.ArrayLike | None = None,
+    together: npt.ArrayLike | None = None,
+    apart: npt.ArrayLike | None = None,
 ) -> Clustering:
     """Cluster unit rows (n, d) into `k` clusters or, without k, as many as the threshold gives.
 
     Without k, k-means starts from the clusters whose mean squared L2 is at most `threshold`. With k
     the threshold is not used and every cluster is given a face. Faces with the same entry in
-    `cannot_link` (n,), say the number of their photo, never share a cluster. Raise ValueError for
-    rows that are not unit vectors, and for k outside 1..n or below the faces of one photo.
+    `cannot_link` (n,), say the number of their photo, never share a cluster, nor do the pairs of
+    rows in `apart` (p, 2); faces with the same entry in `together` (n,) always do. Raise ValueError
+    for rows that are not unit vectors, for demands that contradict each other, and for k outside
+    1..n or too small for them.
     """
     rows = np.asarray(embeddings, dtype=np.float32)
     if rows.ndim != 2 or not np.allclose(np.linalg.norm(rows, axis=1), 1.0, atol=1e-3):
         raise ValueError(f"expected unit vectors of shape (n, d), shape is {rows.shape}")
-    photos = _number_photos(cannot_link, len(rows))
-    _check_k(k, photos, len(rows))
+    units = Units.of(len(rows), photos=cannot_link, together=together, apart=apart)
+    _check_k(k, units)
     if not len(rows):
         return Clustering(np.empty(0, np.int64), rows)
     if k is None:
-        tree = average_linkage(rows, threshold=threshold, photos=photos)
-        return _refine(rows, tree.labels(), k=None, photos=photos)
-    results = [_refine(rows, start, k=k, photos=photos) for start in _starts(rows, k, photos)]
+        parts = units if together is None else units.parts(rows, threshold)
+        tree = average_linkage(
+            rows, threshold=threshold, start=parts.start, conflicts=parts.conflicts
+        )
+        result = _refine(rows, tree.labels(), k=None, units=parts)
+        return result if parts is units else _joined(rows, result, units)
+    results = [_refine(rows, start, k=k, units=units) for start in _starts(rows, k, units)]
     return min(results, key=lambda result: _spread(rows, result))
 
 
-def _starts(rows: FloatArray, k: int, photos: IntArray | None) -> list[IntArray]:
+def _starts(rows: FloatArray, k: int, units: Units) -> list[IntArray]:
     """Return clusters to start from, of which the k largest count.
 
     The linkage's last k clusters are good unless there are odd faces: each of those then costs a
     cluster, and two people are joined for it. So the level at which k clusters have more than one
     face, if there is one, is tried as well; it in turn ignores people who were seen once.
     """
-    tree = average_linkage(rows, k=k, photos=photos)
+    tree = average_linkage(rows, k=k, start=units.start, conflicts=units.conflicts)
     groups = tree.merges_to_groups(k)
     return [tree.labels()] if groups is None else [tree.labels(), tree.labels(groups)]
 
 
-def _refine(
-    rows: FloatArray, start: IntArray, *, k: int | None, photos: IntArray | None
-) -> Clustering:
+def _refine(rows: FloatArray, start: IntArray, *, k: int | None, units: Units) -> Clustering:
     """Run k-means from the centroids of the k largest clusters of `start`, or of all."""
     centroids = mean_directions(rows, number_by_size(start))[:k]
-    labels = spherical_kmeans(rows, centroids, iterations=ITERATIONS, photos=photos)
-    labels = number_by_size(labels)
+    directions, weights = units.vectors(rows)
+    found = spherical_kmeans(
+        directions,
+        centroids,
+        iterations=ITERATIONS,
+        photos=units.photos,
+        conflicts=units.pairs,
+        weights=weights,
+    )
+    labels = number_by_size(found[units.unit])
+    return Clustering(labels, mean_directions(rows, labels))
+
+
+def _joined(rows: FloatArray, parts: Clustering, units: Units) -> Clustering:
+    """Put the clusters together that hold parts of one unit."""
+    squared = paired_squared_l2(rows, parts.centroids[parts.labels])
+    labels = number_by_size(units.join(parts.labels, squared))
     return Clustering(labels, mean_directions(rows, labels))
 
 
@@ -99,23 +121,13 @@ def number_by_size(labels: IntArray) -> IntArray:
     return number[member]
 
 
-def _number_photos(cannot_link: npt.ArrayLike | None, faces: int) -> IntArray | None:
-    """Return the photos as numbers, int64 (n,), or None where no two faces share one."""
-    if cannot_link is None:
-        return None
-    array = np.asarray(cannot_link)
-    if array.shape != (faces,):
-        raise ValueError(f"{faces} faces need as many photos, not shape {array.shape}")
-    names, photos = np.unique(array, return_inverse=True)
-    return photos.astype(np.int64) if len(names) < faces else None
-
-
-def _check_k(k: int | None, photos: IntArray | None, faces: int) -> None:
+def _check_k(k: int | None, units: Units) -> None:
     """Raise ValueError where k clusters are impossible."""
     if k is None:
         return
-    if not 1 <= k <= faces:
-        raise ValueError(f"k lies between 1 and the number of faces, {faces}: not {k}")
-    crowd = int(np.bincount(photos).max()) if photos is not None else 1
+    count = len(np.unique(units.start))
+    if not 1 <= k <= count:
+        raise ValueError(f"k lies between 1 and the number of faces, {count}: not {k}")
+    crowd = int(np.bincount(units.photos).max())
     if k < crowd:
         raise ValueError(f"one photo holds {crowd} faces, which need a cluster each: k is only {k}")

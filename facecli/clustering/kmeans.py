@@ -22,31 +22,42 @@ def spherical_kmeans(
     *,
     iterations: int,
     photos: IntArray | None = None,
+    conflicts: IntArray | None = None,
+    weights: FloatArray | None = None,
 ) -> IntArray:
     """Assign faces to centroids and move the centroids, `iterations` times or until nothing moves.
 
-    `embeddings` (n, d) and `centroids` (k, d) hold unit rows, k at most n. Faces with the same
-    number in `photos`, int64 (n,), at most k of them, go to different clusters. Return the cluster
-    of each row, int64 (n,) in 0..k-1; every cluster has a member.
+    `embeddings` (n, d) and `centroids` (k, d) hold unit rows, k at most n; `weights` float32 (n,)
+    says how much each row counts, else 1. Faces with the same number in `photos`, int64 (n,), at
+    most k of them, go to different clusters, and so do the pairs of `conflicts`, int64 (2, p), both
+    ways round. Return the cluster of each row, int64 (n,) in 0..k-1; every cluster has a member.
+    Raise ValueError where k clusters are too few for the conflicts.
     """
     labels = np.full(len(embeddings), -1)
     for _ in range(iterations):
         found = _assign(embeddings, centroids, photos)
+        if conflicts is not None:
+            _separate(found, embeddings, centroids, conflicts)
         _fill_empty(found, embeddings, centroids)
         if np.array_equal(found, labels):
             break
-        labels, centroids = found, mean_directions(embeddings, found)
+        labels, centroids = found, mean_directions(embeddings, found, weights)
     return labels
 
 
-def mean_directions(embeddings: FloatArray, labels: IntArray) -> FloatArray:
+def mean_directions(
+    embeddings: FloatArray, labels: IntArray, weights: FloatArray | None = None
+) -> FloatArray:
     """Return the unit centroid of each cluster, float32 (k, d), for labels 0..k-1 all in use.
 
     Members that cancel out have no mean direction; the first member's then stands for it.
     """
     order = np.argsort(labels, kind="stable")
     starts = np.searchsorted(labels[order], np.arange(int(labels.max()) + 1))
-    sums = np.add.reduceat(embeddings[order].astype(np.float64), starts, axis=0)
+    rows = embeddings[order].astype(np.float64)
+    if weights is not None:
+        rows *= weights[order, None]
+    sums = np.add.reduceat(rows, starts, axis=0)
     # Rounding leaves about 1e-8 per member where float32 unit vectors cancel.
     cancelled = np.linalg.norm(sums, axis=1) < 1e-6 * np.bincount(labels)
     sums[cancelled] = embeddings[order[starts[cancelled]]]
@@ -83,6 +94,28 @@ def _assign_jointly(faces: FloatArray, centroids: FloatArray) -> IntArray:
 
     chosen: IntArray = linear_sum_assignment(squared_l2(faces, centroids))[1]
     return chosen
+
+
+def _separate(
+    labels: IntArray, embeddings: FloatArray, centroids: FloatArray, conflicts: IntArray
+) -> None:
+    """Move faces until no pair of `conflicts` shares a centroid, those farthest from theirs first.
+
+    Each goes to the nearest centroid that nothing keeps it from, so that moving it causes no new
+    conflict and going once over the faces is enough.
+    """
+    first, second = conflicts
+    clashing = np.unique(first[labels[first] == labels[second]])
+    squared = paired_squared_l2(embeddings[clashing], centroids[labels[clashing]])
+    for face in clashing[np.argsort(-squared, kind="stable")]:
+        taken = labels[second[first == face]]
+        if labels[face] not in taken:
+            continue
+        distances = squared_l2(embeddings[face, None], centroids)[0]
+        distances[taken] = np.inf
+        labels[face] = np.argmin(distances)
+        if np.isinf(distances[labels[face]]):
+            raise ValueError(f"{len(centroids)} clusters are too few to keep apart what must be")
 
 
 def _fill_empty(labels: IntArray, embeddings: FloatArray, centroids: FloatArray) -> None:
