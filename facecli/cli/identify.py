@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from facecli.cli.operating import operating_point, whom
 from facecli.cli.options import MAX_SQUARED_L2, Settings, command_options, pass_settings
 from facecli.cli.output import bad, counted, detail, doubtful, emit, good, note, progress, shown
 from facecli.errors import FacecliError, PictureError
@@ -16,6 +17,8 @@ from facecli.errors import FacecliError, PictureError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from facecli.calibration import Odds
+    from facecli.cli.operating import OperatingPoint
     from facecli.recognition.identify import Identification, KnownPeople
     from facecli.types import ModelCard, Picture
 
@@ -69,6 +72,7 @@ def identify(
     named twice in a photo. "-" reads a picture from stdin. Exits with 0 if every face is a match,
     1 if some are not or a photo has none, 2 if a photo could not be read or on another error.
     """
+    from facecli.calibration import sentence
     from facecli.recognition.acquisition import acquire
     from facecli.recognition.embedding import embed_pictures
     from facecli.recognition.identify import CANDIDATES
@@ -77,16 +81,21 @@ def identify(
     sources = _sources(paths)
     known = _known(settings)
     encoder = settings.encoder()
-    threshold = settings.threshold_for(encoder.card)
+    point = operating_point(settings, encoder.card)
     acquired = acquire(sources, settings.detector(), encoder.card.geometry)
     if not sys.stdout.isatty():
         # On a terminal the answers themselves show how far it is.
         acquired = progress(acquired, len(sources), "Identifying")
     pictures = embed_pictures(acquired, encoder, largest_only=faces == "largest")
     code = 0
-    for answer in answers_for(pictures, known, threshold=threshold, gap=gap, k=k or CANDIDATES):
-        text = _described(answer, threshold, listed=k is not None)
-        emit(_record(answer, encoder.card, threshold), text)
+    for answer in answers_for(
+        pictures, known, threshold=point.threshold, gap=gap, k=k or CANDIDATES
+    ):
+        odds = _odds(answer, point, known)
+        lines = _described(answer, point, listed=k is not None)
+        if odds is not None:
+            lines.insert(1, f"{'':11}{sentence(odds, whom(len(known.matrix.names)))}")
+        emit(_record(answer, encoder.card, point) | point.record(odds), "\n".join(lines))
         for line in (answer.reason, *answer.notes):
             detail(f"{answer.source}: {line}")
         code = max(code, {"match": 0, "error": 2}.get(answer.status, 1))
@@ -129,41 +138,50 @@ def _known(settings: Settings) -> KnownPeople:
     return KnownPeople(matrix, ExactIndex(matrix.embeddings))
 
 
-def _record(answer: Identification, card: ModelCard, threshold: float) -> dict[str, Any]:
+def _odds(answer: Identification, point: OperatingPoint, known: KnownPeople) -> Odds | None:
+    """Return how many strangers come as close to anybody as the face does to the nearest."""
+    if not answer.candidates:
+        return None
+    nearest = answer.squared_l2
+    if nearest is None:
+        nearest = answer.candidates[0].squared_l2
+    return point.odds(nearest, templates=len(known.matrix.template_ids))
+
+
+def _record(answer: Identification, card: ModelCard, point: OperatingPoint) -> dict[str, Any]:
     record = dataclasses.asdict(answer)
     return {
         "kind": "identification",
         "path": record.pop("source"),
         **record,
-        "threshold": threshold,
+        "threshold": point.threshold,
         "model": card.name,
     }
 
 
-def _described(answer: Identification, threshold: float, *, listed: bool) -> str:
+def _described(answer: Identification, point: OperatingPoint, *, listed: bool) -> list[str]:
     """Say in a line who a face is; with `listed`, a line more for every candidate."""
     status = PAINT[answer.status](f"{answer.status:<9}")
     where = shown(answer.source)
     if answer.face is not None and answer.faces > 1:
         where += f" face {answer.face + 1} of {answer.faces}"
-    lines = [f"{status}  {where}: {_who(answer, threshold)}"]
+    lines = [f"{status}  {where}: {_who(answer, point)}"]
     if listed:
         lines += [
             f"{'':11}{shown(one.name)}, squared L2 {one.squared_l2:.3f}, "
             + counted(one.votes, "vote")
             for one in answer.candidates
         ]
-    return "\n".join(lines)
+    return lines
 
 
-def _who(answer: Identification, threshold: float) -> str:
-    limit = f"(threshold {threshold:.4g})"
+def _who(answer: Identification, point: OperatingPoint) -> str:
     if answer.person is not None:
-        return f"{shown(answer.person)}, squared L2 {answer.squared_l2:.3f} {limit}"
+        return f"{shown(answer.person)}, squared L2 {answer.squared_l2:.3f} {point.limit}"
     if answer.face is None:
         return shown(answer.reason)
     if not answer.candidates:
         return "nobody is enrolled"
     nearest = answer.candidates[0]
-    text = f"nearest {shown(nearest.name)}, squared L2 {nearest.squared_l2:.3f} {limit}"
-    return text if nearest.squared_l2 > threshold else f"{text}; {shown(answer.reason)}"
+    text = f"nearest {shown(nearest.name)}, squared L2 {nearest.squared_l2:.3f} {point.limit}"
+    return text if nearest.squared_l2 > point.threshold else f"{text}; {shown(answer.reason)}"

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from facecli.gallery import Gallery
-    from facecli.types import Detector, Encoder, ModelCard
+    from facecli.types import Calibration, Detector, Encoder, ModelCard
 
 DATABASE_VARIABLE = "FACECLI_DB"
 MAX_SQUARED_L2 = 4.0
@@ -109,11 +109,33 @@ class Settings:
         return self._opened
 
     def threshold_for(self, card: ModelCard) -> float:
-        """Return the largest squared L2 called a match: --threshold, else the model's own.
+        """Return the largest squared L2 called a match.
 
+        That is --threshold, else what the gallery in use was calibrated to, else the model's own.
         An explicit 0 is a threshold like any other.
         """
-        return card.threshold if self.threshold is None else self.threshold
+        if self.threshold is not None:
+            return self.threshold
+        calibration = self.calibration_for(card)
+        return card.threshold if calibration is None else calibration.threshold
+
+    def calibration_for(self, card: ModelCard) -> Calibration | None:
+        """Return the threshold that the gallery in use, if there is one, was given for this model.
+
+        Raises FingerprintMismatch where it was calibrated for other models only and no --threshold
+        says what to do.
+        """
+        if self._gallery is None and self._opened is None and not self.database.exists():
+            return None
+        found = {one.fingerprint: one for one in self.gallery().calibrations()}
+        if found and card.fingerprint not in found and self.threshold is None:
+            from facecli.errors import FingerprintMismatch
+
+            raise FingerprintMismatch(
+                f"the gallery is calibrated for {', '.join(one.model for one in found.values())}, "
+                f"not for {card.name}: calibrate again, or give --threshold"
+            )
+        return found.get(card.fingerprint)
 
     def for_another_command(self, hear: Callable[[dict[str, Any]], None]) -> Settings:
         """Return settings for a command run from within this one, with the same networks."""
@@ -166,7 +188,7 @@ SHARED = (
         "--threshold",
         type=click.FloatRange(0.0, MAX_SQUARED_L2),
         metavar="SQUARED_L2",
-        help="The largest squared L2 called the same person; else the model's own.",
+        help="The largest squared L2 called the same person; else as calibrated, else the model's.",
     ),
     _shared("--device", type=click.Choice(DEVICES), help="Where the networks run; else cpu."),
     _shared("--json", is_flag=True, help="Write JSON lines to stdout and nothing else."),

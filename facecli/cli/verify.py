@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from facecli.cli.operating import operating_point
 from facecli.cli.options import Settings, command_options, pass_settings
 from facecli.cli.output import bad, counted, emit, good, shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from facecli.calibration import Odds
+    from facecli.cli.operating import OperatingPoint
     from facecli.recognition.verify import Sample, Side, Verdict
     from facecli.types import ModelCard
 
@@ -38,8 +41,10 @@ def verify(ctx: click.Context, settings: Settings, a: str, b: str) -> None:
 
     left, right = _samples(settings, (a, b))
     card = settings.card()
-    verdict = compare(left, right, threshold=settings.threshold_for(card))
-    emit(_record(verdict, card), _described(verdict))
+    point = operating_point(settings, card)
+    verdict = compare(left, right, threshold=point.threshold)
+    odds = point.odds(verdict.squared_l2, templates=len(left.embeddings) * len(right.embeddings))
+    emit(_record(verdict, card) | point.record(odds), _described(verdict, point, odds))
     ctx.exit(0 if verdict.same else 1)
 
 
@@ -77,10 +82,14 @@ def _record(verdict: Verdict, card: ModelCard) -> dict[str, Any]:
     }
 
 
-def _described(verdict: Verdict) -> str:
-    """Lay the verdict out: the answer, then what it was based on."""
+def _described(verdict: Verdict, point: OperatingPoint, odds: Odds | None) -> str:
+    """Lay the verdict out: the answer, how rare that is, then what it was based on."""
+    from facecli.calibration import sentence
+
     answer = good("same person") if verdict.same else bad("different people")
-    lines = [f"{answer}: squared L2 {verdict.squared_l2:.3f} (threshold {verdict.threshold:.4g})"]
+    lines = [f"{answer}: squared L2 {verdict.squared_l2:.3f} {point.limit}"]
+    if odds is not None:
+        lines.append(sentence(odds))
     width = max(len(shown(side.source)) for side in verdict.sides)
     lines += [f"  {shown(side.source):<{width}}  {_taken(side)}" for side in verdict.sides]
     return "\n".join(lines)
