@@ -1,0 +1,29 @@
+"""Pages to read and print: figures of an evaluation and contact sheets of faces."""
+
+from facecli.report.page import (
+    FacePair,
+    Faces,
+    Figure,
+    Number,
+    Numbers,
+    Page,
+    Section,
+    Table,
+    Text,
+    render,
+    write_page,
+)
+
+__all__ = [
+    "FacePair",
+    "Faces",
+    "Figure",
+    "Number",
+    "Numbers",
+    "Page",
+    "Section",
+    "Table",
+    "Text",
+    "render",
+    "write_page",
+]

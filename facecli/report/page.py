@@ -1,0 +1,151 @@
+"""A page of figures: one HTML file that needs nothing else, on a screen, a phone or paper."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import jinja2
+from markupsafe import Markup
+from PIL import Image
+
+from facecli.files import PRIVATE, replacing
+from facecli.text import shown
+from facecli.types import PixelArray
+
+THUMBNAIL = 112
+"""Pixels a side of a face on a page: sharp on a phone, 4 kB as a JPEG."""
+
+JPEG_QUALITY = 80
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """Paragraphs under a heading."""
+
+    heading: str
+    paragraphs: tuple[str, ...]
+    kind: ClassVar[str] = "text"
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """One number to see first: what it is, how much, and what to know about it."""
+
+    label: str
+    value: str
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """The few numbers that a reader came for."""
+
+    heading: str
+    numbers: tuple[Number, ...]
+    kind: ClassVar[str] = "numbers"
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows under a header; the first cell of a row names it."""
+
+    heading: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    note: str = ""
+    kind: ClassVar[str] = "table"
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A drawing as SVG markup, with `alt` for those who do not see it."""
+
+    heading: str
+    svg: str
+    alt: str
+    note: str = ""
+    kind: ClassVar[str] = "figure"
+
+
+@dataclass(frozen=True, slots=True)
+class FacePair:
+    """Two compared chips, uint8 (size, size, 3) RGB, with whose they are and from which photos."""
+
+    chips: tuple[PixelArray, PixelArray]
+    people: tuple[str, str]
+    photos: tuple[str, str]
+    squared_l2: float
+
+
+@dataclass(frozen=True, slots=True)
+class Faces:
+    """A contact sheet of pairs, in the order given."""
+
+    heading: str
+    pairs: tuple[FacePair, ...]
+    note: str = ""
+    kind: ClassVar[str] = "faces"
+
+
+Section = Text | Numbers | Table | Figure | Faces
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A title, the facts that hold for the whole page, and its sections in reading order."""
+
+    title: str
+    facts: tuple[tuple[str, str], ...]
+    sections: Sequence[Section]
+
+
+def render(page: Page) -> str:
+    """Return the page as HTML; all text in it stays text, whatever it holds."""
+    return environment().get_template("page.html").render(page=page)
+
+
+def write_page(page: Page, path: Path) -> None:
+    """Write the page whole or not at all, readable by its owner alone: it may show faces.
+
+    Raises OSError if the disk does not take it.
+    """
+    with replacing(path, mode=PRIVATE) as stream:
+        stream.write(render(page).encode())
+
+
+def environment() -> jinja2.Environment:
+    """Return the templates, which escape every value and stop at an unknown one."""
+    templates = jinja2.Environment(
+        loader=jinja2.PackageLoader("facecli.report"),
+        autoescape=True,
+        finalize=_printable,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    templates.filters["data_uri"] = data_uri
+    templates.tests["number"] = _is_number
+    return templates
+
+
+def data_uri(chip: PixelArray, side: int = THUMBNAIL) -> str:
+    """Return a chip as a JPEG of `side` pixels, held in its own address."""
+    data = io.BytesIO()
+    small = Image.fromarray(chip).resize((side, side), Image.Resampling.LANCZOS)
+    small.save(data, "JPEG", quality=JPEG_QUALITY, optimize=True)
+    return f"data:image/jpeg;base64,{base64.b64encode(data.getvalue()).decode()}"
+
+
+def _printable(value: object) -> object:
+    """Let text neither reorder its line nor hold what UTF-8 cannot; markup of our own passes."""
+    return shown(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def _is_number(text: str) -> bool:
+    """Tell whether a cell reads as a number, and so belongs to the right."""
+    return text.lstrip("-+−<")[:1].isdigit() or text in {"", "-", "–"}

@@ -1,0 +1,121 @@
+"""Drawings by matplotlib as small SVG that takes its colours and letters from the page."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from xml.etree import ElementTree
+
+from facecli.errors import MissingExtra
+from facecli.report.page import Figure
+
+INK, SOFT, RULE = "#0a0a01", "#0a0a02", "#0a0a03"
+FIRST, SECOND, THIRD, FOURTH = "#0a0a04", "#0a0a05", "#0a0a06", "#0a0a07"
+SERIES = (FIRST, SECOND, THIRD, FOURTH)
+"""Stand-ins that no drawing uses otherwise: each becomes a colour of the page's scheme."""
+
+PAGE_COLOURS = {
+    INK: "var(--ink, #1d2326)",
+    SOFT: "var(--soft, #5b666c)",
+    RULE: "var(--rule, #dfe3e4)",
+    FIRST: "var(--first, #0072b2)",
+    SECOND: "var(--second, #d55e00)",
+    THIRD: "var(--third, #009e73)",
+    FOURTH: "var(--fourth, #cc79a7)",
+}
+"""Blue, vermilion, green and purple, told apart with any colour vision (Okabe & Ito 2008)."""
+
+WIDTH, HEIGHT = 4.6, 3.3
+"""Inches: at 72 units an inch, a phone of 360 pixels shows letters of 9 points as 9 pixels."""
+
+STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "facecli",
+    "text.parse_math": False,
+    "font.size": 9,
+    "text.color": INK,
+    "axes.labelcolor": SOFT,
+    "axes.edgecolor": RULE,
+    "axes.titlesize": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": RULE,
+    "grid.linewidth": 0.6,
+    "axes.axisbelow": True,
+    "xtick.color": RULE,
+    "ytick.color": RULE,
+    "xtick.labelcolor": SOFT,
+    "ytick.labelcolor": SOFT,
+    "xtick.minor.visible": False,
+    "legend.frameon": False,
+    "lines.linewidth": 1.6,
+}
+"""Text stays text, a dollar sign is one, and the same figures give the same bytes."""
+
+SVG = "http://www.w3.org/2000/svg"
+LINK = "{http://www.w3.org/1999/xlink}href"
+
+
+@contextmanager
+def drawing(height: float = HEIGHT) -> Iterator[Any]:
+    """Open a matplotlib figure in the page's style; raise MissingExtra without matplotlib."""
+    try:
+        from matplotlib import rc_context
+        from matplotlib.figure import Figure as Canvas
+    except ImportError as error:
+        raise MissingExtra("plots need matplotlib: pip install 'facecli[report]'") from error
+    with rc_context(STYLE):
+        yield Canvas(figsize=(WIDTH, height), layout="constrained")
+
+
+def finished(canvas: Any, *, heading: str, alt: str, note: str = "") -> Figure:
+    """Turn a figure opened by `drawing`, and still open, into a section of a page."""
+    data = io.BytesIO()
+    canvas.savefig(data, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    return Figure(heading=heading, svg=_adapted(data.getvalue(), heading), alt=alt, note=note)
+
+
+def _adapted(data: bytes, name: str) -> str:
+    """Rid matplotlib's SVG of what is not for use inside a page, where several stand together.
+
+    Its stylesheet would reach all of them, its identifiers would meet, its size would be fixed.
+    """
+    ElementTree.register_namespace("", SVG)
+    # Written by matplotlib a moment ago, so no entity of anybody else's can be in it.
+    root = ElementTree.fromstring(data)  # noqa: S314
+    for parent in list(root.iter()):
+        for child in list(parent):
+            if child.tag in {f"{{{SVG}}}metadata", f"{{{SVG}}}style"}:
+                parent.remove(child)
+    for attribute in ("width", "height", "version"):
+        root.attrib.pop(attribute, None)
+    _rename(root, re.sub(r"\W+", "-", name.lower()))
+    text = ElementTree.tostring(root, encoding="unicode")
+    for stand_in, colour in PAGE_COLOURS.items():
+        text = text.replace(stand_in, colour)
+    return text
+
+
+def _rename(root: ElementTree.Element, prefix: str) -> None:
+    """Drop identifiers that nothing refers to, and make the others the figure's own."""
+    values = [value for element in root.iter() for value in element.attrib.values()]
+    used = set(re.findall(r"#([\w-]+)", "\n".join(values)))
+    for element in root.iter():
+        if (identifier := element.attrib.pop("id", None)) in used:
+            element.set("id", f"{prefix}-{identifier}")
+        if target := element.attrib.pop(LINK, None):
+            element.set("href", f"#{prefix}-{target[1:]}")
+        if clip := element.get("clip-path"):
+            element.set("clip-path", clip.replace("#", f"#{prefix}-"))
+        if style := element.get("style"):
+            element.set("style", re.sub(r"font: (?:(\d+) )?([\d.]+px)[^;]*", _font, style))
+
+
+def _font(match: re.Match[str]) -> str:
+    """Keep weight and size of a font, and leave the family to the page."""
+    weight, size = match.groups()
+    return f"font-size: {size}" + (f"; font-weight: {weight}" if weight else "")
