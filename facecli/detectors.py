@@ -68,12 +68,17 @@ class MTCNNDetector:
 
         # MTCNN shrinks by averaging over uneven windows, which Apple's backend lacks in most
         # releases (pytorch issue 96056).
+        self._device = device
         self._network: Any = MTCNN(
             keep_all=True,
             min_face_size=MIN_FACE,
             thresholds=_STAGE_THRESHOLDS,
             device=torch.device("cpu" if device.startswith("mps") else device),
         )
+
+    def __reduce__(self) -> tuple[type[MTCNNDetector], tuple[str]]:
+        """Let another process make its own: a network on a graphics card is not to be shared."""
+        return MTCNNDetector, (self._device,)
 
     def detect(self, pictures: Sequence[Image.Image]) -> list[list[Detection]]:
         """Return the detections of each picture of any mode and size, largest first."""

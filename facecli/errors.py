@@ -27,6 +27,10 @@ class FingerprintMismatch(GalleryError):
     """Vectors of two different models met: their squared L2 would mean nothing."""
 
 
+class LibraryError(FacecliError):
+    """A database of photos seen that cannot be opened or read."""
+
+
 class TrainingError(FacecliError):
     """Data or settings that cannot train a network, or a run that has collapsed."""
 

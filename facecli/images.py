@@ -95,13 +95,17 @@ def open_picture(path: Path) -> Picture:
 
     Raises PictureError, or MissingExtra for HEIC without its package.
     """
+    return read_picture(read_file(path), str(path))
+
+
+def read_file(path: Path) -> bytes:
+    """Return what a picture file holds, up to a limit; raise PictureError if it is out of reach."""
     try:
-        data = _read_file(path)
+        return _read_regular(path)
     except OSError as error:
         raise _refusal(str(path), (error.strerror or str(error)).lower()) from error
     except ValueError as error:
         raise _refusal(str(path), str(error)) from error
-    return read_picture(data, str(path))
 
 
 def read_picture(data: bytes, source: str) -> Picture:
@@ -163,7 +167,7 @@ def _refusal(source: str, reason: str) -> PictureError:
     return PictureError(f"{display_name(source)}: {reason}")
 
 
-def _read_file(path: Path) -> bytes:
+def _read_regular(path: Path) -> bytes:
     status = path.stat()
     if stat.S_ISDIR(status.st_mode):
         readable = os.access(path, os.R_OK | os.X_OK)

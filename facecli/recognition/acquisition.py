@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -38,30 +38,36 @@ def acquire(
     A picture without a face is an Acquisition without faces. Pictures are decoded a few ahead, in
     threads, and searched one at a time, so that memory stays bounded and results come early.
     """
+
+    def finish() -> Acquisition | Failure:
+        name, opening = waiting.popleft()
+        return look(name, opening.result, detector, geometry)
+
+    waiting: deque[tuple[str, Future[Picture]]] = deque()
     with ThreadPoolExecutor(DECODERS, thread_name_prefix="decode") as pool:
-        waiting: deque[tuple[str, Future[Picture]]] = deque()
         for source in sources:
             name = source.source if isinstance(source, Picture) else str(source)
             waiting.append((name, pool.submit(_opened, source)))
             if len(waiting) > AHEAD:
-                yield _finish(*waiting.popleft(), detector, geometry)
+                yield finish()
         while waiting:
-            yield _finish(*waiting.popleft(), detector, geometry)
+            yield finish()
 
 
 def _opened(source: Path | Picture) -> Picture:
     return source if isinstance(source, Picture) else open_picture(source)
 
 
-def _finish(
-    source: str, opening: Future[Picture], detector: Detector, geometry: ChipGeometry
+def look(
+    source: str, opened: Callable[[], Picture], detector: Detector, geometry: ChipGeometry
 ) -> Acquisition | Failure:
+    """Return the faces of one picture, or why it could not be read."""
     try:
-        picture = opening.result()
+        picture = opened()
         detections, notes = find_faces(picture.pixels, detector)
         chips = tuple(cut_chip(picture.pixels, one.landmarks, geometry) for one in detections)
     except FacecliError as error:
-        return Failure(source, str(error).removeprefix(f"{display_name(source)}: "))
+        return failure(source, error)
     return Acquisition(
         source=source,
         sha256=picture.sha256,
@@ -70,6 +76,11 @@ def _finish(
         chips=chips,
         notes=notes,
     )
+
+
+def failure(source: str, error: FacecliError) -> Failure:
+    """Return what an error says of a source, without the source's name."""
+    return Failure(source, str(error).removeprefix(f"{display_name(source)}: "))
 
 
 def _face(detection: Detection, chip: PixelArray) -> Face:

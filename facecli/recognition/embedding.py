@@ -33,15 +33,21 @@ class EmbeddedPicture:
 
 
 def embed_pictures(
-    acquired: Iterable[Acquisition | Failure], encoder: Encoder, *, largest_only: bool
+    acquired: Iterable[Acquisition | EmbeddedPicture | Failure],
+    encoder: Encoder,
+    *,
+    largest_only: bool,
 ) -> Iterator[EmbeddedPicture | Failure]:
-    """Yield each picture with its embeddings, in the order given; failures pass through."""
-    waiting: list[Acquisition | Failure] = []
+    """Yield each picture with its embeddings, in the order given.
+
+    Failures, and what is embedded already, pass through.
+    """
+    waiting: list[Acquisition | EmbeddedPicture | Failure] = []
     chips = 0
     kept = 1 if largest_only else None
     for item in acquired:
         waiting.append(item)
-        chips += 0 if isinstance(item, Failure) else len(item.chips[:kept])
+        chips += len(item.chips[:kept]) if isinstance(item, Acquisition) else 0
         if max(chips, len(waiting)) >= BATCH:
             yield from _embedded(waiting, encoder, kept)
             waiting, chips = [], 0
@@ -49,14 +55,14 @@ def embed_pictures(
 
 
 def _embedded(
-    items: list[Acquisition | Failure], encoder: Encoder, kept: int | None
+    items: list[Acquisition | EmbeddedPicture | Failure], encoder: Encoder, kept: int | None
 ) -> Iterator[EmbeddedPicture | Failure]:
     """Embed the first `kept` chips of every item in one call and deal the vectors out again."""
     chips = [chip for item in items if isinstance(item, Acquisition) for chip in item.chips[:kept]]
     vectors = encoder.embed(chips) if chips else np.empty((0, DIMENSION), np.float32)
     start = 0
     for item in items:
-        if isinstance(item, Failure):
+        if not isinstance(item, Acquisition):
             yield item
             continue
         faces = item.faces[:kept]

@@ -44,6 +44,13 @@ all below 0.998. Of upright ones 2.5 % fall below it and cost three looks more. 
 TURNED_CONFIDENCE = 0.99
 """Least confidence of a face in a turned picture; 99.8 % of true faces have more."""
 
+FINDER_VERSION = "mtcnn-1"
+"""Changes when the same picture would give other faces, landmarks or quality.
+
+What is remembered of photos under another version is not used, so it must change with this module,
+the detector and the measurement of quality.
+"""
+
 _GREY = (128, 128, 128)
 
 _TRANSPOSE = {
