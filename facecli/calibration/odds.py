@@ -107,12 +107,12 @@ def distribution_from(table: dict[str, Any]) -> ImpostorDistribution | None:
             high=np.asarray(table["high"], np.float64),
         )
         columns = np.stack([made.squared_l2, made.counts, made.low, made.high])
-    except (KeyError, TypeError, OverflowError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise ValueError("not a table of impostors") from error
     shares = made.counts / max(made.pairs, 1)
-    rising = (np.diff(columns) >= 0).all()
+    rising = np.isfinite(columns).all() and (np.diff(columns) >= 0).all()
     ordered = (made.low > 0) & (made.low <= shares) & (shares <= made.high) & (made.high <= 1)
-    if not columns.size or not np.isfinite(columns).all() or not rising or not ordered.all():
+    if columns.ndim != 2 or not columns.size or not rising or not ordered.all():
         raise ValueError("not a table of impostors")
     return made
 
