@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 import pytest
 from fakes import FakeDetector, FakeEncoder, embedding, new_template
 
 if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
     from facecli.gallery import Gallery
     from facecli.types import Detector, Encoder
+
+
+@pytest.fixture(autouse=True)
+def own_library(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keep what commands remember of photos apart from the user's library and from other tests."""
+    path = tmp_path_factory.getbasetemp() / "libraries" / f"{uuid4()}.db"
+    monkeypatch.setenv("FACECLI_LIBRARY", str(path))
 
 
 @pytest.fixture
@@ -53,6 +64,31 @@ def real_encoder() -> Encoder:
     from facecli.encoders import DEFAULT_MODEL, load_encoder
 
     return load_encoder(DEFAULT_MODEL)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """Return a browser of the machine's own, or skip where it or its driver is absent."""
+    driver = pytest.importorskip("playwright.sync_api")
+    program = next(
+        filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+    )
+    if program is None:
+        pytest.skip("no Chromium on this machine")
+    switches = (
+        "no-sandbox",
+        "disable-gpu",
+        "disable-background-networking",
+        "disable-sync",
+        "disable-component-update",
+        "no-first-run",
+    )
+    with driver.sync_playwright() as play:
+        browser = play.chromium.launch(
+            executable_path=program, args=[f"--{one}" for one in switches]
+        )
+        yield browser
+        browser.close()
 
 
 @pytest.fixture(scope="session")

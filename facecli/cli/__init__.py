@@ -29,6 +29,7 @@ COMMANDS = {
     "cluster": "Sort the faces of a folder into people.",
     "people": "List, rename, merge and forget enrolled people.",
     "embed": "Turn faces into 128 numbers each, for other programs.",
+    "library": "Show and erase what is remembered of photos.",
     "evaluate": "Measure a model on your own photos.",
     "models": "List, describe and import face models.",
     "train": "Train a network of one's own on people's faces.",

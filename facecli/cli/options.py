@@ -10,14 +10,19 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from facecli.gallery import Gallery
+    from facecli.library import Library
     from facecli.types import Calibration, Detector, Encoder, ModelCard
 
 DATABASE_VARIABLE = "FACECLI_DB"
+LIBRARY_VARIABLE = "FACECLI_LIBRARY"
 MAX_SQUARED_L2 = 4.0
 DEVICES = ("cpu", "cuda", "mps", "auto")
+
+MOST_WORKERS = 8
+"""By default: each takes 0.4 GB, and beyond a few the one that embeds sets the pace."""
 
 AnyCallable = TypeVar("AnyCallable", bound="Callable[..., Any]")
 
@@ -35,10 +40,13 @@ class Settings:
         detector: Detector | None = None,
         encoder: Encoder | None = None,
         gallery: Gallery | None = None,
+        library: Library | None = None,
         hear: Callable[[dict[str, Any]], None] = lambda _: None,
     ) -> None:
         self.hear = hear
         self.db: Path | None = None
+        self.library_path: Path | None = None
+        self.workers = min(os.cpu_count() or 1, MOST_WORKERS)
         self.model: str | None = None
         self.threshold: float | None = None
         self.device = "cpu"
@@ -47,18 +55,14 @@ class Settings:
         self._detector = detector
         self._encoder = encoder
         self._gallery = gallery
+        self._library = library
         self._opened: Gallery | None = None
+        self._opened_library: Library | None = None
 
     @property
     def database(self) -> Path:
         """Where the gallery is: --db, else FACECLI_DB, else the platform's data directory."""
-        if self.db is not None:
-            return self.db
-        if named := os.environ.get(DATABASE_VARIABLE):
-            return Path(named)
-        import platformdirs
-
-        return platformdirs.user_data_path("facecli") / "gallery.db"
+        return self.db or _place(DATABASE_VARIABLE, "gallery.db")
 
     def detector(self) -> Detector:
         """Return the face detector."""
@@ -108,6 +112,26 @@ class Settings:
             self._opened = Gallery(self.database, create=create)
         return self._opened
 
+    @property
+    def library_database(self) -> Path:
+        """Where the photo library is: --library, else FACECLI_LIBRARY, else as for the gallery."""
+        return self.library_path or _place(LIBRARY_VARIABLE, "photos.db")
+
+    def library(self, *, create: bool = True) -> Library:
+        """Open the photo library, to be closed when the program ends; say so if it is new."""
+        if self._library is not None:
+            return self._library
+        if self._opened_library is None:
+            from facecli.cli.output import note
+            from facecli.library import Library
+
+            path = self.library_database
+            is_new = create and not path.exists()
+            self._opened_library = Library(path, create=create)
+            if is_new:
+                note(f"faces seen are remembered in {path}; 'facecli library clear' erases them")
+        return self._opened_library
+
     def threshold_for(self, card: ModelCard) -> float:
         """Return the largest squared L2 called a match.
 
@@ -138,8 +162,18 @@ class Settings:
         return found.get(card.fingerprint)
 
     def for_another_command(self, hear: Callable[[dict[str, Any]], None]) -> Settings:
-        """Return settings for a command run from within this one, with the same networks."""
-        other = Settings(detector=self.detector(), encoder=self.encoder(), hear=hear)
+        """Return settings for a command run from within this one, with the same networks.
+
+        What it sees in photos it forgets: nobody asked for that to be remembered.
+        """
+        from facecli.library import Library
+
+        other = Settings(
+            detector=self.detector(),
+            encoder=self.encoder(),
+            library=Library.memory(),
+            hear=hear,
+        )
         other.json, other.verbose = self.json, self.verbose
         return other
 
@@ -148,6 +182,18 @@ class Settings:
         if self._opened is not None:
             self._opened.close()
             self._opened = None
+        if self._opened_library is not None:
+            self._opened_library.close()
+            self._opened_library = None
+
+
+def _place(variable: str, name: str) -> Path:
+    """Return the path in an environment variable, else a file in the platform's data directory."""
+    if named := os.environ.get(variable):
+        return Path(named)
+    import platformdirs
+
+    return platformdirs.user_data_path("facecli") / name
 
 
 def settings_of(ctx: click.Context) -> Settings:
@@ -196,8 +242,35 @@ SHARED = (
 )
 
 
+LIBRARY = (
+    _shared(
+        "--library",
+        "library_path",
+        type=click.Path(dir_okay=False, path_type=Path),
+        metavar="PATH",
+        help=f"Where faces seen in photos are remembered; else ${LIBRARY_VARIABLE}, else the "
+        "platform's data directory.",
+    ),
+    _shared(
+        "--workers",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help=f"Processes that look for faces; else one a core, {MOST_WORKERS} at most.",
+    ),
+)
+
+
 def command_options(function: AnyCallable) -> AnyCallable:
     """Add the shared options, which are accepted before and after the command's name."""
-    for option in reversed(SHARED):
+    return _with(SHARED, function)
+
+
+def library_options(function: AnyCallable) -> AnyCallable:
+    """Add the options of commands that look through many photos."""
+    return _with(LIBRARY, function)
+
+
+def _with(options: Sequence[Callable[[Any], Any]], function: AnyCallable) -> AnyCallable:
+    for option in reversed(options):
         function = option(function)
     return function

@@ -1,0 +1,84 @@
+"""`facecli library`: what is remembered of photos, and how to erase it."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from facecli.cli.options import Settings, command_options, library_options, pass_settings
+from facecli.cli.output import confirmed, counted, emit, shown, warn
+from facecli.errors import LibraryError
+
+if TYPE_CHECKING:
+    from facecli.library import PhotosForgotten
+
+
+@click.group()
+def library() -> None:
+    """Show and erase what is remembered of photos."""
+
+
+@library.command()
+@library_options
+@command_options
+@pass_settings
+def info(settings: Settings) -> None:
+    """Say what is remembered: photos, faces, and by which models."""
+    found = settings.library(create=False).statistics()
+    lines = [
+        f"{shown(found.path)}: {counted(found.faces, 'face')} in {counted(found.photos, 'photo')}, "
+        f"{counted(found.files, 'file')}, {found.size / 1e6:.1f} MB"
+    ]
+    lines += [f"  {shown(name)}: {count} embedded" for name, count in found.models.items()]
+    emit({"kind": "library", **dataclasses.asdict(found)}, "\n".join(lines))
+    if not found.private:
+        warn(f"{found.path}: others may read it: chmod 600")
+
+
+@library.command()
+@click.argument(
+    "paths", metavar="PHOTO|DIR…", nargs=-1, required=True, type=click.Path(path_type=Path)
+)
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@library_options
+@command_options
+@pass_settings
+def forget(settings: Settings, paths: tuple[Path, ...], yes: bool) -> None:
+    """Erase all that was ever seen in photos at or below these paths.
+
+    The photos themselves stay, and need not exist any more.
+    """
+    remembered = settings.library(create=False)
+    _ask(f"Forget the faces seen in {', '.join(map(str, paths))} for good?", yes=yes)
+    _report(settings, remembered.forget(paths))
+
+
+@library.command()
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@library_options
+@command_options
+@pass_settings
+def clear(settings: Settings, yes: bool) -> None:
+    """Erase all faces seen, of all photos."""
+    remembered = settings.library(create=False)
+    _ask(f"Forget all faces in {settings.library_database} for good?", yes=yes)
+    _report(settings, remembered.clear())
+
+
+def _ask(question: str, *, yes: bool) -> None:
+    if not yes and not confirmed(question):
+        raise LibraryError("nothing was forgotten: the answer was no")
+
+
+def _report(settings: Settings, receipt: PhotosForgotten) -> None:
+    what = f"{counted(receipt.faces, 'face')} of {counted(receipt.photos, 'photo')}"
+    left = "nothing of them is left in" if receipt.scrubbed else "erased from"
+    emit(
+        {"kind": "photos_forgotten", **dataclasses.asdict(receipt)},
+        f"Forgot {what}: {left} {shown(settings.library_database)}.",
+    )
+    if not receipt.scrubbed:
+        warn("another program holds the log, which is emptied when it next writes or closes")
