@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import click
 
+from facecli.cli.lazy import LazyGroup
 from facecli.cli.options import Settings, command_options, pass_settings
 from facecli.cli.output import bad, emit, good, shown
 
+CHECKS = {
+    "gallery": "Look over the people enrolled: who is like whom, and whose photos disagree.",
+}
+"""Each further check with the first line of its help."""
 
-@click.command()
+
+@click.group(cls=LazyGroup, package=__name__, table=CHECKS, invoke_without_command=True)
 @command_options
 @pass_settings
 @click.pass_context
@@ -17,6 +23,12 @@ def doctor(ctx: click.Context, settings: Settings) -> None:
 
     Exits with 0 if all is in order and with 1 if something must be done, which it says.
     """
+    if ctx.invoked_subcommand is None:
+        ctx.exit(_examine(settings))
+
+
+def _examine(settings: Settings) -> int:
+    """Show every finding; return the exit code."""
     from facecli.doctor import examine
 
     problems = 0
@@ -41,4 +53,4 @@ def doctor(ctx: click.Context, settings: Settings) -> None:
         {"kind": "diagnosis", "problems": problems},
         f"{problems} problem{'' if problems == 1 else 's'}" if problems else "All in order.",
     )
-    ctx.exit(1 if problems else 0)
+    return 1 if problems else 0

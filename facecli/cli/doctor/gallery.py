@@ -1,0 +1,160 @@
+"""`facecli doctor gallery`: the people enrolled, compared with each other."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from facecli.cli.operating import operating_point
+from facecli.cli.options import Settings, command_options, pass_settings
+from facecli.cli.output import bad, counted, emit, good, shown, strong, table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from facecli.calibration import Odds
+    from facecli.cli.operating import OperatingPoint
+    from facecli.recognition.survey import Survey
+
+SHOWN = 10
+"""Rows shown of each table; JSON has them all."""
+
+
+@click.command()
+@click.option(
+    "--probes-per-day",
+    type=click.IntRange(min=1),
+    default=1000,
+    show_default=True,
+    metavar="N",
+    help="Strangers who come by in a day.",
+)
+@command_options
+@pass_settings
+@click.pass_context
+def gallery(ctx: click.Context, settings: Settings, probes_per_day: int) -> None:
+    """Look over the people enrolled: who is like whom, and whose photos disagree.
+
+    Two people nearer than the threshold may be taken for each other, or be one person under two
+    names. A photo farther from the person's others than the threshold, or than from somebody
+    else, may be of somebody else. Exits with 1 if there is any of either, else with 0.
+    """
+    from facecli.recognition.survey import survey
+
+    card = settings.card()
+    point = operating_point(settings, card)
+    matrix = settings.gallery().matrix(card.fingerprint)
+    found = survey(matrix, threshold=point.threshold)
+    odds = point.odds(point.threshold, templates=len(matrix.template_ids))
+    for kind, rows in (
+        ("standing", found.standings),
+        ("look_alikes", found.look_alikes),
+        ("stray", found.strays),
+    ):
+        for row in rows:
+            emit({"kind": kind, **dataclasses.asdict(row)}, "")
+    record = _record(found, point, odds, probes_per_day) | {"model": card.name}
+    emit(record, "\n".join(_described(found, point, odds, probes_per_day)))
+    ctx.exit(1 if found.look_alikes or found.strays else 0)
+
+
+def _record(found: Survey, point: OperatingPoint, odds: Odds | None, probes: int) -> dict[str, Any]:
+    expected = odds and {
+        "share": odds.share and odds.share * probes,
+        "low": odds.low * probes,
+        "high": odds.high * probes,
+    }
+    return {
+        "kind": "gallery_survey",
+        "people": len(found.standings),
+        "templates": sum(one.templates for one in found.standings),
+        "look_alikes": len(found.look_alikes),
+        "strays": len(found.strays),
+        "second_photo": found.second_photo,
+        "probes_per_day": probes,
+        "false_accepts_per_day": expected,
+        "threshold": point.threshold,
+        **point.record(odds),
+    }
+
+
+def _described(
+    found: Survey, point: OperatingPoint, odds: Odds | None, probes: int
+) -> Iterable[str]:
+    people = counted(len(found.standings), "person", "people")
+    templates = counted(sum(one.templates for one in found.standings), "template")
+    yield f"{people}, {templates} {point.limit}"
+    yield from _section(
+        "Look-alikes, or one person under two names",
+        ("person", "other", "squared L2"),
+        [(one.person, one.other, f"{one.squared_l2:.3f}") for one in found.look_alikes],
+    )
+    yield from _section(
+        "Photos unlike the person's others, perhaps of somebody else",
+        ("person", "template", "squared L2 to own", "nearest other", "squared L2"),
+        [
+            (
+                one.person,
+                one.template,
+                f"{one.own_squared_l2:.3f}",
+                one.other or "",
+                _number(one.squared_l2),
+            )
+            for one in found.strays
+        ],
+    )
+    yield from _section(
+        "Nearest other person",
+        ("person", "templates", "nearest", "squared L2", "own spread"),
+        [
+            (
+                one.person,
+                one.templates,
+                one.nearest or "",
+                _number(one.squared_l2),
+                _number(one.spread),
+            )
+            for one in found.standings
+        ],
+    )
+    if found.second_photo:
+        names = ", ".join(map(shown, found.second_photo[:SHOWN]))
+        alone = counted(len(found.second_photo), "person has", "people have")
+        yield f"{alone} one photo; a second one would help most: {names}"
+    yield _false_accepts(odds, probes)
+    doubts = len(found.look_alikes) + len(found.strays)
+    yield bad(f"{counted(doubts, 'thing')} to look at") if doubts else good("Nothing to look at.")
+
+
+def _section(title: str, header: Sequence[str], rows: Sequence[Sequence[object]]) -> Iterable[str]:
+    """Yield a titled table of the first rows, or nothing."""
+    if rows:
+        more = f" (the first {SHOWN} of {len(rows)})" if len(rows) > SHOWN else ""
+        yield ""
+        yield strong(title) + more
+        yield table(header, rows[:SHOWN])
+        yield ""
+
+
+def _number(squared_l2: float | None) -> str:
+    return "" if squared_l2 is None else f"{squared_l2:.3f}"
+
+
+def _false_accepts(odds: Odds | None, probes: int) -> str:
+    """Say how many strangers a day would be taken for someone enrolled."""
+    if odds is None:
+        return "How often strangers are taken for somebody is not known: facecli calibrate tells."
+    who = f"of {counted(probes, 'stranger')} a day"
+    if odds.share is None:
+        bound = (
+            f"fewer than {odds.high * probes:.2g}"
+            if odds.high < 1
+            else f"more than {odds.low * probes:.2g}"
+        )
+        return f"{who}, {bound} would be taken for someone enrolled"
+    return (
+        f"{who}, about {odds.share * probes:.2g} would be taken for someone enrolled "
+        f"(95 % interval {odds.low * probes:.2g} to {odds.high * probes:.2g})"
+    )
