@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from fakes import FakeDetector, FakeEncoder, PaintedFace, paint
 from PIL import Image
 
 from facecli.cli import cli
@@ -98,3 +99,29 @@ def test_the_command_shows_what_two_portraits_survive_and_names_bad_files(
 def test_the_command_without_any_face_is_an_error(tmp_path: Path) -> None:
     result = CliRunner().invoke(cli, ["evaluate", "robustness", str(tmp_path)])
     assert result.exit_code == 2
+
+
+def test_the_report_holds_every_alteration(
+    tmp_path: Path, detector: FakeDetector, encoder: FakeEncoder
+) -> None:
+    photo = paint(tmp_path / "<b>.png", PaintedFace())
+    report = tmp_path / "report.html"
+    arguments = ["evaluate", "robustness", str(photo), "--report", str(report)]
+    settings = Settings(detector=detector, encoder=encoder)
+    result = CliRunner().invoke(cli, arguments, obj=settings)
+    assert result.exit_code == 0
+    assert f"report: {report}" in result.stderr
+    html = report.read_text(encoding="utf-8")
+    assert all(f">{one.name}</th>" in html for one in ALTERATIONS)
+
+
+def test_a_report_that_cannot_be_written_stops_the_command_before_its_work(
+    tmp_path: Path, detector: FakeDetector, encoder: FakeEncoder
+) -> None:
+    photo = paint(tmp_path / "ada.png", PaintedFace())
+    arguments = ["evaluate", "robustness", str(photo), "--report", str(tmp_path / "no" / "x.html")]
+    settings = Settings(detector=detector, encoder=encoder)
+    result = CliRunner().invoke(cli, arguments, obj=settings)
+    assert result.exit_code == 2
+    assert "is no folder" in result.stderr
+    assert detector.seen == 0

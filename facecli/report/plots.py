@@ -18,6 +18,9 @@ from facecli.text import shown
 DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (5, 2, 1.5, 2)))
 """One a series, so that paper without colours tells them apart as well."""
 
+LABEL = 28
+"""Characters of a name in a legend: half the width of a plot."""
+
 DET_TICKS = (1e-6, 1e-5, 1e-4, 1e-3, 0.01, 0.05, 0.2, 0.5)
 
 
@@ -151,7 +154,9 @@ def _places(series: Iterable[str]) -> list[float]:
 
 def _label(name: str) -> str:
     """Return a group's name for a legend, which would leave out one that starts with a line."""
-    return f" {shown(name)}" if name.startswith("_") else shown(name)
+    text = shown(name)
+    short = text if len(text) <= LABEL else f"{text[: LABEL - 1]}…"
+    return f" {short}" if short.startswith("_") else short
 
 
 def _styles() -> Iterator[dict[str, Any]]:

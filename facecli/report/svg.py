@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -68,7 +69,9 @@ def drawing(height: float = HEIGHT) -> Iterator[Any]:
         from matplotlib.figure import Figure as Canvas
     except ImportError as error:
         raise MissingExtra("plots need matplotlib: pip install 'facecli[report]'") from error
-    with rc_context(STYLE):
+    with rc_context(STYLE), warnings.catch_warnings():
+        # The page's font has letters that matplotlib's own, used for measuring, lacks.
+        warnings.filterwarnings("ignore", "Glyph", UserWarning)
         yield Canvas(figsize=(WIDTH, height), layout="constrained")
 
 
@@ -112,10 +115,5 @@ def _rename(root: ElementTree.Element, prefix: str) -> None:
         if clip := element.get("clip-path"):
             element.set("clip-path", clip.replace("#", f"#{prefix}-"))
         if style := element.get("style"):
-            element.set("style", re.sub(r"font: (?:(\d+) )?([\d.]+px)[^;]*", _font, style))
-
-
-def _font(match: re.Match[str]) -> str:
-    """Keep weight and size of a font, and leave the family to the page."""
-    weight, size = match.groups()
-    return f"font-size: {size}" + (f"; font-weight: {weight}" if weight else "")
+            style = re.sub(r"font: ([\d.]+px)[^;]*", r"font-size: \1", style)
+            element.set("style", re.sub(r"font-family: [^;]*; ", "", style))

@@ -10,6 +10,7 @@ import click
 
 from facecli.cli.options import Settings, command_options, pass_settings
 from facecli.cli.output import counted, emit_all, progress, table, warn
+from facecli.cli.reports import facts_of, publish, report_option
 from facecli.errors import FacecliError, FaceError
 
 if TYPE_CHECKING:
@@ -23,10 +24,13 @@ if TYPE_CHECKING:
 @click.argument(
     "paths", metavar="PHOTO|DIR…", nargs=-1, required=True, type=click.Path(path_type=Path)
 )
+@report_option
 @command_options
 @pass_settings
 @click.pass_context
-def robustness(ctx: click.Context, settings: Settings, paths: tuple[Path, ...]) -> None:
+def robustness(
+    ctx: click.Context, settings: Settings, paths: tuple[Path, ...], report: Path | None
+) -> None:
     """Tell how far photos may suffer before they no longer verify.
 
     Each photo is compressed, shrunk, blurred, darkened, tilted, covered in part and made grey,
@@ -52,7 +56,13 @@ def robustness(ctx: click.Context, settings: Settings, paths: tuple[Path, ...]) 
             rows.append(result)
     if not rows:
         raise FaceError("no face in any of these photos")
-    _show(summarise(rows, threshold), threshold, encoder.card.name)
+    summary = summarise(rows, threshold)
+    _show(summary, threshold, encoder.card.name)
+    if report is not None:
+        from facecli.report.evaluations import robustness_page
+
+        facts = facts_of(encoder.card, threshold)
+        publish(robustness_page(summary, threshold=threshold, facts=facts), report)
     ctx.exit(2 if unreadable else bool(faceless))
 
 
