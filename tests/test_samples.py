@@ -57,5 +57,9 @@ def test_the_face_in_the_middle_is_taken_before_a_larger_one_at_the_edge() -> No
 def test_a_copy_of_a_photo_counts_once_for_its_person_and_again_for_another() -> None:
     ada = embedded("same", embedding(0, 0))
     samples = gather(photo_set(0, 0, 1), [ada, ada, ada])
-    assert samples.first_of_each().tolist() == [True, False, True]
-    assert samples.subset(samples.first_of_each()).paths == ("0.jpg", "2.jpg")
+    assert samples.without_copies().paths == ("0.jpg", "2.jpg")
+
+
+def test_leaving_copies_out_keeps_the_failures() -> None:
+    samples = gather(photo_set(0, 1), [embedded("a", embedding(0, 0)), embedded("b")])
+    assert samples.without_copies().failed_paths == ("1.jpg",)

@@ -21,7 +21,8 @@ class Samples:
 
     `people` are their names, empty where not known; `faces` the number of the face in its photo,
     by which, with the photo's SHA-256, a library finds its chip; `embeddings` float32 (n, 128) of
-    unit rows. `failed` names the person of each failure.
+    unit rows. `failed` and `failed_paths` are the people and paths of the failures. Paths are
+    relative to the photo set.
     """
 
     paths: tuple[str, ...]
@@ -32,6 +33,7 @@ class Samples:
     failures: tuple[Failure, ...]
     qualities: tuple[Quality, ...] = ()
     failed: tuple[str, ...] = ()
+    failed_paths: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -41,39 +43,41 @@ class Samples:
         """Number of photos that could not even be read."""
         return sum(failure.reason != NO_FACE for failure in self.failures)
 
-    def subset(self, keep: BoolArray) -> Samples:
-        """Return the samples where `keep` (n,) is true, without any failures."""
-        rows = np.flatnonzero(keep).tolist()
+    def subset(self, keep: BoolArray, failures: BoolArray) -> Samples:
+        """Return the samples where `keep` is true and the failures where `failures` is."""
+        rows, lost = np.flatnonzero(keep).tolist(), np.flatnonzero(failures).tolist()
         return Samples(
             paths=tuple(self.paths[row] for row in rows),
             people=tuple(self.people[row] for row in rows),
             sha256s=tuple(self.sha256s[row] for row in rows),
             faces=tuple(self.faces[row] for row in rows),
             embeddings=self.embeddings[rows],
-            failures=(),
+            failures=tuple(self.failures[place] for place in lost),
             qualities=tuple(self.qualities[row] for row in rows) if self.qualities else (),
+            failed=tuple(self.failed[place] for place in lost),
+            failed_paths=tuple(self.failed_paths[place] for place in lost),
         )
 
-    def first_of_each(self) -> BoolArray:
-        """Mark each file the first time it shows a person: copies say nothing new, bool (n,)."""
+    def without_copies(self) -> Samples:
+        """Leave out a file that shows a person for a second time: it says nothing new."""
         seen: set[tuple[str, str]] = set()
-        marks = []
+        fresh = []
         for key in zip(self.sha256s, self.people, strict=True):
-            marks.append(key not in seen)
+            fresh.append(key not in seen)
             seen.add(key)
-        return np.array(marks, dtype=bool)
+        return self.subset(np.array(fresh, dtype=bool), np.ones(len(self.failures), dtype=bool))
 
 
 def gather(photos: PhotoSet, scanned: Iterable[EmbeddedPicture | Failure]) -> Samples:
     """Take the most prominent face of each photo; `scanned` follows the order of `photos`."""
     kept: list[tuple[str, str, EmbeddedPicture, int]] = []
-    failures: list[tuple[Failure, str]] = []
+    failures: list[tuple[Failure, str, str]] = []
     for path, label, result in zip(photos.paths, photos.labels.tolist(), scanned, strict=True):
         person = "" if label == UNKNOWN else photos.people[label]
         if isinstance(result, Failure):
-            failures.append((result, person))
+            failures.append((result, person, path))
         elif not result.faces:
-            failures.append((Failure(result.source, NO_FACE), person))
+            failures.append((Failure(result.source, NO_FACE), person, path))
         else:
             kept.append((path, person, result, most_prominent(result)))
     vectors = [picture.embeddings[face] for _, _, picture, face in kept]
@@ -83,9 +87,10 @@ def gather(photos: PhotoSet, scanned: Iterable[EmbeddedPicture | Failure]) -> Sa
         sha256s=tuple(picture.sha256 for _, _, picture, _ in kept),
         faces=tuple(face for _, _, _, face in kept),
         embeddings=np.stack(vectors) if vectors else np.empty((0, DIMENSION), np.float32),
-        failures=tuple(failure for failure, _ in failures),
+        failures=tuple(failure for failure, _, _ in failures),
         qualities=tuple(picture.faces[face].quality for _, _, picture, face in kept),
-        failed=tuple(person for _, person in failures),
+        failed=tuple(person for _, person, _ in failures),
+        failed_paths=tuple(path for _, _, path in failures),
     )
 
 

@@ -1,0 +1,157 @@
+"""What becomes of identification as the gallery grows.
+
+Up to the size that there are photos for, rates are exact means over all galleries of a size that
+can be drawn from them: of M strangers, k of whom are as near as matters, none of the k is among n
+drawn with the chance C(M-k, n) / C(M, n). Beyond, they are computed from the impostor distribution
+as if strangers were independent, FPIR(N) = 1 - (1 - FMR)^N, and marked as such.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from facecli.distances import squared_l2
+from facecli.errors import FaceError
+from facecli.evaluation.identification import BLOCK, one_shot_split, searched
+from facecli.evaluation.samples import Samples
+from facecli.metrics import Comparisons, all_pairs
+from facecli.metrics.support import ERRORS_NEEDED
+from facecli.metrics.verification import RateArray
+from facecli.types import FloatArray, IntArray
+
+
+@dataclass(frozen=True, slots=True)
+class GallerySize:
+    """Rates of one-shot identification among `size` people; None where the data do not reach.
+
+    `fpir` is the share of searches by strangers that return anybody at or below the threshold,
+    `fnir` that of searches by enrolled people that do not return them first and at or below it.
+    `measured` is false for what was computed from the impostor distribution.
+    """
+
+    size: int
+    measured: bool
+    fpir: float | None
+    fnir: float | None
+    rank_one: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Searches:
+    """What decides each search, given who else is enrolled, of a pool with `others` strangers.
+
+    `matching` int64 counts the strangers at or below the threshold, a search a row. For searches by
+    enrolled people `own` is the squared L2 to their template, `rivals` counts the strangers at most
+    as far. The shares are those of photos that gave a face.
+    """
+
+    others: int
+    matching: IntArray
+    own: FloatArray
+    rivals: IntArray
+    found_share: float
+    mated_share: float
+
+
+def gallery_sizes(
+    samples: Samples, distractors: FloatArray, *, threshold: float, largest: int
+) -> list[GallerySize]:
+    """Return the rates at 10, 100, … `largest` people, and at as many as there are photos for.
+
+    Everyone's first photo by name and the `distractors`, unit rows (m, 128) of one photo each of
+    other people, are what galleries are drawn from. Every photo of a named person is a search of
+    galleries without them; all but the first are searches of galleries with them. Raises FaceError
+    where nobody has a second photo.
+    """
+    searches = _search(samples, distractors, threshold)
+    impostor = all_pairs(samples.embeddings, np.array(samples.people, dtype=np.str_)).impostor
+    sizes = {10**power for power in range(1, 8) if 10**power <= largest}
+    sizes |= {largest, min(largest, searches.others)}
+    return [
+        _measured(searches, size, threshold)
+        if size <= searches.others
+        else _computed(searches, size, threshold, impostor)
+        for size in sorted(sizes)
+    ]
+
+
+def _search(samples: Samples, distractors: FloatArray, threshold: float) -> _Searches:
+    people, vectors = np.array(samples.people, dtype=np.str_), samples.embeddings
+    enrolled, probes = one_shot_split(samples)
+    if not len(probes):
+        raise FaceError("nobody has two photos with a face: one to enroll, one to look for")
+    pool = np.concatenate([vectors[enrolled], distractors])
+    column = dict(zip(people[enrolled].tolist(), range(len(enrolled)), strict=True))
+    mate = np.array([column.get(name, -1) for name in people.tolist()])
+    named = np.flatnonzero(mate >= 0)
+    own, _ = searched(vectors[probes], pool, mate[probes])
+    limits = np.full(len(named), threshold)
+    lost = sum(bool(name) for name in samples.failed)
+    lost_mated = sum(name in column for name in samples.failed)
+    return _Searches(
+        others=len(pool) - 1,
+        matching=_strangers_within(vectors[named], pool, mate[named], limits),
+        own=own,
+        rivals=_strangers_within(vectors[probes], pool, mate[probes], own.astype(np.float64)),
+        found_share=len(named) / (len(named) + lost),
+        mated_share=len(probes) / (len(probes) + lost_mated),
+    )
+
+
+def _strangers_within(
+    probes: FloatArray, pool: FloatArray, mate: IntArray, limits: RateArray
+) -> IntArray:
+    """Count for each probe the rows of the pool at or below its limit, its mate left out."""
+    counts = np.empty(len(probes), np.int64)
+    height = max(1, BLOCK // len(pool))
+    for start in range(0, len(probes), height):
+        some = slice(start, start + height)
+        squared = squared_l2(probes[some], pool)
+        squared[np.arange(len(squared)), mate[some]] = np.inf
+        counts[some] = (squared <= limits[some, None]).sum(axis=1)
+    return counts
+
+
+def _measured(searches: _Searches, size: int, threshold: float) -> GallerySize:
+    """Average over all galleries of `size` people from the pool."""
+    alone = _none_drawn(searches.others, size - 1)[searches.rivals]
+    hit = np.where(searches.own <= np.float64(threshold), alone, 0.0)
+    unseen = _none_drawn(searches.others, size)[searches.matching]
+    return GallerySize(
+        size=size,
+        measured=True,
+        fpir=float((1 - unseen).mean()) * searches.found_share,
+        fnir=1 - float(hit.mean()) * searches.mated_share,
+        rank_one=float(alone.mean()) * searches.mated_share,
+    )
+
+
+def _none_drawn(others: int, drawn: int) -> RateArray:
+    """Return the chance that none of k of `others` is among so many drawn, for k from 0 on.
+
+    C(M-k, n) / C(M, n) is the product of 1 - n/(M-j) over j below k; float64 (others + 1,).
+    """
+    left = np.maximum(others - np.arange(others), drawn)
+    with np.errstate(divide="ignore"):  # the logarithm of 0, for what is certain to be drawn
+        chance: RateArray = np.exp(np.append(0.0, np.cumsum(np.log1p(-drawn / left))))
+    return chance
+
+
+def _computed(
+    searches: _Searches, size: int, threshold: float, impostor: Comparisons
+) -> GallerySize:
+    """Take strangers as independent; say nothing where fewer than 30 pairs speak."""
+    matched = int(impostor.matched(threshold))
+    fmr = matched / impostor.size
+    fpir = fnir = rank_one = None
+    if matched >= ERRORS_NEEDED:
+        fpir = float(-np.expm1(size * np.log1p(-fmr))) * searches.found_share
+    if impostor.size >= ERRORS_NEEDED * size:
+        nearer = impostor.matched(searches.own) / impostor.size
+        alone = np.exp((size - 1) * np.log1p(-nearer))
+        hit = np.where(searches.own <= np.float64(threshold), alone, 0.0)
+        fnir = 1 - float(hit.mean()) * searches.mated_share
+        rank_one = float(alone.mean()) * searches.mated_share
+    return GallerySize(size, measured=False, fpir=fpir, fnir=fnir, rank_one=rank_one)

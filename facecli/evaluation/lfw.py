@@ -1,0 +1,135 @@
+"""Pairs as LFW asks: ten folds, each measured with the threshold that is best on the other nine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from facecli.distances import paired_squared_l2
+from facecli.errors import FaceError
+from facecli.evaluation.pairlists import PairList
+from facecli.evaluation.rates import Curve, Histogram, Rate, Val, curve_of, histogram_of, val_at
+from facecli.evaluation.samples import NO_FACE, most_prominent
+from facecli.metrics import (
+    Comparisons,
+    FoldAccuracy,
+    accuracy_at,
+    auc,
+    best_accuracy_threshold,
+    eer,
+    ten_fold_accuracy,
+)
+from facecli.recognition.embedding import EmbeddedPicture
+from facecli.types import DIMENSION, Failure, FloatArray
+
+FARS = (1e-1, 1e-2, 1e-3)
+
+BASELINES = (
+    ("FaceNet, 128 numbers (Schroff et al., CVPR 2015, section 5.6)", 0.9963),
+    ("dlib's ResNet (its example dnn_face_recognition_ex.cpp)", 0.9938),
+)
+"""What is known of others on View 2, by their own word, with other detectors and alignments."""
+
+ASSUMPTION = "a pair with a photo without a face never matches"
+
+
+@dataclass(frozen=True, slots=True)
+class LfwResult:
+    """What a model does on listed pairs.
+
+    `folds` is None where the list has a single one. `accuracy` is that at `threshold`, the one in
+    force; `best_accuracy` that at `best_threshold`, chosen on these very pairs and so flattered.
+    `lost` pairs had a photo that failed: they count as not matching. `eer` is None where so many
+    are lost that there is none.
+    """
+
+    genuine: int
+    impostor: int
+    lost: int
+    folds: FoldAccuracy | None
+    threshold: float
+    accuracy: float
+    best_threshold: float
+    best_accuracy: float
+    false_matches: Rate
+    false_non_matches: Rate
+    eer: float | None
+    auc: float
+    val: tuple[Val, ...]
+    curve: Curve
+    histogram: Histogram
+    photos: int
+    failures: tuple[Failure, ...]
+
+
+def squared_l2_of_pairs(
+    pairs: PairList, scanned: Iterable[EmbeddedPicture | Failure]
+) -> tuple[FloatArray, tuple[Failure, ...]]:
+    """Compare the most prominent faces of each pair; `scanned` follows `pairs.photos`.
+
+    Squared L2 is float32 (n,), infinite where a photo failed; the failures come with it.
+    """
+    row: dict[Path, int] = {}
+    vectors, failures = [np.zeros(DIMENSION, np.float32)], []
+    for path, result in zip(pairs.photos, scanned, strict=True):
+        if isinstance(result, Failure):
+            failures.append(result)
+        elif not result.faces:
+            failures.append(Failure(result.source, NO_FACE))
+        else:
+            row[path] = len(vectors)
+            vectors.append(result.embeddings[most_prominent(result)])
+    first = np.array([row.get(path, 0) for path in pairs.first])
+    second = np.array([row.get(path, 0) for path in pairs.second])
+    table = np.stack(vectors)
+    squared = paired_squared_l2(table[first], table[second])
+    squared[(first == 0) | (second == 0)] = np.inf
+    return squared, tuple(failures)
+
+
+def measure_pairs(
+    pairs: PairList, scanned: Iterable[EmbeddedPicture | Failure], *, threshold: float
+) -> LfwResult:
+    """Measure listed pairs; `scanned` follows `pairs.photos`, `threshold` is the one in force.
+
+    A pair with a photo that failed never matches. Raises FaceError where genuine or impostor pairs
+    are lacking, or all of them are lost.
+    """
+    squared, failures = squared_l2_of_pairs(pairs, scanned)
+    genuine, impostor = Comparisons.of(squared[pairs.same]), Comparisons.of(squared[~pairs.same])
+    if not genuine.counts[-1] or not impostor.counts[-1]:
+        raise FaceError(
+            f"{pairs.source}: needs genuine and impostor pairs with a face on each side"
+        )
+    best = best_accuracy_threshold(genuine, impostor)
+    mated = int(genuine.matched(threshold))
+    several = pairs.folds.any()
+    return LfwResult(
+        genuine=genuine.size,
+        impostor=impostor.size,
+        lost=int(np.isinf(squared).sum()),
+        folds=ten_fold_accuracy(squared, pairs.same, pairs.folds) if several else None,
+        threshold=threshold,
+        accuracy=accuracy_at(genuine, impostor, threshold),
+        best_threshold=best,
+        best_accuracy=accuracy_at(genuine, impostor, best),
+        false_matches=Rate(int(impostor.matched(threshold)), impostor.size),
+        false_non_matches=Rate(genuine.size - mated, genuine.size),
+        eer=_eer(genuine, impostor),
+        auc=auc(genuine, impostor),
+        val=tuple(val_at(genuine, impostor, far) for far in FARS),
+        curve=curve_of(genuine, impostor),
+        histogram=histogram_of(genuine, impostor),
+        photos=len(pairs.photos),
+        failures=failures,
+    )
+
+
+def _eer(genuine: Comparisons, impostor: Comparisons) -> float | None:
+    try:
+        return eer(genuine, impostor)
+    except ValueError:  # so many pairs are lost that FMR and FNMR never meet
+        return None

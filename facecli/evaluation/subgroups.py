@@ -1,0 +1,216 @@
+"""Every figure of a folder, split by what is known of people or photos, and what differs.
+
+Pairs across groups are left out, as in NIST's reports on demographics (Grother, Ngan & Hanaoka,
+NISTIR 8280, 2019, section 4): a group is measured on its own pairs. One draw of people serves all
+groups, so that a difference is resampled as a whole, also where people are in several groups.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from facecli.errors import FacecliError, FaceError
+from facecli.evaluation.folders import (
+    FMR,
+    FNMR,
+    FolderResult,
+    compared,
+    measure,
+    people_drawn,
+    person_numbers,
+    val_name,
+)
+from facecli.evaluation.samples import Samples
+from facecli.metrics import Interval, all_pairs, interval
+from facecli.metrics.support import ERRORS_NEEDED
+from facecli.types import BoolArray, IntArray, Quality
+
+QUALITY = "quality"
+"""The column that needs no file: what was measured on each face."""
+
+MEASURES: dict[str, Callable[[Quality], float]] = {
+    "eye distance": lambda quality: quality.eye_distance,
+    "sharpness": lambda quality: quality.sharpness,
+    "brightness": lambda quality: quality.brightness,
+    "turn": lambda quality: quality.turn,
+}
+"""Measures of quality by the name that their groups are shown under."""
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Groups by name: which samples, bool (n,), and which failures, bool (f,), are in each.
+
+    `unmatched` are rows of the file that fit no photo; `ungrouped` counts the photos without one.
+    """
+
+    column: str
+    groups: Mapping[str, tuple[BoolArray, BoolArray]]
+    unmatched: tuple[str, ...] = ()
+    ungrouped: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """What was measured on one group, or in `reason` why nothing was."""
+
+    name: str
+    photos: int
+    result: FolderResult | None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """How much larger a rate of `group` is than that of `reference`, with its interval."""
+
+    group: str
+    reference: str
+    measure: str
+    interval: Interval
+
+
+@dataclass(frozen=True, slots=True)
+class Subgroups:
+    """Groups of one column, in order, and their differences from the one with most photos."""
+
+    split: Split
+    groups: tuple[Group, ...]
+    differences: tuple[Difference, ...]
+
+
+def split_by_file(path: Path, column: str, samples: Samples) -> Split:
+    """Group samples by a column of a CSV whose rows name a `path` or a `person`.
+
+    Paths are those of the photo set. Raises FacecliError for a file without these columns, and for
+    two answers about one photo or person.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            reader = csv.DictReader(stream)
+            columns = reader.fieldnames or ()
+            key = next((name for name in ("path", "person") if name in columns), None)
+            if key is None or column not in columns:
+                raise FacecliError(f"{path}: needs the columns path or person, and {column}")
+            answers = _answers(path, reader, key, column)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise FacecliError(f"{path}: cannot be read as CSV: {error}") from error
+    kept, lost = (
+        (samples.paths, samples.failed_paths) if key == "path" else (samples.people, samples.failed)
+    )
+    groups = {
+        name: (
+            np.array([answers.get(one) == name for one in kept], dtype=bool),
+            np.array([answers.get(one) == name for one in lost], dtype=bool),
+        )
+        for name in sorted(set(answers.values()))
+    }
+    present = {*kept, *lost}
+    return Split(
+        column=column,
+        groups=groups,
+        unmatched=tuple(one for one in answers if one not in present),
+        ungrouped=sum(one not in answers for one in (*kept, *lost)),
+    )
+
+
+def _answers(path: Path, reader: csv.DictReader[str], key: str, column: str) -> dict[str, str]:
+    """Return the value of each photo or person; rows without one are as if they were not there."""
+    answers: dict[str, str] = {}
+    for line, row in enumerate(reader, start=2):
+        who, value = (row[key] or "").strip(), (row[column] or "").strip()
+        if not who or not value:
+            continue
+        if answers.setdefault(who, value) != value:
+            raise FacecliError(f"{path}, line {line}: {who} is both {answers[who]} and {value}")
+    return answers
+
+
+def splits_by_quality(samples: Samples) -> list[Split]:
+    """Group samples into the lower, middle and upper third of each measure of their quality."""
+    none = np.zeros(len(samples.failures), dtype=bool)
+    splits = []
+    for measure_name, of in MEASURES.items():
+        values = np.array([of(quality) for quality in samples.qualities])
+        low, high = np.quantile(values, [1 / 3, 2 / 3])
+        groups = {
+            f"{measure_name} up to {low:.3g}": (values <= low, none),
+            f"{measure_name} from {low:.3g} to {high:.3g}": (
+                (low < values) & (values <= high),
+                none,
+            ),
+            f"{measure_name} above {high:.3g}": (values > high, none),
+        }
+        splits.append(Split(measure_name, groups))
+    return splits
+
+
+def measure_groups(samples: Samples, split: Split, *, threshold: float) -> Subgroups:
+    """Measure each group on its own pairs, at the threshold in force for all."""
+    labels = person_numbers(samples)
+    draws = people_drawn(all_pairs(samples.embeddings, labels), labels)
+    groups = tuple(
+        _measured(name, samples.subset(kept, lost), labels[kept], draws, threshold)
+        for name, (kept, lost) in split.groups.items()
+    )
+    measured = [group for group in groups if group.result is not None]
+    if not measured:
+        return Subgroups(split, groups, ())
+    reference = max(measured, key=lambda group: group.photos)
+    return Subgroups(
+        split=split,
+        groups=groups,
+        differences=tuple(
+            difference
+            for group in measured
+            if group is not reference
+            for difference in _differences(group, reference)
+        ),
+    )
+
+
+def _measured(
+    name: str, samples: Samples, labels: IntArray, draws: IntArray | None, threshold: float
+) -> Group:
+    try:
+        pairs = compared(samples, labels)
+    except FaceError as error:
+        return Group(name, len(samples), None, str(error))
+    if len(pairs.genuine) < ERRORS_NEEDED:
+        return Group(
+            name, len(samples), None, f"not supported by {len(pairs.genuine)} genuine pairs"
+        )
+    present = np.unique(labels[labels >= 0])
+    several = len(np.unique(pairs.genuine_person)) > 1
+    own = draws[:, present] if draws is not None and several else None
+    result = measure(samples, labels, pairs=pairs, draws=own, threshold=threshold)
+    return Group(name, len(samples), result)
+
+
+def _differences(group: Group, reference: Group) -> list[Difference]:
+    """Subtract what both groups have, draw by draw."""
+    assert group.result is not None
+    assert reference.result is not None
+    rates, base = _estimates(group.result), _estimates(reference.result)
+    drawn, drawn_base = group.result.resampled, reference.result.resampled
+    return [
+        Difference(
+            group.name,
+            reference.name,
+            name,
+            interval(rates[name] - base[name], drawn[name] - drawn_base[name]),
+        )
+        for name in rates
+        if name in base and name in drawn and name in drawn_base
+    ]
+
+
+def _estimates(result: FolderResult) -> dict[str, float]:
+    named = {FMR: result.fmr.value, FNMR: result.fnmr.value}
+    named |= {val_name(point.far): point.val for point in result.val}
+    return {name: value for name, value in named.items() if value is not None}
