@@ -31,6 +31,7 @@ COMMANDS = {
     "embed": "Turn faces into 128 numbers each, for other programs.",
     "library": "Show and erase what is remembered of photos.",
     "evaluate": "Measure a model on your own photos.",
+    "calibrate": "Set the threshold from data, for a false match rate.",
     "models": "List, describe and import face models.",
     "train": "Train a network of one's own on people's faces.",
     "doctor": "Check the installation, the model and the database.",

@@ -29,8 +29,9 @@ class LazyGroup(click.Group):
         """Import one command."""
         if cmd_name not in self.table:
             return None
-        module = importlib.import_module(f"{self.package}.{cmd_name}")
-        command: click.Command = getattr(module, cmd_name)
+        name = cmd_name.replace("-", "_")
+        module = importlib.import_module(f"{self.package}.{name}")
+        command: click.Command = getattr(module, name)
         return command
 
     def resolve_command(

@@ -1,0 +1,144 @@
+"""`facecli calibrate`: a threshold from data, which verify and identify obey."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from facecli.cli.operating import calibrated
+from facecli.cli.options import Settings, command_options, library_options, pass_settings
+from facecli.cli.output import confirmed, counted, emit, emit_all, note, shown
+from facecli.errors import FacecliError
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from facecli.types import Calibration, FloatArray
+
+GALLERY = "gallery"
+MAX_FAR = 0.01
+"""A door that lets in one stranger of a hundred needs no calibration."""
+
+
+@click.command()
+@click.option(
+    "--far",
+    type=click.FloatRange(0.0, MAX_FAR, min_open=True),
+    default=1e-4,
+    show_default=True,
+    metavar="RATE",
+    help="The false match rate among strangers to keep.",
+)
+@click.option(
+    "--from",
+    "source",
+    metavar="DIR|gallery",
+    default=GALLERY,
+    show_default=True,
+    help="Whose photos: a folder of people, or everyone enrolled.",
+)
+@click.option("--show", is_flag=True, help="Show what is set, and change nothing.")
+@click.option("--clear", is_flag=True, help="Go back to the models' own thresholds.")
+@click.option("-y", "--yes", is_flag=True, help="Clear without asking.")
+@library_options
+@command_options
+@pass_settings
+def calibrate(
+    settings: Settings,
+    far: float,
+    source: str,
+    show: bool,
+    clear: bool,
+    yes: bool,
+) -> None:
+    """Set the threshold from data, for a false match rate.
+
+    Everyone is compared with everyone else; the threshold is the largest at which no more than
+    RATE of the pairs of strangers would be called the same person. It is written into the gallery
+    for the model in use, and obeyed until it is cleared; --threshold still wins. A rate that the
+    photos are too few to measure is refused.
+    """
+    if show and clear:
+        raise click.UsageError("--show and --clear exclude each other.")
+    if show:
+        _show(settings)
+    elif clear:
+        _clear(settings, yes=yes)
+    else:
+        _calibrate(settings, far, source)
+
+
+def _calibrate(settings: Settings, far: float, source: str) -> None:
+    from facecli.calibration import calibrate as set_threshold
+
+    card = settings.card()
+    gallery = settings.gallery(create=source != GALLERY)
+    embeddings, people, text = _data(settings, source)
+    made = set_threshold(embeddings, people, far=far, card=card, source=text)
+    gallery.calibrate(made)
+    emit(_record(made), "\n".join([*_described(made), *_identification(settings, made)]))
+
+
+def _data(settings: Settings, source: str) -> tuple[FloatArray, npt.ArrayLike, str]:
+    """Return embeddings, whose they are, and what to call them."""
+    if source == GALLERY:
+        matrix = settings.gallery().matrix(settings.card().fingerprint)
+        everyone = counted(len(matrix.names), "person", "people")
+        return matrix.embeddings, matrix.person_ids, f"the gallery's {everyone}"
+    from facecli.cli.samples import read_samples
+
+    samples = read_samples(settings, Path(source))
+    samples = samples.subset(samples.first_of_each())
+    return samples.embeddings, list(samples.people), source
+
+
+def _show(settings: Settings) -> None:
+    found = settings.gallery().calibrations()
+    texts = ["\n".join(_described(one)) for one in found]
+    nothing = "Nothing is calibrated: each model's own threshold counts."
+    emit_all([_record(one) for one in found], "\n".join(texts) or nothing)
+
+
+def _clear(settings: Settings, *, yes: bool) -> None:
+    """Clear after asking; raise FacecliError if the answer is no."""
+    gallery = settings.gallery()
+    models = ", ".join(one.model for one in gallery.calibrations())
+    if models and not yes and not confirmed(f"Go back to the own threshold of {models}?"):
+        raise FacecliError("nothing was cleared: the answer was no")
+    cleared = gallery.clear_calibrations()
+    emit(
+        {"kind": "calibration_cleared", "calibrations": cleared},
+        f"{counted(cleared, 'calibration')} cleared",
+    )
+
+
+def _record(made: Calibration) -> dict[str, Any]:
+    return {"kind": "calibration", **dataclasses.asdict(made)}
+
+
+def _described(made: Calibration) -> list[str]:
+    """Say what the threshold is, what it rests on, and what it costs."""
+    lines = [
+        f"{shown(made.model)}: threshold {made.threshold:.4f} squared L2, {calibrated(made)}",
+        f"  from {shown(made.source)}: {made.impostor_pairs:,} pairs of strangers among "
+        f"{made.people:,} people",
+        f"  FMR among others: 95 % interval {made.far_low:.2g} to {made.far_high:.2g}",
+    ]
+    if made.fnmr is None:
+        lines.append("  FNMR not known: nobody has two photos")
+    else:
+        lines.append(f"  FNMR {made.fnmr:.4f} of {made.genuine_pairs:,} pairs of one person")
+    return lines
+
+
+def _identification(settings: Settings, made: Calibration) -> list[str]:
+    """Say what the rate means for a gallery of the present size: 1 - (1 - FMR)^N."""
+    people = len(settings.gallery().people())
+    if not people:
+        return []
+    share = 1 - (1 - made.far) ** people
+    who = counted(people, "person", "people")
+    return [f"  a stranger is matched with one of the {who} enrolled at a rate of {share:.2g}"]

@@ -1,0 +1,33 @@
+"""Photos of named people, looked at with a progress bar and remembered in the library."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from facecli.cli.output import progress, warn
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from facecli.cli.options import Settings
+    from facecli.evaluation.samples import Samples
+
+
+def read_samples(settings: Settings, data: Path) -> Samples:
+    """Return one face a photo of a folder of people or a manifest; say which photos gave none."""
+    from facecli.datasets import read_photo_set
+    from facecli.evaluation.samples import gather
+    from facecli.recognition.scanning import scan
+
+    photos = read_photo_set(data)
+    scanned = scan(
+        [photos.root / path for path in photos.paths],
+        library=settings.library(),
+        detector=settings.detector(),
+        encoder=settings.encoder(),
+        workers=settings.workers,
+    )
+    samples = gather(photos, progress(scanned, len(photos), "Looking at photos"))
+    for failure in samples.failures:
+        warn(f"{failure.source}: {failure.reason}")
+    return samples
