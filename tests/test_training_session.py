@@ -129,6 +129,41 @@ def test_new_taps_start_from_the_first_models_own_embeddings(
     assert float((here * there).sum(axis=1).mean()) > 0.98
 
 
+def test_without_steps_the_model_is_the_mean_of_trunks_with_a_solved_head(
+    people: Path, config: Path, tmp_path: Path
+) -> None:
+    trained, out = tmp_path / "trained.safetensors", tmp_path / "mean.safetensors"
+    config.write_text(SMALL.replace("frozen", "#") + "[taps]\n5 = 2\n")
+    result = train(people, config, trained, "--learning-rate", "1e-3")
+    assert result.exit_code == 0, result.output
+    paths = [path.relative_to(people).as_posix() for path in sorted(people.rglob("*.png"))]
+    goals = np.random.default_rng(0).normal(size=(len(paths), 128)).astype(np.float32)
+    targets = tmp_path / "targets.npz"
+    np.savez(targets, paths=np.array(paths), targets=goals)
+    config.write_text(SMALL + 'teacher = "dlib-128"\nwhitening = 0.1\n[taps]\n5 = 2\n')
+    more = ("--average", trained, "--targets", targets, "--steps", 0)
+    result = train(people, config, out, *more)
+    assert result.exit_code == 0, result.output
+    assert "a head fitted to the targets" in result.stderr
+    old, new, mean = (load_file(path) for path in (encoders.find_model("dlib-128"), trained, out))
+    for name in [name for name in mean if name.startswith("trunk.")]:
+        expected = (old[name].astype(np.float32) + new[name]) / 2
+        np.testing.assert_allclose(mean[name], expected, rtol=2e-3, atol=1e-6)
+    card = load_encoder(str(out)).card
+    assert card.config["average"] == [str(trained)]
+    assert card.history[-1]["steps"] == 0
+
+
+def test_trunks_of_two_kinds_have_no_mean(people: Path, config: Path, tmp_path: Path) -> None:
+    deeper = tmp_path / "deeper.safetensors"
+    config.write_text(SMALL + "[deeper]\n5 = 1\n")
+    assert train(people, config, deeper, "--steps", 1).exit_code == 0
+    config.write_text(SMALL)
+    result = train(people, config, tmp_path / "x.safetensors", "--average", deeper)
+    assert result.exit_code == 2
+    assert "deeper.safetensors: its trunk is not built as that of dlib-128" in result.stderr
+
+
 def test_targets_far_from_the_head_give_it_a_new_start(
     people: Path, config: Path, tmp_path: Path
 ) -> None:
@@ -223,7 +258,7 @@ def test_another_network_trains_by_the_same_loop(
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
-        (["--steps", "0"], "0 is not in the range"),
+        (["--steps", "-1"], "-1 is not in the range"),
         (["--margin", "nan"], "margin: nan"),
         (["--freeze", "trunk.stam"], "trunk.stam"),
         (["--init", "nonesuch"], "nonesuch: no such model"),

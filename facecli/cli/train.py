@@ -38,7 +38,13 @@ FILE = click.Path(dir_okay=False, path_type=Path)
 
 CONFIGURED: tuple[Callable[[Any], Any], ...] = (
     click.option("--init", metavar="MODEL", help="The model to start from; else dlib-128."),
-    click.option("--steps", type=click.IntRange(min=1), metavar="N", help="Batches to learn from."),
+    click.option(
+        "--average",
+        multiple=True,
+        metavar="MODEL",
+        help="A model whose trunk is averaged with the start's.",
+    ),
+    click.option("--steps", type=click.IntRange(min=0), metavar="N", help="Batches to learn from."),
     click.option("--people", type=click.IntRange(min=0), metavar="P", help="People in a batch."),
     click.option("--photos", type=click.IntRange(min=2), metavar="K", help="Photos of each."),
     click.option("--margin", type=float, metavar="SQUARED_L2", help="Of the triplet loss."),
@@ -96,7 +102,8 @@ def train(settings: Settings, /, config: Path | None, **values: Any) -> None:
     Some people are held back; on them alone the model is measured against the one it would
     replace, and its threshold set to 1.1 squared L2 at a false match rate of 1e-4 if their photos
     are enough. Beside MODEL.safetensors appears MODEL.run, with the state that --resume continues
-    from, the log, the split and the curves.
+    from, the log, the split and the curves. With --steps 0 the model is the start itself: the
+    mean of the trunks of --init and --average, with a head solved in closed form.
 
     --targets is a NumPy file of paths and targets (n, 128), unit vectors that another network
     gave the photos. With --promote the model is copied into your own model folder if it is better

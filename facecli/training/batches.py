@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from facecli import losses
+from facecli.datasets import UNKNOWN
 from facecli.training.config import TrainingConfig
 from facecli.types import FloatArray, IntArray, PixelArray
 
@@ -32,13 +35,15 @@ class TrainingData:
 class Batch:
     """One batch on the device: chips float32 (n, 3, size, size) of values 0 to 255 and its rows.
 
-    `labels` int64 (n,) are its own; `all_targets` (m, 128) and `all_labels` (m,) those of the
-    whole data, in which `rows` (n,) finds it. `complete` says that every row has a target.
+    `labels` int64 (n,) and `targets` (n, 128) are its own; `all_targets` (m, 128) and `all_labels`
+    (m,) those of the whole data, in which `rows` (n,) finds it. `complete` says that every row has
+    a target.
     """
 
     chips: Tensor
     rows: Tensor
     labels: Tensor
+    targets: Tensor | None
     all_labels: Tensor
     all_targets: Tensor | None
     complete: bool
@@ -69,10 +74,33 @@ class Batches:
             chips=chips.permute(0, 3, 1, 2).float(),
             rows=chosen,
             labels=self.labels[chosen],
+            targets=None if self.targets is None else self.targets[chosen],
             all_labels=self.labels,
             all_targets=self.targets,
             complete=self.complete,
         )
+
+
+def blend(batch: Batch, share: float, random: torch.Generator) -> Batch:
+    """Turn a random share of the batch into the picture half-way between two faces.
+
+    Two aligned faces laid over each other look like a third person's, whom the targets' network
+    would put between the two: their targets are blended in the same proportion, 0.3 to 0.7, and
+    nobody's label is kept (mixup, Zhang et al. 2018, section 2, for regression).
+    """
+    count = round(share * len(batch.chips))
+    if count < 2 or batch.targets is None:
+        return batch
+    device = batch.chips.device
+    chosen = torch.randperm(len(batch.chips), generator=random, device=device)[:count]
+    other = chosen.roll(1)
+    weight = torch.empty(count, device=device).uniform_(0.3, 0.7, generator=random)
+    chips, targets, labels = batch.chips.clone(), batch.targets.clone(), batch.labels.clone()
+    chips[chosen] = torch.lerp(batch.chips[chosen], batch.chips[other], weight.view(-1, 1, 1, 1))
+    between = torch.lerp(batch.targets[chosen], batch.targets[other], weight[:, None])
+    targets[chosen] = functional.normalize(between)
+    labels[chosen] = UNKNOWN
+    return dataclasses.replace(batch, chips=chips, targets=targets, labels=labels)
 
 
 def batch_loss(embeddings: Tensor, batch: Batch, config: TrainingConfig) -> dict[str, Tensor]:
@@ -86,8 +114,8 @@ def batch_loss(embeddings: Tensor, batch: Batch, config: TrainingConfig) -> dict
     parts = {"triplet": zero, "target": zero, "relation": zero, "contrast": zero, "semi_hard": zero}
     parts["genuine"] = losses.mean_over(squared, genuine)
     parts["impostor"] = losses.mean_over(squared, impostor)
-    if batch.all_targets is not None:
-        wanted = batch.all_targets[batch.rows]
+    if batch.targets is not None:
+        wanted = batch.targets
         between = losses.pairwise_squared_l2(wanted)  # NaN where a target is missing
         genuine &= ~(between > config.doubt[1])
         impostor &= ~(between < config.doubt[0])

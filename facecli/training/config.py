@@ -18,18 +18,25 @@ from facecli.training.augmentation import Augmentation
 class TrainingConfig:
     """Settings of a run, stored with its result; two runs of one config and seed are equal.
 
-    `init` names the model to start from. `taps` are the maps that feed the head and the side each
-    is pooled to, `deeper` the blocks added to stages (ResNet-29 only; empty: as in `init`).
-    `frozen` lists parameters, by the start of their name, that do not move, such as `trunk.stem`;
-    for the first `head_steps` steps only the head moves. `ridge` is the strength of the ridge in
-    the closed-form start of a new head.
+    `init` names the model to start from; the weights of its trunk are the mean of its own and those
+    of the models in `average`, if any (Wortsman et al. 2022, "Model soups"). `taps` are the maps
+    that feed the head and the side each is pooled to, `deeper` the blocks added to stages
+    (ResNet-29 only; empty: as in `init`). `frozen` lists parameters, by the start of their name,
+    that do not move, such as `trunk.stem`; for the first `head_steps` steps only the head moves.
+    `ridge` is the strength of the ridge in
+    the closed-form start of a new head, `whitening` the power by which that evens out how far the
+    embeddings reach in each direction, 0 to 1. Without any `steps` that start is the result.
+
+    `teacher` names a model whose embeddings of the photos are joined to the targets at
+    `teacher_weight`, so that two networks that err differently are imitated at once.
 
     A batch holds `people` × `photos` and `others` drawn from all photos. `margin` is in squared
     L2. The loss is `triplet_weight` × triplet + `target_weight` × (1 − cosine to the targets) +
     `relation_weight` × relational distillation + `contrast_weight` × picking one's own target out
-    of all. Where targets exist, pairs whose labels they contradict are left out of the triplets:
-    genuine pairs beyond `doubt[1]` squared L2 between their targets, impostor pairs below
-    `doubt[0]`.
+    of all. `blend` is the share of a batch that becomes faces half-way between two others, learned
+    from by their targets alone. Where targets exist, pairs whose labels they contradict are left
+    out of the triplets: genuine pairs beyond `doubt[1]` squared L2 between their targets, impostor
+    pairs below `doubt[0]`.
 
     `learning_rate` applies to the head, times `trunk_rate` to the trunk; it rises for `warm_up`
     steps, then falls as a cosine to a hundredth. `clip` is the largest norm of a gradient.
@@ -40,6 +47,7 @@ class TrainingConfig:
     """
 
     init: str = "dlib-128"
+    average: tuple[str, ...] = ()
     taps: dict[str, int] = field(default_factory=dict)
     deeper: dict[str, int] = field(default_factory=dict)
     frozen: tuple[str, ...] = ()
@@ -54,6 +62,7 @@ class TrainingConfig:
     target_weight: float = 1.0
     relation_weight: float = 0.0
     contrast_weight: float = 0.0
+    blend: float = 0.0
     doubt: tuple[float, float] = (0.4, 1.6)
     learning_rate: float = 1e-4
     trunk_rate: float = 1.0
@@ -62,6 +71,9 @@ class TrainingConfig:
     clip: float = 1.0
     ema: float = 0.999
     ridge: float = 1.0
+    whitening: float = 0.0
+    teacher: str = ""
+    teacher_weight: float = 0.3
     batch_norm: bool = False
     validation_share: float = 0.1
     threshold_fmr: float = 1e-4
@@ -73,9 +85,8 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         """Refuse values that cannot train anything."""
-        for name in ("steps", "validate_every"):
-            if getattr(self, name) < 1:
-                raise TrainingError(f"{name} must be at least 1")
+        if self.steps < 0 or self.validate_every < 1:
+            raise TrainingError("steps must be at least 0, and validate_every at least 1")
         if self.people + self.others < 2:
             raise TrainingError("a batch needs at least two photos: people × photos + others")
         if self.people and self.photos < 2:
@@ -88,6 +99,10 @@ class TrainingConfig:
             raise TrainingError("validation_share and threshold_fmr lie between 0 and 1")
         if self.learning_rate <= 0 or not 0 <= self.ema < 1:
             raise TrainingError("learning_rate must be above 0, and ema in [0, 1)")
+        if not 0 <= self.blend <= 1 or (self.blend and self.contrast_weight):
+            raise TrainingError("blend lies between 0 and 1, and excludes contrast_weight")
+        if not 0 <= self.whitening <= 1 or self.teacher_weight <= 0:
+            raise TrainingError("whitening lies between 0 and 1, and teacher_weight above 0")
         if self.clip <= 0 or self.ridge <= 0 or not 0 < self.threshold < 4:
             raise TrainingError("clip and ridge must be above 0, and threshold between 0 and 4")
 

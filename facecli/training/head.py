@@ -19,8 +19,13 @@ BLOCK = 2048
 """Chips whose features are held at a time."""
 
 
-def features_of(network: FaceNetwork, chips: PixelArray) -> Tensor:
-    """Return the trunk features float32 (n, f) of uint8 chips (n, size, size, 3)."""
+def features_of(network: FaceNetwork, chips: PixelArray, *, mirror: bool = False) -> Tensor:
+    """Return the trunk features float32 (n, f) of uint8 chips (n, size, size, 3).
+
+    With `mirror` they are the mean over each chip and its mirror image.
+    """
+    if mirror:
+        return (features_of(network, chips) + features_of(network, chips[:, :, ::-1])) / 2
     device = network.mean.device
     parts = []
     with torch.inference_mode():
@@ -31,18 +36,26 @@ def features_of(network: FaceNetwork, chips: PixelArray) -> Tensor:
     return torch.cat(parts)
 
 
-def fit_head(network: FaceNetwork, chips: PixelArray, targets: FloatArray, ridge: float) -> None:
+def fit_head(
+    network: FaceNetwork,
+    chips: PixelArray,
+    targets: FloatArray,
+    ridge: float,
+    *,
+    mirror: bool = False,
+) -> None:
     """Set the head to the ridge regression of targets on standardised features, in closed form.
 
     Minimises Σ‖W z + b − t‖² + `ridge`·n·‖W‖² / f over rows with a target, where z are the f
     features with zero mean and unit variance (Hastie et al. 2009, equation 3.44). The
     standardisation is folded into weight and bias. `chips` are uint8 (n, size, size, 3), `targets`
-    float32 (n, 128) with rows of NaN where there is none. Raises TrainingError for fewer than two.
+    float32 (n, 128) with rows of NaN where there is none; `mirror` is as in `features_of`. Raises
+    TrainingError for fewer than two.
     """
     rows = np.flatnonzero(np.isfinite(targets).all(axis=1))
     if len(rows) < 2:
         raise TrainingError("the head cannot start from targets: fewer than two chips have one")
-    mean, spread, gram, cross = _moments(network, chips, targets, rows)
+    mean, spread, gram, cross = _moments(network, chips, targets, rows, mirror=mirror)
     gram += ridge / len(gram) * torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
     centre = torch.from_numpy(targets[rows].mean(axis=0, dtype=np.float64)).to(gram.device)
     weight = torch.linalg.solve(gram, cross).T / spread
@@ -52,7 +65,12 @@ def fit_head(network: FaceNetwork, chips: PixelArray, targets: FloatArray, ridge
 
 
 def _moments(
-    network: FaceNetwork, chips: PixelArray, targets: FloatArray, rows: IntArray
+    network: FaceNetwork,
+    chips: PixelArray,
+    targets: FloatArray,
+    rows: IntArray,
+    *,
+    mirror: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return mean and spread (f,) of features, their correlation (f, f) and with targets (f, t).
 
@@ -62,7 +80,7 @@ def _moments(
     about = None
     for start in range(0, len(rows), BLOCK):
         block = rows[start : start + BLOCK]
-        features = features_of(network, chips[block]).double()
+        features = features_of(network, chips[block], mirror=mirror).double()
         wanted = torch.from_numpy(targets[block]).to(features.device).double()
         if about is None:
             about, aim = features.mean(dim=0), wanted.mean(dim=0)
@@ -84,6 +102,23 @@ def _moments(
     correlation = covariance / spread.outer(spread)
     with_targets = (cross / len(rows) - offset.outer(sums / len(rows))) / spread[:, None]
     return about + offset, spread, correlation, with_targets
+
+
+def even_out(network: FaceNetwork, embeddings: FloatArray, power: float) -> None:
+    """Let the embeddings (n, 128) that the network gives reach as far in every direction.
+
+    The head is multiplied by the second moment of the embeddings to the power of -`power` / 2: 0
+    changes nothing, 1 whitens them. A partial power keeps the noise of weak directions small. The
+    unit length comes after the head, so that no more than the head need change.
+    """
+    second_moment = embeddings.T.astype(np.float64) @ embeddings / len(embeddings)
+    values, directions = np.linalg.eigh(second_moment)
+    scales = np.maximum(values, values.max() * 1e-6) ** (-power / 2)
+    matrix = (directions * (scales / scales.max())) @ directions.T
+    evened = torch.from_numpy(matrix.astype(np.float32)).to(network.head.weight.device)
+    with torch.no_grad():
+        network.head.weight.copy_(evened @ network.head.weight)
+        network.head.bias.copy_(evened @ network.head.bias)
 
 
 def principal_targets(network: FaceNetwork, chips: PixelArray, dimension: int) -> FloatArray:

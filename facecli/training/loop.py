@@ -18,7 +18,7 @@ from facecli.datasets import BatchSampler
 from facecli.errors import ModelError, TrainingError
 from facecli.networks import FaceNetwork
 from facecli.training.augmentation import augment
-from facecli.training.batches import Batch, Batches, TrainingData, batch_loss
+from facecli.training.batches import Batch, Batches, TrainingData, batch_loss, blend
 from facecli.training.batchnorm import fold_batch_norm
 from facecli.training.config import TrainingConfig
 
@@ -149,7 +149,8 @@ class Trainer:
 
     def _progress(self, time_budget: float) -> float:
         """Return the share of the run that is done, of its steps or of its time."""
-        return max(self.step / self.config.steps, self.seconds / time_budget)
+        steps = self.config.steps
+        return max(self.step / steps if steps else 1.0, self.seconds / time_budget)
 
     def _learn(self, batch: Batch) -> dict[str, Tensor]:
         """Take one step; return the loss and its parts."""
@@ -157,6 +158,7 @@ class Trainer:
         # By seed and step alone, so that an interrupted run continues with the same numbers.
         random = torch.Generator(self.device).manual_seed(config.seed * 1_000_003 + self.step)
         torch.manual_seed(config.seed * 1_000_003 + self.step)  # dropout draws from the global one
+        batch = blend(batch, config.blend, random)
         chips = augment(batch.chips, config.augmentation, random)
         chips = chips.contiguous(memory_format=torch.channels_last)
         with torch.autocast(

@@ -14,6 +14,7 @@ import torch
 from facecli import encoders
 from facecli.errors import MissingExtra, ModelError, TrainingError
 from facecli.metrics import all_pairs
+from facecli.training.batches import TrainingData
 from facecli.training.batchnorm import insert_batch_norm
 from facecli.training.chipstore import Acquire
 from facecli.training.config import TrainingConfig
@@ -22,7 +23,13 @@ from facecli.training.intake import Listeners, Photos, Reader, Request, check_da
 from facecli.training.loop import Step, Trainer
 from facecli.training.plots import draw_run
 from facecli.training.result import calibrated, make_card, read_data_card, save_model
-from facecli.training.start import architecture_of, fit_start, load_start, views_of
+from facecli.training.start import (
+    architecture_of,
+    fit_start,
+    load_start,
+    views_of,
+    with_teacher,
+)
 from facecli.types import FloatArray, ModelCard
 
 NORMALISED_OVER = 256
@@ -70,6 +77,8 @@ class Session:
         reader = Reader(request, self.init.geometry, acquire, self.tell)
         self.data, self.held_out = reader.read(photos)
         check_data(self.data, request, config)
+        if config.teacher:
+            self.data = self._taught(config)
         self.baseline_name, self.baseline = self._baseline()
         self.trainer = self._make_trainer(resuming=resuming)
 
@@ -82,6 +91,15 @@ class Session:
             "validation": str(self.request.validation),
             "init fingerprint": self.init.fingerprint,
         }
+
+    def _taught(self, config: TrainingConfig) -> TrainingData:
+        """Return the data with the teacher's embeddings joined to the targets."""
+        data = self.data
+        if data.targets is None or data.rows is None:
+            raise TrainingError(f"teacher {config.teacher} joins targets, and none were given")
+        self.tell.say(f"embedding {len(data.rows)} chips with {config.teacher}")
+        targets = with_teacher(data.targets, config, data.chips, data.rows)
+        return dataclasses.replace(data, targets=targets)
 
     def _baseline(self) -> tuple[str, ModelCard]:
         """Return the model to compare with: the one that has this name, else the start."""

@@ -8,10 +8,11 @@ import numpy as np
 import torch
 
 from facecli import checkpoints, encoders
+from facecli.distances import normalize
 from facecli.errors import TrainingError
 from facecli.networks import FaceNetwork, build
 from facecli.training.config import TrainingConfig
-from facecli.training.head import BLOCK, features_of, fit_head, principal_targets
+from facecli.training.head import BLOCK, even_out, features_of, fit_head, principal_targets
 from facecli.types import DIMENSION, FloatArray, IntArray, ModelCard, PixelArray
 
 NEAR = 0.5
@@ -38,17 +39,17 @@ def architecture_of(config: TrainingConfig, card: ModelCard) -> dict[str, Any]:
 
 
 def load_start(config: TrainingConfig, card: ModelCard) -> tuple[FaceNetwork, bool]:
-    """Return the network with the weights of `config.init`, and whether its head is theirs too."""
+    """Return the network with the weights of `config.init`, and whether its head is theirs too.
+
+    With `config.average` its trunk is the mean over several models, which no head fits.
+    """
     architecture = architecture_of(config, card)
     network = build(architecture)
-    if config.init in encoders.INCEPTION:
-        weights = {
-            name: value.numpy() for name, value in encoders.load_inception(config.init).items()
-        }
-    else:
-        weights = dict(checkpoints.load(encoders.find_model(config.init))[0])
-    same_head = "head.weight" in weights and (
-        architecture.get("taps") == card.architecture.get("taps")
+    weights = _weights(config.init)
+    same_head = (
+        not config.average
+        and "head.weight" in weights
+        and architecture.get("taps") == card.architecture.get("taps")
     )
     if not same_head:
         weights = {name: value for name, value in weights.items() if name.startswith("trunk.")}
@@ -56,8 +57,30 @@ def load_start(config: TrainingConfig, card: ModelCard) -> tuple[FaceNetwork, bo
     unknown = next((name for name in weights if name not in own), None)
     if unknown is not None:
         raise TrainingError(f"{config.init}: there is no place for its {unknown}")
+    if config.average:
+        weights = _averaged(weights, config)
     encoders.load_weights(network, {**own, **weights}, source=config.init)
     return network, same_head
+
+
+def _weights(model: str) -> dict[str, FloatArray]:
+    if model in encoders.INCEPTION:
+        return {name: value.numpy() for name, value in encoders.load_inception(model).items()}
+    return dict(checkpoints.load(encoders.find_model(model))[0])
+
+
+def _averaged(weights: dict[str, FloatArray], config: TrainingConfig) -> dict[str, FloatArray]:
+    """Return the mean of these weights of a trunk and those of the models to average with."""
+    total = {name: value.astype(np.float64) for name, value in weights.items()}
+    shapes = {name: value.shape for name, value in total.items()}
+    for model in config.average:
+        other = {name: one for name, one in _weights(model).items() if name.startswith("trunk.")}
+        if {name: one.shape for name, one in other.items()} != shapes:
+            raise TrainingError(f"{model}: its trunk is not built as that of {config.init}")
+        for name, value in total.items():
+            value += other[name]
+    count = 1 + len(config.average)
+    return {name: (value / count).astype(np.float32) for name, value in total.items()}
 
 
 def fit_start(
@@ -78,6 +101,7 @@ def fit_start(
     """
     if has_head and (targets is None or _near(network, chips, rows, targets)):
         return f"the head of {card.name}"
+    mirror = bool(card.architecture.get("mirror"))
     network.shift.zero_()
     if targets is not None:
         goals, source = targets, "the targets"
@@ -91,8 +115,33 @@ def fit_start(
         source = "its principal components"
     everywhere = np.full((len(chips), DIMENSION), np.nan, np.float32)
     everywhere[rows] = goals
-    fit_head(network, chips, everywhere, config.ridge)
+    fit_head(network, chips, everywhere, config.ridge, mirror=mirror)
+    if config.whitening:
+        some = rows[np.random.default_rng(config.seed).permutation(len(rows))[:SAMPLE]]
+        even_out(network, _embedded(network, chips, some), config.whitening)
     return f"a head fitted to {source}"
+
+
+def with_teacher(
+    targets: FloatArray, config: TrainingConfig, chips: PixelArray, rows: IntArray
+) -> FloatArray:
+    """Return targets joined with what `config.teacher` makes of the chips: float32 (n, 128).
+
+    Its embeddings of `chips` at `rows` (n,), less their mean, at unit length times
+    `config.teacher_weight`, are appended to the targets; the leading 128 principal directions of
+    the two together keep nearly all of their inner products. NaN stays where there is no target.
+    """
+    card = encoders.read_card(config.teacher)
+    teacher, _ = load_start(TrainingConfig(init=config.teacher), card)
+    known = np.isfinite(targets).all(axis=1)
+    theirs = _embedded(teacher, chips, rows[known])
+    centred = normalize(theirs - theirs.mean(axis=0))
+    joined = normalize(np.hstack([targets[known], config.teacher_weight * centred]))
+    second_moment = joined.T.astype(np.float64) @ joined
+    leading = np.linalg.eigh(second_moment)[1][:, : -DIMENSION - 1 : -1]
+    result = np.full_like(targets, np.nan)
+    result[known] = normalize(joined @ leading)
+    return result
 
 
 def _near(network: FaceNetwork, chips: PixelArray, rows: IntArray, targets: FloatArray) -> bool:
