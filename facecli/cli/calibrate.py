@@ -10,7 +10,7 @@ import click
 
 from facecli.cli.operating import calibrated
 from facecli.cli.options import Settings, command_options, library_options, pass_settings
-from facecli.cli.output import confirmed, counted, emit, emit_all, note, shown
+from facecli.cli.output import confirmed, counted, emit, emit_all, shown
 from facecli.errors import FacecliError
 
 if TYPE_CHECKING:
@@ -90,8 +90,7 @@ def _data(settings: Settings, source: str) -> tuple[FloatArray, npt.ArrayLike, s
         return matrix.embeddings, matrix.person_ids, f"the gallery's {everyone}"
     from facecli.cli.samples import read_samples
 
-    samples = read_samples(settings, Path(source))
-    samples = samples.subset(samples.first_of_each())
+    samples = read_samples(settings, Path(source)).without_copies()
     return samples.embeddings, list(samples.people), source
 
 
