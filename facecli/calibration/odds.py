@@ -167,8 +167,10 @@ def _points(impostor: Comparisons) -> tuple[RateArray, IntArray]:
         return np.empty(0), np.empty(0, np.int64)
     steps = 1 + int(POINTS_A_DECADE * math.log10(last / ERRORS_NEEDED))
     wanted = ERRORS_NEEDED * 10 ** (np.arange(steps) / POINTS_A_DECADE)
-    places = np.unique(np.searchsorted(impostor.counts[1:], wanted))
-    return impostor.values[places].astype(np.float64), impostor.counts[1:][places]
+    up_to = impostor.counts[1:]
+    places = np.unique(np.searchsorted(up_to, [*wanted, last]))
+    places = places[up_to[places] < impostor.size]  # ties may leap from few to all
+    return impostor.values[places].astype(np.float64), up_to[places]
 
 
 def _counts_by_person(

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from facecli.calibration.odds import Odds, impostor_distribution
 from facecli.errors import CalibrationError
 from facecli.metrics import all_pairs, fnmr, threshold_at_fmr
+from facecli.metrics.pairs import number_people
 from facecli.metrics.support import ERRORS_NEEDED, rate_name, supported
 from facecli.types import Calibration, FloatArray, ModelCard
 
@@ -41,7 +42,7 @@ def calibrate(
         far=far,
         far_low=reached.low,
         far_high=reached.high,
-        people=0 if tail is None else tail.people,
+        people=int(number_people(labels, len(embeddings))[1].max()) + 1,
         impostor_pairs=pairs.impostor.size,
         genuine_pairs=len(genuine),
         fnmr=fnmr(genuine, threshold) if len(genuine) else None,
