@@ -35,7 +35,7 @@ from facecli.report import (
     render,
     write_page,
 )
-from facecli.report.evaluations import robustness_page
+from facecli.report.robustness import robustness_page
 from facecli.report.page import THUMBNAIL, data_uri
 from facecli.text import shown
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from scipy.special import ndtri
 
+from facecli.evaluation.growth import GallerySize
 from facecli.evaluation.rates import Curve, Histogram
 from facecli.evaluation.robustness import Robustness
 from facecli.report.page import Figure
@@ -17,6 +17,13 @@ from facecli.text import shown
 
 DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (5, 2, 1.5, 2)))
 """One a series, so that paper without colours tells them apart as well."""
+
+GROWING: dict[str, Callable[[GallerySize], float | None]] = {
+    "FPIR": lambda one: one.fpir,
+    "FNIR": lambda one: one.fnir,
+    "not first": lambda one: None if one.rank_one is None else 1 - one.rank_one,
+}
+"""What changes with the number of people enrolled, all of them errors: lower is better."""
 
 LABEL = 28
 """Characters of a name in a legend: half the width of a plot."""
@@ -28,9 +35,9 @@ def roc(curves: Mapping[str, Curve], *, threshold: float) -> Figure:
     """Draw VAL over FAR on a logarithmic axis for each group, and where `threshold` stands."""
     with drawing() as canvas:
         axes = canvas.subplots()
-        for (name, curve), style in zip(curves.items(), _styles(), strict=False):
+        for place, (name, curve) in enumerate(curves.items()):
             there = curve.fmr > 0
-            axes.plot(curve.fmr[there], 1 - curve.fnmr[there], label=_label(name), **style)
+            axes.plot(curve.fmr[there], 1 - curve.fnmr[there], label=_label(name), **_style(place))
         _mark(axes, [(x, 1 - y) for x, y in _ringed(curves, threshold)], threshold)
         axes.set_xscale("log")
         axes.minorticks_off()
@@ -49,10 +56,10 @@ def det(curves: Mapping[str, Curve], *, threshold: float) -> Figure:
     with drawing() as canvas:
         axes = canvas.subplots()
         lowest = 0.05
-        for (name, curve), style in zip(curves.items(), _styles(), strict=False):
+        for place, (name, curve) in enumerate(curves.items()):
             inside = (curve.fmr > 0) & (curve.fmr <= 0.5) & (curve.fnmr > 0) & (curve.fnmr <= 0.5)
             fmr, fnmr = curve.fmr[inside], curve.fnmr[inside]
-            axes.plot(ndtri(fmr), ndtri(fnmr), label=_label(name), **style)
+            axes.plot(ndtri(fmr), ndtri(fnmr), label=_label(name), **_style(place))
             lowest = min([lowest, *fmr, *fnmr])
         ringed = [(x, y) for x, y in _ringed(curves, threshold) if 0 < x <= 0.5 and 0 < y <= 0.5]
         _mark(axes, [(ndtri(x), ndtri(y)) for x, y in ringed], threshold)
@@ -110,6 +117,59 @@ def cmc(rates: Sequence[float]) -> Figure:
         return finished(canvas, heading="CMC", alt=f"Cumulative match characteristic: {said}.")
 
 
+def open_set(curve: Curve, *, threshold: float, enrolled: int) -> Figure:
+    """Draw FPIR and FNIR over the threshold, as NIST's 1:N reports do, with the gallery's size."""
+    with drawing() as canvas:
+        axes = canvas.subplots()
+        for place, (name, rates) in enumerate((("FPIR", curve.fmr), ("FNIR", curve.fnmr))):
+            axes.plot(curve.thresholds, rates, label=name, **_style(place))
+        marked = f"threshold {threshold:.3g}"
+        axes.axvline(threshold, color=INK, linewidth=1.2, linestyle=(0, (4, 2)), label=marked)
+        axes.yaxis.set_major_formatter(_percent)
+        axes.set_xlabel("threshold, squared L2")
+        axes.set_ylabel(f"share of searches among {enrolled:,} people")
+        axes.legend(loc="center left")
+        ((fpir, fnir),) = _ringed({"": curve}, threshold)
+        alt = f"At threshold {threshold:.3g} squared L2 FPIR is {fpir:.2%} and FNIR {fnir:.2%}."
+        return finished(canvas, heading="Strangers let in, people missed", alt=alt)
+
+
+def growth(sizes: Sequence[GallerySize]) -> Figure:
+    """Draw the rates over the number of people enrolled; hollow marks are computed."""
+    with drawing() as canvas:
+        axes = canvas.subplots()
+        told = []
+        for place, (name, value) in enumerate(GROWING.items()):
+            known = [
+                (one.size, value(one), one.measured) for one in sizes if value(one) is not None
+            ]
+            axes.plot(
+                [one[0] for one in known], [one[1] for one in known], label=name, **_style(place)
+            )
+            for measured in (True, False):
+                some = [one for one in known if one[2] == measured]
+                axes.plot(
+                    [one[0] for one in some],
+                    [one[1] for one in some],
+                    "o",
+                    markersize=4.5,
+                    color=SERIES[place],
+                    markerfacecolor=None if measured else "none",
+                )
+            told += [f"{name} {rate:.2%} among {size:,}" for size, rate, _ in known]
+        axes.set_xscale("log")
+        axes.minorticks_off()
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+        axes.yaxis.set_major_formatter(_percent)
+        axes.set_ylim(bottom=0)
+        axes.set_xlabel("people enrolled")
+        axes.set_ylabel("share of searches")
+        axes.legend(loc="upper left")
+        alt = f"Rates as the gallery grows: {', '.join(told)}."
+        note = "Full marks are measured; hollow ones are computed from the impostor distribution."
+        return finished(canvas, heading="As the gallery grows", alt=alt, note=note)
+
+
 def sweep(summary: Sequence[Robustness]) -> Figure:
     """Draw what became of the photos under each alteration, series by series."""
     kinds = [
@@ -159,12 +219,12 @@ def _label(name: str) -> str:
     return f" {short}" if short.startswith("_") else short
 
 
-def _styles() -> Iterator[dict[str, Any]]:
-    """Yield colours and dashes, sixteen pairs before one comes again."""
-    for place in itertools.count():
-        colour = SERIES[place % len(SERIES)]
-        dash = DASHES[(place + place // len(SERIES)) % len(DASHES)]
-        yield {"color": colour, "linestyle": dash}
+def _style(place: int) -> dict[str, Any]:
+    """Return colour and dashes of a series, counted from 0: sixteen pairs before one recurs."""
+    return {
+        "color": SERIES[place % len(SERIES)],
+        "linestyle": DASHES[(place + place // len(SERIES)) % len(DASHES)],
+    }
 
 
 def _mark(axes: Any, places: Sequence[tuple[float, float]], threshold: float) -> None:

@@ -59,7 +59,7 @@ def robustness(
     summary = summarise(rows, threshold)
     _show(summary, threshold, encoder.card.name)
     if report is not None:
-        from facecli.report.evaluations import robustness_page
+        from facecli.report.robustness import robustness_page
 
         facts = facts_of(encoder.card, threshold)
         publish(robustness_page(summary, threshold=threshold, facts=facts), report)

@@ -1,4 +1,4 @@
-"""Results of the protocols as pages."""
+"""What photos may suffer as a page."""
 
 from __future__ import annotations
 
@@ -7,20 +7,24 @@ from collections.abc import Sequence
 from facecli.evaluation.robustness import Robustness
 from facecli.report import plots
 from facecli.report.page import Page, Table, Text
-
-Facts = tuple[tuple[str, str], ...]
+from facecli.report.wording import Facts
 
 
 def robustness_page(summary: Sequence[Robustness], *, threshold: float, facts: Facts) -> Page:
     """Return what photos survive: the plot, and the table it was drawn from."""
     rows = tuple(
-        (line.alteration, f"{line.share:.1%}", f"{line.missed}", _squared(line.median))
+        (
+            line.alteration,
+            f"{line.share:.1%}",
+            f"{line.missed}",
+            "–" if line.missed == line.photos else f"{line.median:.3f}",
+        )
         for line in summary
     )
     said = (
         "Each photo was altered, searched for its face again and compared with itself as it was. "
-        f"It still verifies if the two are at most {threshold:g} apart in squared L2; a face that "
-        "was no longer found counts as a failure."
+        f"It still verifies if the two are at most {threshold:.4g} apart in squared L2; a face "
+        "that was no longer found counts as a failure."
     )
     return Page(
         title="What photos may suffer",
@@ -36,7 +40,3 @@ def robustness_page(summary: Sequence[Robustness], *, threshold: float, facts: F
             ),
         ],
     )
-
-
-def _squared(value: float | None) -> str:
-    return "–" if value is None or value != value else f"{value:.3f}"

@@ -1,0 +1,194 @@
+"""Error rates of pairs as pages: a folder of people, and listed pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from facecli.evaluation.folders import FolderResult
+from facecli.evaluation.lfw import ASSUMPTION, BASELINES, LfwResult
+from facecli.evaluation.rates import Val
+from facecli.evaluation.samples import Samples
+from facecli.evaluation.subgroups import Subgroups
+from facecli.metrics import ListedPairs
+from facecli.metrics.support import rate_name
+from facecli.report import plots
+from facecli.report.page import FacePair, Faces, Number, Numbers, Page, Section, Table
+from facecli.report.wording import Facts, failures, rate, share, span, within
+from facecli.types import PixelArray
+
+ChipsOf = Callable[[Sequence[tuple[str, int]]], list[PixelArray]]
+"""Returns the chips of faces named by the SHA-256 of a photo and their number in it."""
+
+ALL = "all"
+
+
+def folders_page(
+    result: FolderResult,
+    samples: Samples,
+    *,
+    chips: ChipsOf,
+    facts: Facts,
+    subgroups: Sequence[Subgroups] = (),
+) -> Page:
+    """Return the error rates of a folder of people, with the pairs a person should look at."""
+    curves = {ALL: result.curve}
+    for split in subgroups:
+        curves |= {one.name: one.result.curve for one in split.groups if one.result is not None}
+    return Page(
+        title="How well people are told apart",
+        facts=(("photos", f"{result.photos:,} of {result.people:,} people"), *facts),
+        sections=[
+            Numbers("In short", (*_headline(result.val), *_at_threshold(result))),
+            plots.roc(curves, threshold=result.threshold),
+            plots.det(curves, threshold=result.threshold),
+            plots.histograms(result.histogram, threshold=result.threshold),
+            _val_table(result.val),
+            *(section for split in subgroups for section in _subgroup_tables(split)),
+            Faces(
+                "Strangers most alike",
+                _pairs(result.hardest_impostor, samples, chips),
+                note="Pairs of different people that are nearest: look for one person under two "
+                "names before you blame the model.",
+            ),
+            Faces(
+                "Photos of one person least alike",
+                _pairs(result.hardest_genuine, samples, chips),
+                note="Pairs under one name that are farthest apart: look for wrong names.",
+            ),
+            *failures(samples.failures),
+        ],
+    )
+
+
+def lfw_page(result: LfwResult, *, facts: Facts) -> Page:
+    """Return what a model does on listed pairs, beside what others say of themselves."""
+    rows = [(f"this model, at threshold {result.threshold:.4g}", f"{result.accuracy:.2%}")]
+    if result.folds is None:
+        headline = Number("accuracy at the threshold in force", f"{result.accuracy:.2%}")
+        best = f"this model, at threshold {result.best_threshold:.4g} chosen on these pairs"
+        rows.append((best, f"{result.best_accuracy:.2%}"))
+    else:
+        folds = result.folds
+        value = f"{folds.mean:.2%} ± {folds.standard_error:.2%}"
+        headline = Number(
+            "accuracy", value, f"{len(folds.accuracies)} folds, threshold from the others"
+        )
+        rows.insert(0, ("this model, threshold from the other folds", value))
+        rows += [(name, f"{accuracy:.2%}") for name, accuracy in BASELINES]
+    return Page(
+        title="How well listed pairs are told apart",
+        facts=(("pairs", f"{result.genuine:,} genuine, {result.impostor:,} impostor"), *facts),
+        sections=[
+            Numbers(
+                "In short",
+                (
+                    headline,
+                    Number("equal error rate", share(result.eer)),
+                    Number("area under the ROC", f"{result.auc:.4f}"),
+                    *_headline(result.val),
+                    Number("pairs lost", f"{result.lost:,}", ASSUMPTION),
+                ),
+            ),
+            plots.roc({ALL: result.curve}, threshold=result.threshold),
+            plots.histograms(result.histogram, threshold=result.threshold),
+            Table(
+                "Accuracy beside others",
+                ("network", "accuracy"),
+                tuple(rows),
+                note="Others by their own word, with their own detectors and alignments.",
+            ),
+            _val_table(result.val),
+            *failures(result.failures),
+        ],
+    )
+
+
+def _headline(points: Sequence[Val]) -> list[Number]:
+    """Return VAL at the two smallest FARs that the pairs support."""
+    supported = [one for one in points if one.val is not None][-2:]
+    return [
+        Number(f"VAL at FAR {rate_name(one.far)}", share(one.val), within(one.interval))
+        for one in supported
+    ]
+
+
+def _at_threshold(result: FolderResult) -> tuple[Number, ...]:
+    where = f"at threshold {result.threshold:.4g}"
+    return (
+        Number(f"false matches {where}", rate(result.fmr), within(result.fmr.interval)),
+        Number(f"false non-matches {where}", rate(result.fnmr), within(result.fnmr.interval)),
+        Number("equal error rate", share(result.eer)),
+        Number("found at rank 1", share(result.rank_one), "one photo a person enrolled"),
+    )
+
+
+def _val_table(points: Iterable[Val]) -> Table:
+    rows = tuple(
+        (rate_name(one.far), one.reason(), "", "")
+        if one.val is None or one.threshold is None
+        else (rate_name(one.far), share(one.val), span(one.interval), f"{one.threshold:.4f}")
+        for one in points
+    )
+    return Table(
+        "Genuine pairs accepted at a false accept rate",
+        ("FAR", "VAL", "95 % interval", "threshold, squared L2"),
+        rows,
+        note="A rate rests on thirty expected errors or more, or is not given.",
+    )
+
+
+def _subgroup_tables(split: Subgroups) -> list[Section]:
+    rows = []
+    for group in split.groups:
+        if group.result is None:
+            rows.append((group.name, f"{group.photos:,}", group.reason, "", ""))
+            continue
+        best = [one for one in group.result.val if one.val is not None][-1:]
+        val = f"{share(best[0].val)} at {rate_name(best[0].far)}" if best else "–"
+        fmr, fnmr = group.result.fmr, group.result.fnmr
+        rows.append((group.name, f"{group.photos:,}", rate(fmr), rate(fnmr), val))
+    column = split.split.column
+    tables: list[Section] = [
+        Table(
+            f"By {column}",
+            (column, "photos", "FMR at the threshold", "FNMR at the threshold", "VAL at FAR"),
+            tuple(rows),
+            note="Each group is measured on the pairs within it.",
+        )
+    ]
+    if split.differences:
+        tables.append(
+            Table(
+                f"Differences by {column}",
+                ("group", "rate", "more than in", "difference", "95 % interval"),
+                tuple(
+                    (
+                        one.group,
+                        one.measure,
+                        one.reference,
+                        share(one.interval.estimate, sign="+"),
+                        span(one.interval),
+                    )
+                    for one in split.differences
+                ),
+                note="An interval that holds 0 shows no difference.",
+            )
+        )
+    return tables
+
+
+def _pairs(listed: ListedPairs, samples: Samples, chips: ChipsOf) -> tuple[FacePair, ...]:
+    """Return the pairs with their chips, which are looked up all at once."""
+    sides = [(int(a), int(b)) for a, b in zip(listed.first, listed.second, strict=True)]
+    rows = sorted({row for pair in sides for row in pair})
+    found = chips([(samples.sha256s[row], samples.faces[row]) for row in rows])
+    chip = dict(zip(rows, found, strict=True))
+    return tuple(
+        FacePair(
+            chips=(chip[a], chip[b]),
+            people=(samples.people[a], samples.people[b]),
+            photos=(samples.paths[a], samples.paths[b]),
+            squared_l2=float(squared),
+        )
+        for (a, b), squared in zip(sides, listed.squared, strict=True)
+    )
