@@ -7,8 +7,9 @@ without a face (failures to acquire) are reported beside them, and as rejections
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -84,15 +85,24 @@ class FolderResult:
     resampled: dict[str, RateArray]
 
 
-def measure_folder(samples: Samples, *, threshold: float) -> FolderResult:
+Watch = Callable[[Sequence[Any], str], Iterable[Any]]
+"""Is handed steps with what they do, and hands them on: a place for a progress bar."""
+
+
+def silent(steps: Sequence[Any], _: str) -> Iterable[Any]:
+    """Watch nothing."""
+    return steps
+
+
+def measure_folder(samples: Samples, *, threshold: float, watch: Watch = silent) -> FolderResult:
     """Compare all photos of named people; `threshold` is the one in force.
 
     Raises FaceError without a genuine and an impostor pair.
     """
     labels = person_numbers(samples)
-    pairs = compared(samples, labels)
+    pairs = compared(samples, labels, watch=watch)
     draws = people_drawn(pairs, labels)
-    return measure(samples, labels, pairs=pairs, draws=draws, threshold=threshold)
+    return measure(samples, labels, pairs=pairs, draws=draws, threshold=threshold, watch=watch)
 
 
 def person_numbers(samples: Samples) -> IntArray:
@@ -101,9 +111,11 @@ def person_numbers(samples: Samples) -> IntArray:
     return numbers.astype(np.int64) - int("" in names)
 
 
-def compared(samples: Samples, labels: IntArray) -> AllPairs:
+def compared(samples: Samples, labels: IntArray, *, watch: Watch = silent) -> AllPairs:
     """Return all pairs; raise FaceError without a genuine and an impostor pair."""
-    pairs = all_pairs(samples.embeddings, labels)
+    pairs = all_pairs(
+        samples.embeddings, labels, watch=lambda blocks: watch(blocks, "Comparing photos")
+    )
     if not len(pairs.genuine):
         raise FaceError("nobody has two photos with a face: there are no genuine pairs")
     if not pairs.impostor.size:
@@ -119,7 +131,13 @@ def people_drawn(pairs: AllPairs, labels: IntArray) -> IntArray | None:
 
 
 def measure(
-    samples: Samples, labels: IntArray, *, pairs: AllPairs, draws: IntArray | None, threshold: float
+    samples: Samples,
+    labels: IntArray,
+    *,
+    pairs: AllPairs,
+    draws: IntArray | None,
+    threshold: float,
+    watch: Watch = silent,
 ) -> FolderResult:
     """Measure what was compared; a column of `draws` for each person among the labels, in order."""
     genuine, impostor = Comparisons.of(pairs.genuine), pairs.impostor
@@ -128,7 +146,13 @@ def measure(
     resampled: dict[str, RateArray] = {}
     if draws is not None:
         columns = resampled_rates(
-            samples.embeddings, labels, pairs=pairs, draws=draws, fars=fars, thresholds=[threshold]
+            samples.embeddings,
+            labels,
+            pairs=pairs,
+            draws=draws,
+            fars=fars,
+            thresholds=[threshold],
+            watch=lambda numbers: watch(numbers, "Resampling people"),
         )
         names = [*map(val_name, fars), FMR, FNMR]
         resampled = dict(zip(names, columns.T, strict=True))

@@ -12,7 +12,7 @@ from facecli.distances import paired_squared_l2
 from facecli.errors import FaceError
 from facecli.evaluation.pairlists import PairList
 from facecli.evaluation.rates import Curve, Histogram, Rate, Val, curve_of, histogram_of, val_at
-from facecli.evaluation.samples import NO_FACE, most_prominent
+from facecli.evaluation.samples import NO_FACE, count_unreadable, most_prominent
 from facecli.metrics import (
     Comparisons,
     FoldAccuracy,
@@ -63,6 +63,11 @@ class LfwResult:
     histogram: Histogram
     photos: int
     failures: tuple[Failure, ...]
+
+    @property
+    def unreadable(self) -> int:
+        """Number of photos that could not even be read."""
+        return count_unreadable(self.failures)
 
 
 def squared_l2_of_pairs(

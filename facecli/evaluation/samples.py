@@ -41,7 +41,7 @@ class Samples:
     @property
     def unreadable(self) -> int:
         """Number of photos that could not even be read."""
-        return sum(failure.reason != NO_FACE for failure in self.failures)
+        return count_unreadable(self.failures)
 
     def subset(self, keep: BoolArray, failures: BoolArray) -> Samples:
         """Return the samples where `keep` is true and the failures where `failures` is."""
@@ -66,6 +66,11 @@ class Samples:
             fresh.append(key not in seen)
             seen.add(key)
         return self.subset(np.array(fresh, dtype=bool), np.ones(len(self.failures), dtype=bool))
+
+
+def count_unreadable(failures: Iterable[Failure]) -> int:
+    """Count the photos that could not even be read."""
+    return sum(failure.reason != NO_FACE for failure in failures)
 
 
 def gather(photos: PhotoSet, scanned: Iterable[EmbeddedPicture | Failure]) -> Samples:

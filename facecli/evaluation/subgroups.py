@@ -19,10 +19,12 @@ from facecli.evaluation.folders import (
     FMR,
     FNMR,
     FolderResult,
+    Watch,
     compared,
     measure,
     people_drawn,
     person_numbers,
+    silent,
     val_name,
 )
 from facecli.evaluation.samples import Samples
@@ -32,6 +34,9 @@ from facecli.types import BoolArray, IntArray, Quality
 
 QUALITY = "quality"
 """The column that needs no file: what was measured on each face."""
+
+VAL_SHOWN = 1e-3
+"""The FAR of the one VAL that a table of groups has room for."""
 
 MEASURES: dict[str, Callable[[Quality], float]] = {
     "eye distance": lambda quality: quality.eye_distance,
@@ -150,13 +155,15 @@ def splits_by_quality(samples: Samples) -> list[Split]:
     return splits
 
 
-def measure_groups(samples: Samples, split: Split, *, threshold: float) -> Subgroups:
+def measure_groups(
+    samples: Samples, split: Split, *, threshold: float, watch: Watch = silent
+) -> Subgroups:
     """Measure each group on its own pairs, at the threshold in force for all."""
     labels = person_numbers(samples)
     draws = people_drawn(all_pairs(samples.embeddings, labels), labels)
     groups = tuple(
         _measured(name, samples.subset(kept, lost), labels[kept], draws, threshold)
-        for name, (kept, lost) in split.groups.items()
+        for name, (kept, lost) in watch(list(split.groups.items()), f"Groups by {split.column}")
     )
     measured = [group for group in groups if group.result is not None]
     if not measured:

@@ -6,7 +6,7 @@ person is unknown; such rows are left out, since they could be anyone and would 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,19 +47,27 @@ class ListedPairs:
     squared: FloatArray
 
 
-def all_pairs(embeddings: FloatArray, labels: npt.ArrayLike, *, block: int = BLOCK) -> AllPairs:
+def all_pairs(
+    embeddings: FloatArray,
+    labels: npt.ArrayLike,
+    *,
+    block: int = BLOCK,
+    watch: Callable[[Sequence[slice]], Iterable[slice]] = iter,
+) -> AllPairs:
     """Compare every two unit rows of `embeddings` (n, d), about `block` comparisons at a time.
 
-    Impostors are counted per step of the grid of `squared_l2`: exact for any number of pairs, in at
-    most 270 MB and what `Comparisons` takes. Genuine pairs are kept, 12 bytes each.
+    `watch` is handed the blocks and hands them on: a place for a progress bar. Impostors are
+    counted per step of the grid of `squared_l2`: exact for any number of pairs, in at most 270 MB
+    and what `Comparisons` takes. Genuine pairs are kept, 12 bytes each.
     """
     known, person = number_people(labels, len(embeddings))
     order = np.argsort(person, kind="stable")
     rows, person = np.asarray(embeddings)[known[order]], person[order]
     counts = np.zeros(int(MAXIMUM) * GRID + 1, dtype=np.int64)
     genuine, owner = [np.empty(0, np.float32)], [np.empty(0, np.int64)]
-    for start, squared in _blocks(rows, block):
-        own = person[start : start + len(squared)]
+    for some in watch(_blocks(len(rows), block)):
+        start, own = some.start, person[some]
+        squared = squared_l2(rows[some], rows[start:])
         # Rows are sorted by person: everything beyond the last one of this block is a stranger.
         near = int(np.searchsorted(person, own[-1], side="right")) - start
         same = own[:, None] == person[start : start + near]
@@ -91,7 +99,9 @@ def nearest_impostors(
     known, person = number_people(labels, len(embeddings))
     chance = np.random.default_rng(0)
     parts = [(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))]
-    for start, squared in _blocks(np.asarray(embeddings)[known], block):
+    rows = np.asarray(embeddings)[known]
+    for some in _blocks(len(rows), block):
+        start, squared = some.start, squared_l2(rows[some], rows[some.start :])
         # A float64 scalar would be rounded to float32 here; as an array it is compared as it is.
         row, column = np.nonzero(squared <= np.array([threshold], dtype=np.float64))
         kept = (column > row) & (person[start + row] != person[start + column])
@@ -120,13 +130,14 @@ def number_people(labels: npt.ArrayLike, rows: int) -> tuple[IntArray, IntArray]
     return known, person.astype(np.int64)
 
 
-def _blocks(rows: FloatArray, block: int) -> Iterator[tuple[int, FloatArray]]:
-    """Yield a first row and the squared L2 of a few rows from it on to all rows from it on."""
-    start = 0
-    while start < len(rows):
-        height = max(1, block // (len(rows) - start))
-        yield start, squared_l2(rows[start : start + height], rows[start:])
+def _blocks(rows: int, block: int) -> list[slice]:
+    """Cut rows into parts, each to be compared with itself and all rows that follow."""
+    blocks, start = [], 0
+    while start < rows:
+        height = max(1, block // (rows - start))
+        blocks.append(slice(start, min(start + height, rows)))
         start += height
+    return blocks
 
 
 def _from_grid(counts: IntArray) -> Comparisons:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -145,12 +145,14 @@ def resampled_rates(
     draws: IntArray,
     fars: Sequence[float] = (),
     thresholds: Sequence[float] = (),
+    watch: Callable[[Sequence[int]], Iterable[int]] = iter,
 ) -> RateArray:
     """Return float64 (draws, rates): VAL at each FAR, then FMR and FNMR at each threshold.
 
     `pairs` are all pairs of these embeddings and labels, `draws` int64 (replicates, people) with
     people numbered by sorted labels, as from `draw_people`. Which pairs a draw holds, and how
     often, is as in `bootstrap_by_person`. A draw left without genuine or impostor pairs is NaN.
+    `watch` is handed the numbers of the draws and hands them on: a place for a progress bar.
     """
     person = np.full(len(embeddings), -1)
     known, person_of_known = number_people(labels, len(embeddings))
@@ -168,7 +170,8 @@ def resampled_rates(
     far_tails = [tail_of(share) for share in shares]
     fixed = [(limit, tail(limit)) for limit in thresholds]
     rates = np.full((len(draws), len(fars) + 2 * len(fixed)), np.nan)
-    for row, draw in zip(rates, draws, strict=True):
+    for number in watch(range(len(draws))):
+        row, draw = rates[number], draws[number]
         weight = np.append(0, np.cumsum(draw[owner]))
         drawn = draw * pictures
         impostors = int(drawn.sum() ** 2 - (drawn**2).sum()) // 2

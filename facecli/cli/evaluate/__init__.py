@@ -7,6 +7,9 @@ import click
 from facecli.cli.lazy import LazyGroup
 
 PROTOCOLS = {
+    "lfw": "Measure a model on listed pairs, as LFW asks.",
+    "folders": "Measure a model on all pairs of a folder of people.",
+    "identification": "Measure how well people are found from one photo each.",
     "robustness": "Tell how far photos may suffer before they no longer verify.",
 }
 """Each protocol with the first line of its help."""

@@ -1,0 +1,82 @@
+"""How rates are said: with what they rest on, and never where too few errors support them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from facecli.cli.output import progress
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from facecli.evaluation.rates import Rate, Val
+    from facecli.metrics import Interval
+
+
+def watched(steps: Sequence[Any], label: str) -> Iterable[Any]:
+    """Show how far a use-case is."""
+    return progress(steps, len(steps), label)
+
+
+def share(value: float) -> str:
+    """Write a share so that small ones keep their digits."""
+    return f"{value:.4f}" if value == 0 or value >= 0.001 else f"{value:.3g}"
+
+
+def between(interval: Interval | None) -> str:
+    """Write the ends of a 95 % interval."""
+    return f"{share(interval.low)} to {share(interval.high)}" if interval else "-"
+
+
+def said(rate: Rate, of: str) -> str:
+    """Write a rate with its counts, or the counts alone where they are too few for one."""
+    counts = f"{rate.errors:,} of {rate.of:,} {of}"
+    if rate.value is None:
+        return f"{counts}; fewer than 30 support no rate"
+    limits = f", 95 % interval {between(rate.interval)}" if rate.interval else ""
+    return f"{share(rate.value)} ({counts}{limits})"
+
+
+def rate_record(rate: Rate) -> dict[str, Any]:
+    """Return the JSON fields of a rate: `rate` is null where too few errors support it."""
+    return {
+        "errors": rate.errors,
+        "of": rate.of,
+        "rate": rate.value,
+        **limits_record(rate.interval),
+    }
+
+
+def limits_record(interval: Interval | None) -> dict[str, Any]:
+    """Return the JSON fields of a 95 % interval."""
+    return {
+        "low": interval.low if interval else None,
+        "high": interval.high if interval else None,
+    }
+
+
+def val_record(point: Val) -> dict[str, Any]:
+    """Return the JSON record of VAL at a FAR."""
+    return {
+        "kind": "val_at_far",
+        "far": point.far,
+        "val": point.val,
+        **limits_record(point.interval),
+        "threshold": point.threshold,
+        "genuine_pairs": point.genuine_pairs,
+        "impostor_pairs": point.impostor_pairs,
+        "reason": point.reason() or None,
+    }
+
+
+VAL_HEADER = ("at FAR", "VAL", "95 % interval", "threshold (squared L2)")
+
+
+def val_row(point: Val) -> tuple[str, ...]:
+    """Return the cells under VAL_HEADER."""
+    from facecli.metrics.support import rate_name
+
+    if point.val is None or point.threshold is None:
+        return rate_name(point.far), point.reason(), "", ""
+    limits = between(point.interval)
+    return rate_name(point.far), share(point.val), limits, f"{point.threshold:.4f}"

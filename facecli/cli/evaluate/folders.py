@@ -1,0 +1,232 @@
+"""`facecli evaluate folders`: all pairs of a folder of people."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from facecli.cli.evaluate.figures import (
+    VAL_HEADER,
+    between,
+    limits_record,
+    rate_record,
+    said,
+    share,
+    val_record,
+    val_row,
+    watched,
+)
+from facecli.cli.options import Settings, command_options, library_options, pass_settings
+from facecli.cli.output import counted, emit_all, note, shown, table, warn
+from facecli.cli.samples import read_samples
+
+if TYPE_CHECKING:
+    from facecli.evaluation.folders import FolderResult
+    from facecli.evaluation.samples import Samples
+    from facecli.evaluation.subgroups import Group, Split, Subgroups
+    from facecli.metrics import ListedPairs
+
+LISTED = 5
+"""Hardest pairs of each kind shown on a terminal; JSON and the report have them all."""
+
+
+@click.command()
+@click.argument("data", metavar="DIR|FILE.csv", type=click.Path(exists=True, path_type=Path))
+@click.option(
+    "--groups",
+    "groups_file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE.csv",
+    help="What is known of people or photos: the column person or path, and others.",
+)
+@click.option(
+    "--by",
+    metavar="COLUMN",
+    help="Measure each group of this column as well; 'quality' needs no file.",
+)
+@library_options
+@command_options
+@pass_settings
+@click.pass_context
+def folders(
+    ctx: click.Context, settings: Settings, data: Path, groups_file: Path | None, by: str | None
+) -> None:
+    """Measure a model on all pairs of a folder of people.
+
+    Each person is a folder in DIR, or a CSV lists path and person. Everyone is compared with
+    everyone; intervals come from drawing other people from these. A rate that too few errors
+    support is not shown. Exits with 1 if a photo had no face, with 2 if one could not be read.
+    """
+    from facecli.evaluation.folders import measure_folder
+
+    if (groups_file is not None) and (by is None):
+        raise click.UsageError("--groups needs --by COLUMN.")
+    every = read_samples(settings, data)
+    samples = every.without_copies()
+    if copies := len(every) - len(samples):
+        note(f"{counted(copies, 'photo')} left out: copies of another photo of the person")
+    splits = _splits(samples, groups_file, by) if by is not None else []
+    card = settings.card()
+    threshold = settings.threshold_for(card)
+    result = measure_folder(samples, threshold=threshold, watch=watched)
+    groups = [_measured(samples, split, threshold) for split in splits]
+    records = [
+        *_records(result, samples),
+        *(line for one in groups for line in _group_records(one)),
+    ]
+    for record in records:
+        record["model"] = card.name
+    texts = [_described(result, samples, card.name), *map(_groups_described, groups)]
+    emit_all(records, "\n\n".join(texts))
+    ctx.exit(2 if samples.unreadable else bool(samples.failures))
+
+
+def _splits(samples: Samples, groups_file: Path | None, by: str) -> list[Split]:
+    from facecli.evaluation.subgroups import QUALITY, split_by_file, splits_by_quality
+
+    if groups_file is not None:
+        return [split_by_file(groups_file, by, samples)]
+    if by != QUALITY:
+        raise click.UsageError(f"--by {by} needs --groups FILE.csv; only {QUALITY} does not.")
+    return splits_by_quality(samples)
+
+
+def _measured(samples: Samples, split: Split, threshold: float) -> Subgroups:
+    from facecli.evaluation.subgroups import measure_groups
+
+    for name in split.unmatched[:LISTED]:
+        warn(f"{name}: no such photo or person with a face")
+    if (more := len(split.unmatched) - LISTED) > 0:
+        warn(f"and {more} others that fit no photo")
+    if split.ungrouped:
+        note(f"{counted(split.ungrouped, 'photo')} without a {split.column}: in no group")
+    return measure_groups(samples, split, threshold=threshold, watch=watched)
+
+
+def _records(result: FolderResult, samples: Samples) -> list[dict[str, Any]]:
+    hardest = (("genuine", result.hardest_genuine), ("impostor", result.hardest_impostor))
+    return [
+        _rates(result),
+        *map(val_record, result.val),
+        *(line for of, pairs in hardest for line in _pair_records(of, pairs, samples)),
+    ]
+
+
+def _rates(result: FolderResult) -> dict[str, Any]:
+    return {
+        "kind": "error_rates",
+        "photos": result.photos,
+        "people": result.people,
+        "unnamed": result.unnamed,
+        "failures": result.failures,
+        "threshold": result.threshold,
+        "fmr": rate_record(result.fmr),
+        "fnmr": rate_record(result.fnmr),
+        "frr": rate_record(result.frr),
+        "eer": result.eer,
+        "auc": result.auc,
+        "rank_one": result.rank_one,
+    }
+
+
+def _pair_records(of: str, pairs: ListedPairs, samples: Samples) -> list[dict[str, Any]]:
+    return [
+        {
+            "kind": "hardest_pair",
+            "of": of,
+            "paths": [samples.paths[one], samples.paths[other]],
+            "people": [samples.people[one], samples.people[other]],
+            "squared_l2": float(squared),
+        }
+        for one, other, squared in zip(pairs.first, pairs.second, pairs.squared, strict=True)
+    ]
+
+
+def _described(result: FolderResult, samples: Samples, model: str) -> str:
+    return "\n".join(
+        [
+            f"{counted(result.photos, 'photo')} of {counted(result.people, 'person', 'people')}, "
+            f"model {shown(model)}, threshold {result.threshold:.4g} squared L2",
+            f"  {counted(result.failures, 'photo')} without a face, in no pair but in FRR",
+            f"  FMR   {said(result.fmr, 'impostor pairs')}",
+            f"  FNMR  {said(result.fnmr, 'genuine pairs')}",
+            f"  FRR   {said(result.frr, 'genuine pairs')}",
+            f"  EER {share(result.eer)}, AUC {result.auc:.4f}, rank-1 {result.rank_one:.4f} "
+            "with everyone's first photo enrolled",
+            "",
+            table(VAL_HEADER, map(val_row, result.val)),
+            "",
+            _pairs_table("nearest strangers", result.hardest_impostor, samples),
+            "",
+            _pairs_table("farthest photos of one person", result.hardest_genuine, samples),
+        ]
+    )
+
+
+def _pairs_table(title: str, pairs: ListedPairs, samples: Samples) -> str:
+    rows = zip(pairs.first[:LISTED], pairs.second[:LISTED], pairs.squared[:LISTED], strict=True)
+    cells = [(samples.paths[one], samples.paths[two], f"{value:.3f}") for one, two, value in rows]
+    return table((title, "", "squared L2"), cells)
+
+
+def _group_records(measured: Subgroups) -> list[dict[str, Any]]:
+    records: list[dict[str, Any]] = []
+    for group in measured.groups:
+        where = {"column": measured.split.column, "group": group.name}
+        if group.result is None:
+            nothing = {"kind": "error_rates", "photos": group.photos, "reason": group.reason}
+            records.append(nothing | where)
+        else:
+            found = [_rates(group.result), *map(val_record, group.result.val)]
+            records.extend(record | where for record in found)
+    records += [
+        {
+            "kind": "rate_difference",
+            "column": measured.split.column,
+            "group": one.group,
+            "reference": one.reference,
+            "measure": one.measure,
+            "difference": one.interval.estimate,
+            **limits_record(one.interval),
+        }
+        for one in measured.differences
+    ]
+    return records
+
+
+def _groups_described(measured: Subgroups) -> str:
+    """Put the groups under each other, then how they differ from the largest."""
+    from facecli.evaluation.subgroups import VAL_SHOWN
+
+    rows = [(group.name, group.photos, *_group_cells(group)) for group in measured.groups]
+    header = (measured.split.column, "photos", "FMR", "FNMR", f"VAL at FAR {VAL_SHOWN:g}")
+    text = table(header, rows)
+    changes = [
+        (
+            one.group,
+            one.measure,
+            f"{one.interval.estimate:+.3g}",
+            between(one.interval),
+            one.reference,
+        )
+        for one in measured.differences
+    ]
+    if not changes:
+        return text
+    return f"{text}\n\n" + table(("group", "rate", "more by", "95 % interval", "than"), changes)
+
+
+def _group_cells(group: Group) -> tuple[str, str, str]:
+    """Return FMR, FNMR and one VAL of a group, or why there are none."""
+    from facecli.evaluation.subgroups import VAL_SHOWN
+
+    if group.result is None:
+        return group.reason, "", ""
+    (point,) = [one for one in group.result.val if one.far == VAL_SHOWN]
+    false_matches, false_non_matches = (
+        f"{rate.errors:,} of {rate.of:,}" if rate.value is None else share(rate.value)
+        for rate in (group.result.fmr, group.result.fnmr)
+    )
+    return false_matches, false_non_matches, point.reason() or share(point.val or 0.0)

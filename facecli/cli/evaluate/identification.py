@@ -1,0 +1,198 @@
+"""`facecli evaluate identification`: everyone enrolled from one photo."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from facecli.cli.evaluate.figures import rate_record, said, share
+from facecli.cli.options import Settings, command_options, library_options, pass_settings
+from facecli.cli.output import counted, emit_all, progress, shown, table, warn
+from facecli.cli.samples import read_samples
+
+if TYPE_CHECKING:
+    from facecli.evaluation.growth import GallerySize
+    from facecli.evaluation.identification import ClosedSet, OpenSet
+    from facecli.evaluation.rates import Val
+    from facecli.evaluation.samples import Samples
+    from facecli.types import FloatArray
+
+LARGEST = 10**7
+
+
+@click.command()
+@click.argument("data", metavar="DIR|FILE.csv", type=click.Path(exists=True, path_type=Path))
+@click.option(
+    "--gallery-size",
+    type=click.IntRange(10, LARGEST),
+    metavar="N",
+    help="Say how it goes as galleries grow up to N people.",
+)
+@click.option(
+    "--distractors",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Photos of other people, one each, to fill galleries with.",
+)
+@library_options
+@command_options
+@pass_settings
+@click.pass_context
+def identification(
+    ctx: click.Context,
+    settings: Settings,
+    data: Path,
+    gallery_size: int | None,
+    distractors: Path | None,
+) -> None:
+    """Measure how well people are found from one photo each.
+
+    Enrolls the first photo of each person by name and looks for the others (rank-1 to rank-10);
+    then leaves half of the people out, who must not be found (FPIR, FNIR). Beyond the people there
+    are photos of, larger galleries are computed and not measured. Exits with 1 if a photo had no
+    face, and with 2 if one could not be read.
+    """
+    from facecli.evaluation.growth import gallery_sizes
+    from facecli.evaluation.identification import closed_set, open_set
+
+    if distractors is not None and gallery_size is None:
+        raise click.UsageError("--distractors needs --gallery-size N.")
+    samples = read_samples(settings, data).without_copies()
+    card = settings.card()
+    threshold = settings.threshold_for(card)
+    closed = closed_set(samples)
+    opened = open_set(samples, threshold=threshold)
+    sizes: list[GallerySize] = []
+    if gallery_size is not None:
+        others = _distractors(settings, distractors, samples)
+        sizes = gallery_sizes(samples, others, threshold=threshold, largest=gallery_size)
+    records = [_closed_record(closed), *_open_records(opened), *map(_size_record, sizes)]
+    for record in records:
+        record |= {"threshold": threshold, "model": card.name}
+    head = f"model {shown(card.name)}, threshold {threshold:.4g} squared L2"
+    texts = [
+        head,
+        _closed_text(closed),
+        _open_text(opened),
+        *([_sizes_text(sizes)] if sizes else []),
+    ]
+    emit_all(records, "\n\n".join(texts))
+    ctx.exit(2 if samples.unreadable else bool(samples.failures))
+
+
+def _distractors(settings: Settings, folder: Path | None, samples: Samples) -> FloatArray:
+    """Return one face of each photo in a folder; none is of anybody in the samples, by promise."""
+    import numpy as np
+
+    from facecli.evaluation.samples import most_prominent
+    from facecli.images import find_pictures
+    from facecli.recognition.scanning import scan
+    from facecli.types import DIMENSION, Failure
+
+    paths = [] if folder is None else find_pictures([folder])
+    scanned = scan(
+        paths,
+        library=settings.library(),
+        detector=settings.detector(),
+        encoder=settings.encoder(),
+        workers=settings.workers,
+    )
+    rows = [np.empty((0, DIMENSION), np.float32)]
+    known = set(samples.sha256s)
+    for result in progress(scanned, len(paths), "Looking at distractors"):
+        if isinstance(result, Failure) or not result.faces:
+            warn(f"{result.source}: no face to fill galleries with")
+        elif result.sha256 in known:
+            warn(f"{result.source}: left out, a photo of somebody to be looked for")
+        else:
+            known.add(result.sha256)
+            rows.append(result.embeddings[[most_prominent(result)]])
+    return np.concatenate(rows)
+
+
+def _closed_record(closed: ClosedSet) -> dict[str, Any]:
+    return {
+        "kind": "closed_set",
+        "enrolled": closed.enrolled,
+        "probes": closed.probes,
+        "without_face": closed.lost,
+        "cmc": closed.cmc,
+    }
+
+
+def _open_records(opened: OpenSet) -> list[dict[str, Any]]:
+    rates = {
+        "kind": "open_set",
+        "enrolled": opened.enrolled,
+        "strangers": opened.strangers,
+        "fpir": rate_record(opened.fpir),
+        "fnir": rate_record(opened.fnir),
+    }
+    points = [
+        {
+            "kind": "fnir_at_fpir",
+            "enrolled": opened.enrolled,
+            "fpir": point.far,
+            "fnir": None if point.val is None else 1 - point.val,
+            "at": point.threshold,
+            "reason": _reason(point) or None,
+        }
+        for point in opened.at
+    ]
+    return [rates, *points]
+
+
+def _reason(point: Val) -> str:
+    return point.reason(genuine="searches by people enrolled", impostor="searches by strangers")
+
+
+def _size_record(size: GallerySize) -> dict[str, Any]:
+    return {"kind": "gallery_size", **dataclasses.asdict(size)}
+
+
+def _closed_text(closed: ClosedSet) -> str:
+    ranks = [1, 2, 3, 5, 10]
+    head = (
+        f"{counted(closed.enrolled, 'person', 'people')} enrolled, one photo each, "
+        f"{counted(closed.probes, 'photo')} of them looked for, {closed.lost} without a face"
+    )
+    row = [f"{closed.cmc[rank - 1]:.4f}" for rank in ranks]
+    return f"{head}\n{table([f'rank-{rank}' for rank in ranks], [row])}"
+
+
+def _open_text(opened: OpenSet) -> str:
+    lines = [
+        f"{counted(opened.enrolled, 'person', 'people')} enrolled, "
+        f"{opened.strangers:,} others look like strangers to the gallery",
+        f"  FPIR  {said(opened.fpir, 'searches by strangers returned somebody')}",
+        f"  FNIR  {said(opened.fnir, 'searches by people enrolled did not return them first')}",
+        "",
+    ]
+    rows = [
+        (f"{point.far:g}", _reason(point), "")
+        if point.val is None or point.threshold is None
+        else (f"{point.far:g}", share(1 - point.val), f"{point.threshold:.4f}")
+        for point in opened.at
+    ]
+    header = ("at FPIR", f"FNIR (N = {opened.enrolled})", "threshold (squared L2)")
+    return "\n".join([*lines, table(header, rows)])
+
+
+def _sizes_text(sizes: list[GallerySize]) -> str:
+    rows = [
+        (
+            f"{one.size:,}",
+            *("not supported" if value is None else share(value) for value in _rates(one)),
+            "measured" if one.measured else "computed",
+        )
+        for one in sizes
+    ]
+    note = "computed: from the impostor distribution, as if strangers were independent"
+    return table(("people enrolled", "FPIR", "FNIR", "rank-1", ""), rows) + f"\n{note}"
+
+
+def _rates(size: GallerySize) -> tuple[float | None, ...]:
+    return size.fpir, size.fnir, size.rank_one

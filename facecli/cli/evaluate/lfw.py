@@ -1,0 +1,131 @@
+"""`facecli evaluate lfw`: listed pairs, by LFW's protocol."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from facecli.cli.evaluate.figures import (
+    VAL_HEADER,
+    rate_record,
+    said,
+    share,
+    val_record,
+    val_row,
+)
+from facecli.cli.options import Settings, command_options, library_options, pass_settings
+from facecli.cli.output import counted, emit_all, progress, shown, table, warn
+
+if TYPE_CHECKING:
+    from facecli.evaluation.lfw import LfwResult
+    from facecli.evaluation.pairlists import PairList
+    from facecli.types import ModelCard
+
+
+@click.command()
+@click.argument("place", metavar="DIR|PAIRS.csv", type=click.Path(exists=True, path_type=Path))
+@click.option(
+    "--pairs",
+    "listed",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="The list, if it is not in DIR or beside it.",
+)
+@library_options
+@command_options
+@pass_settings
+@click.pass_context
+def lfw(ctx: click.Context, settings: Settings, place: Path, listed: Path | None) -> None:
+    """Measure a model on listed pairs, as LFW asks.
+
+    The list is LFW's pairs.txt (ten folds, each measured with the threshold that is best on the
+    other nine), its pairsDevTest.txt, or a CSV with the columns a, b and same whose paths are
+    relative to it. Photos of LFW lie in DIR/Name/Name_0001.jpg. A pair with a photo without a face
+    never matches. Exits with 1 if there is one, and with 2 if a photo could not be read.
+    """
+    from facecli.evaluation.lfw import measure_pairs
+    from facecli.evaluation.pairlists import read_pairs
+    from facecli.recognition.scanning import scan
+
+    pairs = read_pairs(place, listed)
+    encoder = settings.encoder()
+    scanned = scan(
+        pairs.photos,
+        library=settings.library(),
+        detector=settings.detector(),
+        encoder=encoder,
+        workers=settings.workers,
+    )
+    result = measure_pairs(
+        pairs,
+        progress(scanned, len(pairs.photos), "Looking at photos"),
+        threshold=settings.threshold_for(encoder.card),
+    )
+    for failure in result.failures:
+        warn(f"{failure.source}: {failure.reason}")
+    _show(result, pairs, encoder.card)
+    ctx.exit(2 if result.unreadable else bool(result.failures))
+
+
+def _show(result: LfwResult, pairs: PairList, card: ModelCard) -> None:
+    from facecli.evaluation.lfw import ASSUMPTION, BASELINES
+
+    folds = result.folds
+    record: dict[str, Any] = {
+        "kind": "lfw",
+        "pairs": str(pairs.source),
+        "photos": result.photos,
+        "failures": len(result.failures),
+        "genuine_pairs": result.genuine,
+        "impostor_pairs": result.impostor,
+        "lost_pairs": result.lost,
+        "assumption": ASSUMPTION,
+        "folds": folds and len(folds.accuracies),
+        "accuracy": folds and folds.mean,
+        "standard_error": folds and folds.standard_error,
+        "fold_accuracies": folds and folds.accuracies,
+        "fold_thresholds": folds and folds.thresholds,
+        "threshold": result.threshold,
+        "accuracy_at_threshold": result.accuracy,
+        "best_threshold": result.best_threshold,
+        "best_accuracy": result.best_accuracy,
+        "fmr": rate_record(result.false_matches),
+        "fnmr": rate_record(result.false_non_matches),
+        "eer": result.eer,
+        "auc": result.auc,
+        "baselines": [{"name": name, "accuracy": value} for name, value in BASELINES],
+        "model": card.name,
+    }
+    lines = [*_described(result, pairs, card), "", table(VAL_HEADER, map(val_row, result.val))]
+    emit_all([record, *map(val_record, result.val)], "\n".join(lines))
+
+
+def _described(result: LfwResult, pairs: PairList, card: ModelCard) -> list[str]:
+    from facecli.evaluation.lfw import ASSUMPTION, BASELINES
+
+    lines = [
+        f"{shown(pairs.source)}: {result.genuine:,} genuine and {result.impostor:,} impostor pairs "
+        f"of {counted(result.photos, 'photo')}, model {shown(card.name)}"
+    ]
+    if result.failures:
+        lost = counted(result.lost, "pair")
+        lines.append(f"  {len(result.failures)} photos without a face, in {lost}: {ASSUMPTION}")
+    if result.folds is not None:
+        count = len(result.folds.accuracies)
+        lines.append(
+            f"  accuracy {result.folds.mean:.4f} ± {result.folds.standard_error:.4f} (standard "
+            f"error) over {count} folds, the threshold of each best on the others"
+        )
+        lines += [f"    {value:.4f} {name}" for name, value in BASELINES]
+    lines += [
+        f"  accuracy {result.accuracy:.4f} at squared L2 {result.threshold:.4g}, the threshold in "
+        "force",
+        f"  accuracy {result.best_accuracy:.4f} at squared L2 {result.best_threshold:.4g}, the "
+        "best on these very pairs: flattered",
+        f"  FMR at the threshold in force: {said(result.false_matches, 'impostor pairs')}",
+        f"  FNMR at the threshold in force: {said(result.false_non_matches, 'genuine pairs')}",
+        f"  EER {'-' if result.eer is None else share(result.eer)}, AUC {result.auc:.4f}",
+    ]
+    return lines
