@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,15 +81,23 @@ def find_model(name_or_path: str) -> Path:
     raise ModelError(f"{name_or_path}: no such model; there are: {names}")
 
 
-def model_cards() -> list[ModelCard]:
-    """Return the cards of all models that can be named, ours and the user's, by name."""
+def model_cards(on_damage: Callable[[ModelError], None] = lambda _: None) -> list[ModelCard]:
+    """Return the cards of all models that can be named, ours and the user's, by name.
+
+    A file that cannot be read is passed over, and `on_damage` is told.
+    """
     paths = {
         path.stem: path
         for folder in (SHIPPED, user_models())
         if folder.is_dir()
         for path in sorted(folder.glob("*.safetensors"))
     }
-    cards = [checkpoints.read_card(path) for path in paths.values()]
+    cards = []
+    for path in paths.values():
+        try:
+            cards.append(checkpoints.read_card(path))
+        except ModelError as error:
+            on_damage(error)
     return sorted([*cards, *map(_inception_card, INCEPTION)], key=lambda card: card.name)
 
 
@@ -199,7 +207,10 @@ def resolve_device(name: str) -> str:
 
 
 def import_dlib(dat: Path, out: Path | None = None) -> ModelCard:
-    """Write dlib's network as the model `dlib-128`, to `out` or into the user's model folder."""
+    """Write dlib's network as the model `dlib-128`, to `out` or into the user's model folder.
+
+    Where the weights are those we ship, so is the card, with what was measured of them.
+    """
     from facecli.networks import resnet29_architecture
 
     read = read_dlib(dat)
@@ -216,7 +227,11 @@ def import_dlib(dat: Path, out: Path | None = None) -> ModelCard:
         source=f"dlib_face_recognition_resnet_model_v1.dat, SHA-256 {_sha256(dat)}",
         **DLIB_CARD,
     )
-    return checkpoints.save(out or user_models() / "dlib-128.safetensors", weights, card)
+    path = out or user_models() / "dlib-128.safetensors"
+    saved = checkpoints.save(path, weights, card)
+    ours = checkpoints.read_card(SHIPPED / "dlib-128.safetensors")
+    same = saved.fingerprint == ours.fingerprint
+    return checkpoints.save(path, weights, ours) if same else saved
 
 
 DLIB_CARD: dict[str, Any] = {

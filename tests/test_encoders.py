@@ -62,6 +62,15 @@ def test_the_table_lists_ours_and_facenet_pytorchs() -> None:
     assert {"dlib-128", "inception-vggface2", "inception-casia-webface"} <= set(names)
 
 
+def test_a_damaged_model_is_named_and_the_others_are_listed(own_models: Path) -> None:
+    (own_models / "bad.safetensors").write_bytes(b"no model")
+    told: list[ModelError] = []
+    names = [card.name for card in encoders.model_cards(on_damage=told.append)]
+    assert "dlib-128" in names
+    assert "bad" not in names
+    assert [str(error).startswith(str(own_models / "bad.safetensors")) for error in told] == [True]
+
+
 def test_an_unknown_model_names_those_there_are() -> None:
     with pytest.raises(ModelError, match=r"no such model; there are: .*dlib-128"):
         encoders.load_encoder("nothing")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from facecli.cli.options import Settings, command_options, pass_settings
-from facecli.cli.output import emit, emit_all, shown, strong, table
+from facecli.cli.output import emit, emit_all, shown, strong, table, warn
 
 if TYPE_CHECKING:
     from facecli.types import ModelCard
@@ -26,7 +26,7 @@ def list_models() -> None:
     """List the models that --model accepts by name."""
     from facecli.encoders import DEFAULT_MODEL, model_cards
 
-    cards = model_cards()
+    cards = model_cards(on_damage=lambda error: warn(str(error)))
     rows = [
         (
             card.name + (" (default)" if card.name == DEFAULT_MODEL else ""),
