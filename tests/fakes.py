@@ -197,4 +197,5 @@ def embedded(source: str, *vectors: FloatArray, quality: Quality = GOOD) -> Embe
     )
     rows = np.stack(vectors) if vectors else np.empty((0, DIMENSION), np.float32)
     size = (100 * max(1, len(vectors)), 100)
-    return EmbeddedPicture(source, source.encode().hex(), size, faces, rows, ())
+    sha256 = source.encode().hex().ljust(64, "0")[:64]
+    return EmbeddedPicture(source, sha256, size, faces, rows, ())

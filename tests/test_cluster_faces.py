@@ -6,17 +6,21 @@ import pytest
 from fakes import THRESHOLD, embedded, embedding, squared_l2_of
 
 from facecli.errors import FaceError
-from facecli.recognition.cluster import Grouping, group
+from facecli.library import Library
+from facecli.library.albums import AlbumStore
+from facecli.recognition.albums import group
+from facecli.recognition.cluster import Grouping
 from facecli.recognition.embedding import EmbeddedPicture
 from facecli.types import Failure
 
 
 def grouped(*pictures: EmbeddedPicture | Failure, k: int | None = None) -> Grouping:
-    return group(pictures, threshold=THRESHOLD, k=k)
+    with Library.memory() as library:
+        return group(pictures, store=AlbumStore(library), threshold=THRESHOLD, k=k)
 
 
 def sources(grouping: Grouping) -> list[set[str]]:
-    return [{face.source for face in faces} for faces in grouping.clusters]
+    return [{face.source for face in one.faces} for one in grouping.clusters]
 
 
 def test_people_come_largest_first_and_those_seen_once_last() -> None:
@@ -29,7 +33,7 @@ def test_people_come_largest_first_and_those_seen_once_last() -> None:
         embedded("a3", embedding(0, 3)),
     )
     assert sources(grouping) == [{"a1", "a2", "a3"}, {"b1", "b2"}, {"c1"}]
-    assert [len(faces) for faces in grouping.people] == [3, 2]
+    assert [len(one.faces) for one in grouping.people] == [3, 2]
     assert [face.source for face in grouping.seen_once] == ["c1"]
     assert grouping.photos == 6
 
@@ -37,7 +41,7 @@ def test_people_come_largest_first_and_those_seen_once_last() -> None:
 def test_the_most_typical_face_comes_first_with_squared_l2_to_the_centroid() -> None:
     pictures = [embedded(name, embedding(0, place)) for name, place in [("x", 0), ("y", 3)]]
     grouping = grouped(*pictures, embedded("z", embedding(0, 6)))
-    (faces,) = grouping.clusters
+    faces = grouping.clusters[0].faces
     assert faces[0].source == "y"
     assert faces[0].squared_l2 == pytest.approx(0.0, abs=1e-6)
     assert faces[1].squared_l2 == pytest.approx(squared_l2_of(3), abs=1e-6)
@@ -47,9 +51,9 @@ def test_the_most_typical_face_comes_first_with_squared_l2_to_the_centroid() -> 
 def test_faces_of_one_photo_are_never_one_person() -> None:
     twins = embedded("twins", embedding(0, 0), embedding(0, 1))
     grouping = grouped(twins, embedded("one", embedding(0, 0)))
-    assert sorted(len(faces) for faces in grouping.clusters) == [1, 2]
-    for faces in grouping.clusters:
-        photos = [face.source for face in faces]
+    assert sorted(len(one.faces) for one in grouping.clusters) == [1, 2]
+    for one in grouping.clusters:
+        photos = [face.source for face in one.faces]
         assert len(photos) == len(set(photos))
 
 

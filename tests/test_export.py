@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from facecli.errors import FacecliError
-from facecli.recognition.cluster import ClusteredFace, Grouping
+from facecli.recognition.cluster import Cluster, ClusteredFace, Grouping
 from facecli.recognition.export import MANIFEST, export
 
 
@@ -20,18 +20,21 @@ def photo(path: Path) -> Path:
     return path
 
 
-def grouping(*clusters: list[Path]) -> Grouping:
+def cluster(number: int, sources: list[Path], name: str | None = None) -> Cluster:
+    box = (0.0, 0.0, 9.0, 9.0)
+    faces = (ClusteredFace(str(one), str(one), 0, box, 0.9, number, 0.1) for one in sources)
+    return Cluster(number, name, False, tuple(faces))
+
+
+def grouping(*clusters: list[Path] | Cluster) -> Grouping:
     return Grouping(
         clusters=tuple(
-            tuple(
-                ClusteredFace(str(path), 0, (0.0, 0.0, 9.0, 9.0), 0.9, number, 0.1)
-                for path in sources
-            )
-            for number, sources in enumerate(clusters, start=1)
+            one if isinstance(one, Cluster) else cluster(number, one)
+            for number, one in enumerate(clusters, start=1)
         ),
         without_face=(),
         failures=(),
-        photos=sum(map(len, clusters)),
+        photos=9,
     )
 
 

@@ -26,7 +26,7 @@ COMMANDS = {
     "enroll": "Remember people, from one photo each or from many.",
     "verify": "Tell whether two photos show the same person.",
     "identify": "Tell who is in photos, among the people enrolled.",
-    "cluster": "Sort the faces of a folder into people.",
+    "cluster": "Sort the faces of a folder into people, and correct what came out.",
     "people": "List, rename, merge and forget enrolled people.",
     "embed": "Turn faces into 128 numbers each, for other programs.",
     "library": "Show and erase what is remembered of photos.",

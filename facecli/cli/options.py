@@ -98,6 +98,10 @@ class Settings:
 
         return read_card(self.model_name)
 
+    def has_gallery(self) -> bool:
+        """Tell whether there is a gallery to open."""
+        return self._gallery is not None or self._opened is not None or self.database.exists()
+
     def gallery(self, *, create: bool = False) -> Gallery:
         """Open the gallery, to be closed when the program ends; raise GalleryError if it is none.
 
@@ -149,7 +153,7 @@ class Settings:
         Raises FingerprintMismatch where it was calibrated for other models only and no --threshold
         says what to do.
         """
-        if self._gallery is None and self._opened is None and not self.database.exists():
+        if not self.has_gallery():
             return None
         found = {one.fingerprint: one for one in self.gallery().calibrations()}
         if found and card.fingerprint not in found and self.threshold is None:

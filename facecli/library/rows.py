@@ -51,6 +51,10 @@ ADD_EMBEDDING = """
 """
 SEEN_AT = "SELECT sha256 FROM file WHERE path = ?1 OR (path >= ?2 AND path < ?3)"
 COUNT_FACES = "SELECT count(*) FROM face JOIN picture ON picture.id = picture_id WHERE sha256 = ?"
+FORGET_CORRECTIONS = """
+    DELETE FROM correction WHERE id NOT IN (SELECT correction_id FROM fact)
+        AND id NOT IN (SELECT correction_id FROM move)
+"""
 COUNTS = (
     "SELECT count(DISTINCT path) FROM file",
     "SELECT count(DISTINCT sha256) FROM picture",
@@ -137,4 +141,6 @@ def erase(database: Database, contents: Collection[str]) -> int:
         faces += count
         database.execute("DELETE FROM picture WHERE sha256 = ?", (sha256,))
         database.execute("DELETE FROM file WHERE sha256 = ?", (sha256,))
+        database.execute("DELETE FROM sighting WHERE sha256 = ?", (sha256,))
+    database.execute(FORGET_CORRECTIONS)
     return faces

@@ -4,26 +4,33 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from facecli.errors import FacecliError
 from facecli.images import display_name
-from facecli.recognition.cluster import Grouping
+from facecli.recognition.cluster import Cluster, Grouping
 
 MANIFEST = ".facecli-export.json"
 """Lists what an export wrote, which is all that the next one removes."""
 
 SEEN_ONCE = "seen-once"
 
+FORBIDDEN = re.compile(r'[\\/:*?"<>|\x00-\x1f]')
+"""What one system or another does not allow in a name (Windows' list, and every other's)."""
+
+MOST_CHARACTERS = 60
+"""Of a name in a folder's: at most 240 bytes, where file systems stop at 255."""
+
 
 @dataclass(frozen=True, slots=True)
 class Export:
     """What was written: paths of two parts, group/name, below the folder.
 
-    `linked` is false where the disk cannot hold symbolic links, so that they are copies.
+    `linked` is false for copies, made on demand or where the disk cannot hold symbolic links.
     """
 
     folder: Path
@@ -31,26 +38,37 @@ class Export:
     linked: bool
 
 
-def export(grouping: Grouping, folder: Path) -> Export:
-    """Write relative links to the photos of each cluster into groups of them below `folder`.
+def export(
+    grouping: Grouping, folder: Path, *, copies: bool = False, dry_run: bool = False
+) -> Export:
+    """Write relative links to the photos of each person, or copies, into groups below `folder`.
 
     A folder that an earlier export made is brought up to date, leaving alone whatever else is in
-    it. Raises FacecliError for any other folder that is not empty, and for a file in the way.
+    it; a dry run only says what would be in it. Raises FacecliError for any other folder that is
+    not empty, and for a file in the way.
     """
     earlier = _earlier(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     planned = dict(_planned(grouping))
-    linked = _can_link(folder)
-    for removed in earlier:
-        _remove(removed)
-    for name in planned:
+    if dry_run:
+        return Export(folder, tuple(planned), not copies)
+    folder.mkdir(parents=True, exist_ok=True)
+    now = Export(folder, tuple(planned), not copies and _can_link(folder))
+    kept = {
+        name
+        for one in earlier
+        for name in one.entries
+        if name in planned and _is_written(folder / name, planned[name], linked=now.linked)
+    }
+    for one in earlier:
+        _remove(one, kept)
+    for name in planned.keys() - kept:
         _refuse_occupied(folder / name)
     # On record before anything is written: a run cut short leaves nothing that the next one would
     # not know for its own.
-    now = Export(folder, tuple(planned), linked)
     _record(now)
     for name, source in planned.items():
-        _write(folder / name, source, linked=linked)
+        if name not in kept:
+            _write(folder / name, source, linked=now.linked)
     return now
 
 
@@ -91,11 +109,30 @@ def _safe(entry: str) -> str:
 
 def _planned(grouping: Grouping) -> Iterator[tuple[str, Path]]:
     """Yield each entry with the photo it is for, a photo once in a group."""
-    digits = len(str(len(grouping.people)))
-    for number, faces in enumerate(grouping.people, start=1):
-        sources = dict.fromkeys(face.source for face in faces)
-        yield from _named(f"person-{number:0{digits}}", sources)
-    yield from _named(SEEN_ONCE, dict.fromkeys(face.source for face in grouping.seen_once))
+    groups: dict[str, dict[str, None]] = {}
+    folders: dict[str, str] = {}
+    for one in grouping.people:
+        # Some disks take Ada and ada for one folder.
+        wanted = _folder_name(one)
+        group = folders.setdefault(wanted.casefold(), wanted)
+        groups.setdefault(group, {}).update(dict.fromkeys(face.source for face in one.faces))
+    groups.setdefault(SEEN_ONCE, {}).update(
+        dict.fromkeys(face.source for face in grouping.seen_once)
+    )
+    for group, sources in groups.items():
+        yield from _named(group, sources)
+
+
+def _folder_name(one: Cluster) -> str:
+    """Return what a person's folder is called: no name leads out of it or hides it.
+
+    A name that looks like a number's folder or a list's gets an underscore.
+    """
+    if one.name is None:
+        return f"person-{one.number}"
+    name = FORBIDDEN.sub("_", one.name).strip(". ")[:MOST_CHARACTERS]
+    taken = not name or name.casefold() == SEEN_ONCE or name.casefold().startswith("person-")
+    return f"_{name}" if taken else name
 
 
 def _named(group: str, sources: Iterable[str]) -> Iterator[tuple[str, Path]]:
@@ -123,12 +160,26 @@ def _can_link(folder: Path) -> bool:
     return True
 
 
-def _remove(earlier: Export) -> None:
-    """Remove what an export wrote and the groups that this empties.
+def _is_written(path: Path, source: Path, *, linked: bool) -> bool:
+    """Tell whether an entry is as it would be written."""
+    if path.parent.is_symlink():
+        return False
+    if linked:
+        return path.is_symlink() and str(path.readlink()) == _from(path.parent, source)
+    if path.is_symlink() or not path.is_file():
+        return False
+    there, original = path.stat(), source.stat()
+    return (there.st_size, there.st_mtime_ns) == (original.st_size, original.st_mtime_ns)
+
+
+def _remove(earlier: Export, kept: Collection[str]) -> None:
+    """Remove what an export wrote, but for what is kept, and the groups that this empties.
 
     A link that somebody has replaced by a file of their own stays.
     """
     for entry in earlier.entries:
+        if entry in kept:
+            continue
         path = earlier.folder / entry
         if path.parent.is_symlink():
             continue
@@ -159,7 +210,7 @@ def _write(path: Path, source: Path, *, linked: bool) -> None:
     if linked:
         path.symlink_to(_from(path.parent, source))
     else:
-        shutil.copyfile(source, path)
+        shutil.copy2(source, path)
 
 
 def _from(folder: Path, source: Path) -> str:

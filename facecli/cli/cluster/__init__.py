@@ -1,0 +1,66 @@
+"""`facecli cluster`: the faces of a folder sorted into people, and what people say about that."""
+
+from __future__ import annotations
+
+import importlib
+
+import click
+
+from facecli.cli.lazy import LazyGroup
+
+DEFAULT = "photos"
+COMMANDS = {
+    "photos": "Sort the faces of photos into people; the word may be left out.",
+    "name": "Give a cluster's person a name.",
+    "merge": "Say that clusters are one person.",
+    "split": "Say that some faces of a cluster are another person.",
+    "move": "Say that a face of one cluster is the person of another.",
+    "not-same": "Say that two clusters are different people.",
+    "undo": "Take the last correction back.",
+    "log": "List the corrections that hold.",
+}
+"""Each command with the first line of its help."""
+
+ELSEWHERE = {"photos": "photos"}
+"""The commands with a module of their own; the others are corrections."""
+
+
+class ClusterGroup(LazyGroup):
+    """Sort photos unless the first word is another command."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put the default command in where none is named."""
+        asks_help = set(args[:1]) & set(ctx.help_option_names)
+        if args and args[0] not in self.table and not asks_help:
+            args = [DEFAULT, *args]
+        return super().parse_args(ctx, args)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Import one command."""
+        if cmd_name not in self.table:
+            return None
+        module = ELSEWHERE.get(cmd_name, "corrections")
+        found = getattr(
+            importlib.import_module(f"{self.package}.{module}"), cmd_name.replace("-", "_")
+        )
+        assert isinstance(found, click.Command)
+        return found
+
+
+@click.group(
+    cls=ClusterGroup,
+    package=__name__,
+    table=COMMANDS,
+    subcommand_metavar="DIR|PHOTO… | COMMAND …",
+)
+def cluster() -> None:
+    """Sort the faces of a folder into people, and correct what came out.
+
+    \b
+    facecli cluster holiday/
+    facecli cluster name 3 "Ada Lovelace"
+    facecli cluster merge 3 17
+
+    Clusters keep their numbers from run to run, and corrections are obeyed by every later one. A
+    folder that has the name of a command is written ./name.
+    """  # noqa: D301 - Click reads \b

@@ -1,0 +1,148 @@
+"""`facecli cluster name` and the other commands by which people correct clusters."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from facecli.cli.options import Settings, command_options, library_options, pass_settings
+from facecli.cli.output import counted, emit, emit_all, shown, table
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from facecli.library.albums import AlbumStore
+    from facecli.recognition.corrections import Corrections
+
+CLUSTER = click.IntRange(min=1)
+PHOTO = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+def _correction(*arguments: Callable[..., object]) -> Callable[..., click.Command]:
+    """Make a command of a function that takes settings and these arguments."""
+
+    def made(function: Callable[..., object]) -> click.Command:
+        for option in reversed([*arguments, library_options, command_options, pass_settings]):
+            function = option(function)
+        return click.command()(function)
+
+    return made
+
+
+@_correction(click.argument("number", type=CLUSTER), click.argument("name"))
+def name(settings: Settings, number: int, name: str) -> None:
+    """Give a cluster's person a name.
+
+    The name stays with the number, and clusters of different names never become one.
+    """
+    stored = _corrections(settings).name(number, name)
+    record = {"kind": "cluster_correction", "what": "name", "clusters": [number], "name": stored}
+    emit(record, f"cluster {number} is {shown(stored)}")
+
+
+@_correction(
+    click.argument("into", type=CLUSTER),
+    click.argument("others", nargs=-1, required=True, type=CLUSTER),
+)
+def merge(settings: Settings, into: int, others: tuple[int, ...]) -> None:
+    """Say that clusters are one person.
+
+    All become the first, which keeps its number and name.
+    """
+    _corrections(settings).merge(into, others)
+    record = {"kind": "cluster_correction", "what": "merge", "clusters": [into, *others]}
+    emit(record, f"clusters {', '.join(map(str, others))} are now {into}")
+
+
+@_correction(
+    click.argument("number", type=CLUSTER),
+    click.argument("photos", metavar="PHOTO…", nargs=-1, required=True, type=PHOTO),
+)
+def split(settings: Settings, number: int, photos: tuple[Path, ...]) -> None:
+    """Say that some faces of a cluster are another person.
+
+    They are the cluster's faces in these photos, and become a new cluster.
+    """
+    contents = [_content(settings, photo) for photo in photos]
+    new = _corrections(settings).split(number, contents)
+    record = {"kind": "cluster_correction", "what": "split", "clusters": [number, new]}
+    emit(record, f"{counted(len(set(contents)), 'face')} of cluster {number} are now {new}")
+
+
+@_correction(
+    click.argument("photo", type=PHOTO),
+    click.argument("number", type=CLUSTER),
+    click.argument("target", type=CLUSTER),
+)
+def move(settings: Settings, photo: Path, number: int, target: int) -> None:
+    """Say that a face of one cluster is the person of another.
+
+    It is the face of cluster NUMBER in the photo, and goes to cluster TARGET.
+    """
+    _corrections(settings).move(_content(settings, photo), number, target)
+    record = {"kind": "cluster_correction", "what": "move", "clusters": [number, target]}
+    emit(record, f"the face of cluster {number} in {shown(photo)} is now in {target}")
+
+
+@_correction(click.argument("one", type=CLUSTER), click.argument("other", type=CLUSTER))
+def not_same(settings: Settings, one: int, other: int) -> None:
+    """Say that two clusters are different people.
+
+    However many photos come, they never become one.
+    """
+    _corrections(settings).not_same(one, other)
+    record = {"kind": "cluster_correction", "what": "not-same", "clusters": [one, other]}
+    emit(record, f"clusters {one} and {other} are different people")
+
+
+@_correction()
+def undo(settings: Settings) -> None:
+    """Take the last correction back.
+
+    Again and again, until there is none.
+    """
+    undone = _corrections(settings).undo()
+    record = {"kind": "cluster_correction", "what": "undo", "undone": undone.said}
+    emit(record, f"undone: {shown(undone.said)}")
+
+
+@_correction()
+def log(settings: Settings) -> None:
+    """List the corrections that hold.
+
+    The last one, which undo takes back, comes first.
+    """
+    found = _store(settings).corrections()
+    records = [
+        {"kind": "correction", "id": one.id, "said": one.said, "created": one.created}
+        for one in found
+    ]
+    rows = [(one.id, one.created, one.said) for one in found]
+    emit_all(records, table(("number", "when", "what"), rows) if rows else "no corrections")
+
+
+def _store(settings: Settings) -> AlbumStore:
+    from facecli.library.albums import AlbumStore
+
+    return AlbumStore(settings.library(create=False))
+
+
+def _corrections(settings: Settings) -> Corrections:
+    from facecli.recognition.corrections import Corrections
+
+    return Corrections(_store(settings))
+
+
+def _content(settings: Settings, photo: Path) -> str:
+    """Return the SHA-256 of a photo that has been looked at."""
+    from facecli.images import read_file
+    from facecli.library import FileState
+
+    known = settings.library(create=False).content(FileState.of(photo))
+    if known is None:
+        import hashlib
+
+        known = hashlib.sha256(read_file(photo)).hexdigest()
+    return known

@@ -1,0 +1,262 @@
+"""`facecli cluster photos`: the faces of a folder sorted into people, without knowing anyone."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from facecli.cli.options import Settings, command_options, library_options, pass_settings
+from facecli.cli.output import counted, emit, note, progress, shown, strong, table, wants_json, warn
+from facecli.errors import FacecliError, FingerprintMismatch
+
+if TYPE_CHECKING:
+    from facecli.recognition.cluster import Cluster, ClusteredFace, Grouping
+    from facecli.recognition.embedding import EmbeddedPicture
+    from facecli.recognition.naming import Namer
+    from facecli.types import Encoder, Failure, ModelCard
+
+AUTOMATIC = "auto"
+SHOWN_PHOTOS = 3
+BOX = ("left", "top", "right", "bottom")
+COLUMNS = ("path", "face", *BOX, "confidence", "cluster", "cluster_size", "squared_l2", "name")
+
+
+def _count(ctx: click.Context, param: click.Parameter, value: str) -> int | None:
+    """Return a number of clusters, or None for "auto"."""
+    if value == AUTOMATIC:
+        return None
+    if not value.isdecimal() or int(value) < 1:
+        raise click.BadParameter(f"{value!r} is neither a number nor auto.", ctx=ctx, param=param)
+    return int(value)
+
+
+@click.command()
+@click.argument(
+    "paths", metavar="DIR|PHOTO…", nargs=-1, required=True, type=click.Path(path_type=Path)
+)
+@click.option(
+    "--k",
+    callback=_count,
+    default=AUTOMATIC,
+    show_default=True,
+    metavar="N|auto",
+    help="Make N clusters.",
+)
+@click.option(
+    "--min-photos",
+    type=click.IntRange(min=1),
+    default=2,
+    show_default=True,
+    metavar="N",
+    help="Whoever is in fewer and has no name is listed apart.",
+)
+@click.option(
+    "--export",
+    "folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Write a folder of links to the photos for each person.",
+)
+@click.option("--copy", "copies", is_flag=True, help="Export copies, not links.")
+@click.option("--dry-run", is_flag=True, help="Say what an export would write, and write nothing.")
+@click.option("--csv", "as_csv", is_flag=True, help="Write CSV, a line a face.")
+@library_options
+@command_options
+@pass_settings
+@click.pass_context
+def photos(
+    ctx: click.Context,
+    settings: Settings,
+    paths: tuple[Path, ...],
+    k: int | None,
+    min_photos: int,
+    folder: Path | None,
+    copies: bool,
+    dry_run: bool,
+    as_csv: bool,
+) -> None:
+    """Sort the faces of photos into people; the word may be left out.
+
+    Faces of one photo are never the same person. Without --k the model's threshold decides how many
+    people there are, a smaller one the more faces there are, unless --threshold says otherwise.
+    People enrolled name the clusters near them. Exits with 2 if a photo could not be read; the
+    others are sorted all the same.
+    """
+    from facecli.library.albums import AlbumStore
+    from facecli.recognition.albums import group
+
+    if as_csv and settings.json:
+        raise click.UsageError("--csv and --json exclude each other.")
+    if folder is None and (copies or dry_run):
+        raise click.UsageError("--copy and --dry-run are about --export.")
+    if folder is not None:
+        _check_export(folder, paths)
+    encoder = settings.encoder()
+    pictures = _scanned(settings, paths, encoder)
+    grouping = group(
+        pictures,
+        store=AlbumStore(settings.library()),
+        threshold=settings.threshold_for(encoder.card),
+        rates=encoder.card.thresholds if settings.threshold is None else None,
+        k=k,
+        min_photos=min_photos,
+        namer=_namer(settings, encoder.card),
+    )
+    _show(grouping, encoder.card, as_csv=as_csv)
+    if folder is not None:
+        _export(grouping, folder, copies=copies, dry_run=dry_run, as_csv=as_csv)
+    ctx.exit(2 if grouping.failures else 0)
+
+
+def _scanned(
+    settings: Settings, paths: tuple[Path, ...], encoder: Encoder
+) -> list[EmbeddedPicture | Failure]:
+    """Look at all photos that have not been looked at."""
+    from facecli.images import find_pictures
+    from facecli.recognition.scanning import scan
+
+    found = find_pictures(paths)
+    if not found:
+        raise FacecliError(f"{paths[0]}: no pictures in this folder")
+    scanned = scan(
+        found,
+        library=settings.library(),
+        detector=settings.detector(),
+        encoder=encoder,
+        workers=settings.workers,
+    )
+    return list(progress(scanned, len(found), "Looking at photos"))
+
+
+def _namer(settings: Settings, card: ModelCard) -> Namer | None:
+    """Return who is enrolled, or None without a gallery of this model."""
+    from facecli.recognition.identify import default_gap
+    from facecli.recognition.naming import Namer
+
+    if not settings.has_gallery():
+        return None
+    threshold = settings.threshold_for(card)
+    try:
+        matrix = settings.gallery().matrix(card.fingerprint)
+    except FingerprintMismatch as error:
+        note(f"nobody enrolled names a cluster: {error}")
+        return None
+    return Namer(matrix, threshold, default_gap(threshold))
+
+
+def _check_export(folder: Path, paths: tuple[Path, ...]) -> None:
+    """Raise FacecliError for a folder that is not an export's, or that the next run would sort."""
+    from facecli.recognition.export import check_folder
+
+    for path in paths:
+        if path.is_dir() and folder.resolve().is_relative_to(path.resolve()):
+            raise FacecliError(f"{folder}: lies in {path}, whose photos are sorted; choose another")
+    check_folder(folder)
+
+
+def _export(grouping: Grouping, folder: Path, *, copies: bool, dry_run: bool, as_csv: bool) -> None:
+    """Write the links and say so, beside the CSV and not in it."""
+    from facecli.recognition.export import export
+
+    made = export(grouping, folder, copies=copies, dry_run=dry_run)
+    words = ("link", "links") if made.linked else ("copy", "copies")
+    text = f"{folder}: {counted(len(made.entries), *words)} {'to write' if dry_run else 'written'}"
+    record = {
+        "kind": "export",
+        "folder": folder,
+        "entries": made.entries,
+        "linked": made.linked,
+        "dry_run": dry_run,
+    }
+    lines = [*(f"  {entry}" for entry in made.entries if dry_run), text]
+    emit(record, "" if as_csv else "\n".join(map(shown, lines)))
+    if as_csv:
+        note(text)
+
+
+def _show(grouping: Grouping, card: ModelCard, *, as_csv: bool) -> None:
+    """Write faces and counts in the form asked for; say on stderr which photos gave nothing."""
+    for failure in grouping.failures:
+        warn(f"{failure.source}: {failure.reason}")
+    for source in grouping.without_face:
+        note(f"{source}: no face found")
+    if grouping.overruled:
+        corrections = counted(grouping.overruled, "correction")
+        warn(f"{corrections} passed over, which newer ones contradict: facecli cluster log")
+    for one in grouping.clusters:
+        for face in one.faces:
+            emit({"kind": "clustered_face", **_record(one, face)}, "")
+    if as_csv:
+        click.echo(_csv(grouping), nl=False)
+    elif not wants_json():
+        click.echo(_table(grouping))
+    summary = {
+        "kind": "clustering",
+        "photos": grouping.photos,
+        "faces": sum(len(one.faces) for one in grouping.clusters),
+        "people": len(grouping.people),
+        "seen_once": len(grouping.seen_once),
+        "without_face": grouping.without_face,
+        "unreadable": [dataclasses.asdict(failure) for failure in grouping.failures],
+        "threshold": grouping.threshold,
+        "model": card.name,
+    }
+    emit(summary, "" if as_csv else _summarised(grouping))
+
+
+def _record(one: Cluster, face: ClusteredFace) -> dict[str, object]:
+    record = dataclasses.asdict(face)
+    return {
+        "path": record.pop("source"),
+        **record,
+        "cluster_size": len(one.faces),
+        "name": one.name,
+        "enrolled": one.enrolled,
+    }
+
+
+def _csv(grouping: Grouping) -> str:
+    """Return a header and a line a face, quoted where needed."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for one in grouping.clusters:
+        for face in one.faces:
+            box = [f"{value:.1f}" for value in face.box]
+            place = (f"{face.confidence:.4f}", one.number, len(one.faces))
+            last = (f"{face.squared_l2:.4f}", one.name or "")
+            writer.writerow((face.source, face.face, *box, *place, *last))
+    return text.getvalue()
+
+
+def _table(grouping: Grouping) -> str:
+    """Lay the people out, with the most typical photos of each."""
+    rows = []
+    for one in grouping.people:
+        sources = list(dict.fromkeys(face.source for face in one.faces))
+        more = ", …" if len(sources) > SHOWN_PHOTOS else ""
+        photos = ", ".join(sources[:SHOWN_PHOTOS]) + more
+        rows.append((one.number, one.name or "", len(one.faces), photos))
+    return table(("cluster", "name", "faces", "photos, the most typical first"), rows)
+
+
+def _summarised(grouping: Grouping) -> str:
+    few = grouping.min_photos
+    rare = "seen once" if few == 2 else f"in fewer than {counted(few, 'photo')}"
+    lines = []
+    if grouping.seen_once:
+        lines = [strong(rare)]
+        lines += [f"  {face.cluster}: {shown(face.source)}" for face in grouping.seen_once]
+    faces = counted(sum(len(one.faces) for one in grouping.clusters), "face")
+    photos = counted(grouping.photos, "photo")
+    people = counted(len(grouping.people), "person", "people")
+    lines.append(
+        f"{faces} in {photos}: {people}, "
+        f"{len(grouping.seen_once)} {rare} (threshold {grouping.threshold:.4g} squared L2)"
+    )
+    return "\n".join(lines)
