@@ -14,7 +14,7 @@ from facecli.types import Failure
 
 def identification_page(
     closed: ClosedSet,
-    opened: OpenSet | None,
+    opened: OpenSet,
     sizes: Sequence[GallerySize],
     *,
     lost: Sequence[Failure],
@@ -30,15 +30,12 @@ def identification_page(
                     f"{closed.cmc[0]:.2%}",
                     f"{closed.probes:,} photos looked for among {closed.enrolled:,} people",
                 ),
-                *([] if opened is None else _open_numbers(opened)),
+                *_open_numbers(opened),
             ),
         ),
         plots.cmc(closed.cmc.tolist()),
+        plots.open_set(opened.curve, threshold=opened.threshold, enrolled=opened.enrolled),
     ]
-    if opened is not None:
-        sections.append(
-            plots.open_set(opened.curve, threshold=opened.threshold, enrolled=opened.enrolled)
-        )
     if sizes:
         sections += [plots.growth(sizes), _size_table(sizes)]
     return Page(

@@ -8,7 +8,7 @@ from facecli.evaluation.folders import FolderResult
 from facecli.evaluation.lfw import ASSUMPTION, BASELINES, LfwResult
 from facecli.evaluation.rates import Val
 from facecli.evaluation.samples import Samples
-from facecli.evaluation.subgroups import Subgroups
+from facecli.evaluation.subgroups import VAL_SHOWN, Subgroups
 from facecli.metrics import ListedPairs
 from facecli.metrics.support import rate_name
 from facecli.report import plots
@@ -143,17 +143,17 @@ def _subgroup_tables(split: Subgroups) -> list[Section]:
         if group.result is None:
             rows.append((group.name, f"{group.photos:,}", group.reason, "", ""))
             continue
-        best = [one for one in group.result.val if one.val is not None][-1:]
-        val = f"{share(best[0].val)} at {rate_name(best[0].far)}" if best else "–"
         fmr, fnmr = group.result.fmr, group.result.fnmr
+        (point,) = [one for one in group.result.val if one.far == VAL_SHOWN]
+        val = point.reason() or share(point.val)
         rows.append((group.name, f"{group.photos:,}", rate(fmr), rate(fnmr), val))
     column = split.split.column
     tables: list[Section] = [
         Table(
             f"By {column}",
-            (column, "photos", "FMR at the threshold", "FNMR at the threshold", "VAL at FAR"),
+            (column, "photos", "FMR", "FNMR", f"VAL at FAR {rate_name(VAL_SHOWN)}"),
             tuple(rows),
-            note="Each group is measured on the pairs within it.",
+            note="At the threshold in force; each group is measured on the pairs within it.",
         )
     ]
     if split.differences:

@@ -20,6 +20,7 @@ from facecli.cli.evaluate.figures import (
 )
 from facecli.cli.options import Settings, command_options, library_options, pass_settings
 from facecli.cli.output import counted, emit_all, note, shown, table, warn
+from facecli.cli.reports import facts_of, publish, report_option
 from facecli.cli.samples import read_samples
 
 if TYPE_CHECKING:
@@ -46,12 +47,18 @@ LISTED = 5
     metavar="COLUMN",
     help="Measure each group of this column as well; 'quality' needs no file.",
 )
+@report_option
 @library_options
 @command_options
 @pass_settings
 @click.pass_context
 def folders(
-    ctx: click.Context, settings: Settings, data: Path, groups_file: Path | None, by: str | None
+    ctx: click.Context,
+    settings: Settings,
+    data: Path,
+    groups_file: Path | None,
+    by: str | None,
+    report: Path | None,
 ) -> None:
     """Measure a model on all pairs of a folder of people.
 
@@ -80,6 +87,13 @@ def folders(
         record["model"] = card.name
     texts = [_described(result, samples, card.name), *map(_groups_described, groups)]
     emit_all(records, "\n\n".join(texts))
+    if report is not None:
+        from facecli.report.verification import folders_page
+
+        chips = settings.library().chips
+        facts = facts_of(card, threshold)
+        page = folders_page(result, samples, chips=chips, facts=facts, subgroups=groups)
+        publish(page, report)
     ctx.exit(2 if samples.unreadable else bool(samples.failures))
 
 

@@ -11,6 +11,7 @@ import click
 from facecli.cli.evaluate.figures import rate_record, said, share
 from facecli.cli.options import Settings, command_options, library_options, pass_settings
 from facecli.cli.output import counted, emit_all, progress, shown, table, warn
+from facecli.cli.reports import facts_of, publish, report_option
 from facecli.cli.samples import read_samples
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ LARGEST = 10**7
     metavar="DIR",
     help="Photos of other people, one each, to fill galleries with.",
 )
+@report_option
 @library_options
 @command_options
 @pass_settings
@@ -47,6 +49,7 @@ def identification(
     data: Path,
     gallery_size: int | None,
     distractors: Path | None,
+    report: Path | None,
 ) -> None:
     """Measure how well people are found from one photo each.
 
@@ -80,6 +83,12 @@ def identification(
         *([_sizes_text(sizes)] if sizes else []),
     ]
     emit_all(records, "\n\n".join(texts))
+    if report is not None:
+        from facecli.report.identification import identification_page
+
+        facts = facts_of(card, threshold)
+        page = identification_page(closed, opened, sizes, lost=samples.failures, facts=facts)
+        publish(page, report)
     ctx.exit(2 if samples.unreadable else bool(samples.failures))
 
 

@@ -17,6 +17,7 @@ from facecli.cli.evaluate.figures import (
 )
 from facecli.cli.options import Settings, command_options, library_options, pass_settings
 from facecli.cli.output import counted, emit_all, progress, shown, table, warn
+from facecli.cli.reports import facts_of, publish, report_option
 
 if TYPE_CHECKING:
     from facecli.evaluation.lfw import LfwResult
@@ -33,11 +34,18 @@ if TYPE_CHECKING:
     metavar="FILE",
     help="The list, if it is not in DIR or beside it.",
 )
+@report_option
 @library_options
 @command_options
 @pass_settings
 @click.pass_context
-def lfw(ctx: click.Context, settings: Settings, place: Path, listed: Path | None) -> None:
+def lfw(
+    ctx: click.Context,
+    settings: Settings,
+    place: Path,
+    listed: Path | None,
+    report: Path | None,
+) -> None:
     """Measure a model on listed pairs, as LFW asks.
 
     The list is LFW's pairs.txt (ten folds, each measured with the threshold that is best on the
@@ -66,6 +74,10 @@ def lfw(ctx: click.Context, settings: Settings, place: Path, listed: Path | None
     for failure in result.failures:
         warn(f"{failure.source}: {failure.reason}")
     _show(result, pairs, encoder.card)
+    if report is not None:
+        from facecli.report.verification import lfw_page
+
+        publish(lfw_page(result, facts=facts_of(encoder.card, result.threshold)), report)
     ctx.exit(2 if result.unreadable else bool(result.failures))
 
 
