@@ -294,9 +294,9 @@ VERSION_1 = """
         (1, 'photo library', 'm0001_photos_and_faces', '2026-11-23 12:00:00.000000+00:00');
     CREATE TABLE file (
         path BLOB NOT NULL,
+        sha256 TEXT NOT NULL CHECK (length(sha256) = 64),
         size INTEGER NOT NULL,
         mtime_ns INTEGER NOT NULL,
-        sha256 TEXT NOT NULL CHECK (length(sha256) = 64),
         PRIMARY KEY (path, sha256)
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX file_sha256 ON file (sha256);
@@ -340,8 +340,8 @@ VERSION_1 = """
         vector BLOB NOT NULL CHECK (length(vector) = 512),
         PRIMARY KEY (face_id, model_id)
     ) STRICT, WITHOUT ROWID;
-    INSERT INTO file VALUES (x'2f612e6a7067', 10, 20,
-        'abababababababababababababababababababababababababababababababab');
+    INSERT INTO file VALUES (x'2f612e6a7067',
+        'abababababababababababababababababababababababababababababababab', 10, 20);
     INSERT INTO picture VALUES (1,
         'abababababababababababababababababababababababababababababababab', 'fake 1', 640, 480,
         '["a note"]');

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 PHOTOS_AND_FACES = """
 CREATE TABLE file (
     path BLOB NOT NULL,
+    sha256 TEXT NOT NULL CHECK (length(sha256) = 64),
     size INTEGER NOT NULL,
     mtime_ns INTEGER NOT NULL,
-    sha256 TEXT NOT NULL CHECK (length(sha256) = 64),
     PRIMARY KEY (path, sha256)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX file_sha256 ON file (sha256);

@@ -36,7 +36,7 @@ CHIP = """
     ORDER BY picture.id DESC LIMIT 1
 """
 ADD_FILE = """
-    INSERT INTO file VALUES (?, ?, ?, ?) ON CONFLICT (path, sha256)
+    INSERT INTO file (path, size, mtime_ns, sha256) VALUES (?, ?, ?, ?) ON CONFLICT (path, sha256)
     DO UPDATE SET size = excluded.size, mtime_ns = excluded.mtime_ns
 """
 ADD_PICTURE = """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -47,7 +47,7 @@ STORE_PICTURES = 64
 
 def scan(
     paths: Sequence[Path], *, library: Library, detector: Detector, encoder: Encoder, workers: int
-) -> Iterator[EmbeddedPicture | Failure]:
+) -> Generator[EmbeddedPicture | Failure, None, None]:
     """Yield each photo with all its faces in the order given, or why it could not be read.
 
     What the library knows is not read, searched or embedded again, and what is new it learns.
