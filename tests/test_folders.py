@@ -1,0 +1,164 @@
+"""All pairs of a folder: against plain loops in float64, by hand, with intervals over people."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from people import crowd, samples_of
+
+from facecli.errors import FaceError
+from facecli.evaluation.folders import hardest_genuine, measure_folder
+from facecli.evaluation.rates import FARS
+from facecli.evaluation.samples import Samples
+from facecli.metrics import bootstrap_by_person
+from facecli.types import Failure
+
+few = settings(max_examples=8, deadline=None)
+
+
+def squared_of_pairs(samples: Samples) -> tuple[dict[tuple[int, int], float], ...]:
+    """Return genuine and impostor squared L2 by rows, in float64 by two plain loops."""
+    genuine: dict[tuple[int, int], float] = {}
+    impostor: dict[tuple[int, int], float] = {}
+    for i, j in itertools.combinations(range(len(samples)), 2):
+        if not samples.people[i] or not samples.people[j]:
+            continue
+        a, b = samples.embeddings[i].astype(float), samples.embeddings[j].astype(float)
+        kind = genuine if samples.people[i] == samples.people[j] else impostor
+        kind[i, j] = float(((a - b) ** 2).sum())
+    return genuine, impostor
+
+
+@few
+@given(st.integers(0, 10**6), st.floats(0.2, 3.5))
+def test_every_figure_agrees_with_plain_loops(seed: int, threshold: float) -> None:
+    samples = crowd(seed, people=8, photos=6)
+    genuine, impostor = (sorted(kind.values()) for kind in squared_of_pairs(samples))
+    result = measure_folder(samples, threshold=threshold)
+    assert (result.fmr.of, result.fnmr.of) == (len(impostor), len(genuine))
+    near = min(abs(value - threshold) for value in genuine + impostor)
+    if near > 1e-6:
+        assert result.fmr.errors == sum(value <= threshold for value in impostor)
+        assert result.fnmr.errors == sum(value > threshold for value in genuine)
+        assert (result.frr.errors, result.frr.of) == (result.fnmr.errors, result.fnmr.of)
+    won = sum((b > a) + (b == a) / 2 for a in genuine for b in impostor)
+    assert result.auc == pytest.approx(won / len(genuine) / len(impostor), abs=1e-5)
+    point = result.val[0]
+    assert point.far == 0.1
+    first_refused = impostor[int(0.1 * len(impostor))]
+    assert point.val == sum(value < first_refused - 1e-6 for value in genuine) / len(genuine)
+    assert point.threshold == pytest.approx(first_refused, abs=1e-6)
+
+
+@few
+@given(st.integers(0, 10**6))
+def test_the_hardest_pairs_are_the_ends_of_a_full_sort(seed: int) -> None:
+    samples = crowd(seed, people=9, photos=5, unnamed=3)
+    genuine, impostor = squared_of_pairs(samples)
+    result = measure_folder(samples, threshold=1.0)
+    for listed, expected in (
+        (result.hardest_impostor, sorted(impostor.values())[:20]),
+        (result.hardest_genuine, sorted(genuine.values(), reverse=True)[:20]),
+    ):
+        np.testing.assert_allclose(listed.squared, expected, atol=1e-6)
+        kind = impostor if listed is result.hardest_impostor else genuine
+        rows = zip(listed.first.tolist(), listed.second.tolist(), listed.squared, strict=True)
+        for one, other, squared in rows:
+            assert kind[min(one, other), max(one, other)] == pytest.approx(squared, abs=1e-6)
+
+
+def test_the_farthest_pairs_of_one_person_are_found_in_blocks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    samples = crowd(5, people=1, photos=40)
+    labels = np.zeros(40, np.int64)
+    whole = hardest_genuine(samples.embeddings, labels)
+    monkeypatch.setattr("facecli.evaluation.folders.BLOCK", 100)
+    parts = hardest_genuine(samples.embeddings, labels)
+    np.testing.assert_allclose(parts.squared, whole.squared, atol=1e-6)
+    pairs = {
+        frozenset(pair) for pair in zip(whole.first.tolist(), whole.second.tolist(), strict=True)
+    }
+    assert pairs == {
+        frozenset(pair) for pair in zip(parts.first.tolist(), parts.second.tolist(), strict=True)
+    }
+
+
+def test_intervals_are_those_of_resampling_people() -> None:
+    samples = crowd(1, people=60, photos=5)
+    labels = np.repeat(np.arange(60), 5)
+    result = measure_folder(samples, threshold=1.0)
+    supported = [point for point in result.val if point.val is not None]
+    assert [point.far for point in supported] == list(FARS[:3])
+    expected = bootstrap_by_person(samples.embeddings, labels, fars=FARS[:3])
+    assert [point.interval for point in supported] == expected
+    assert result.fmr.interval is not None
+    assert result.fmr.interval.low < (result.fmr.value or 0) < result.fmr.interval.high
+
+
+def test_where_nothing_was_rejected_the_rule_of_three_limits_val() -> None:
+    """Thirty people of two equal photos each: VAL is 1, and at least 1 - 3/30."""
+    rows = np.repeat(np.eye(30, 128, dtype=np.float32), 2, axis=0)
+    samples = samples_of(rows, [f"p{row // 2:02}" for row in range(60)])
+    point = measure_folder(samples, threshold=1.0).val[0]
+    assert point.interval is not None
+    assert (point.val, point.interval.low, point.interval.high) == (1.0, 0.9, 1.0)
+
+
+def test_failures_are_rejections_in_frr_alone() -> None:
+    """Ada: 2 photos and 2 failures, 6 pairs; Bob: 2 photos; Cleo: failures only, one pair."""
+    rows = np.eye(4, 128, dtype=np.float32)
+    samples = samples_of(
+        rows, ["Ada", "Ada", "Bob", "Bob"], failed=["Ada", "Ada", "Cleo", "Cleo", ""]
+    )
+    result = measure_folder(samples, threshold=4.0)
+    assert (result.fnmr.errors, result.fnmr.of) == (0, 2)
+    assert (result.frr.errors, result.frr.of) == (6, 8)
+    assert (result.failures, result.photos, result.people) == (5, 4, 2)
+
+
+def test_ties_match_together() -> None:
+    """All pairs are exactly 2 apart: at 2 all match, below none, and chance decides nothing."""
+    samples = samples_of(np.eye(6, 128, dtype=np.float32), ["a", "a", "b", "b", "c", "c"])
+    at, below = (measure_folder(samples, threshold=limit) for limit in (2.0, 1.999))
+    assert (at.fmr.errors, at.fnmr.errors) == (12, 0)
+    assert (below.fmr.errors, below.fnmr.errors) == (0, 3)
+    assert (at.auc, at.eer, at.rank_one) == (0.5, 0.5, 0.0)
+
+
+def test_without_both_kinds_of_pairs_the_reason_is_given() -> None:
+    rows = np.eye(2, 128, dtype=np.float32)
+    with pytest.raises(FaceError, match="no genuine pairs"):
+        measure_folder(samples_of(rows, ["a", "b"]), threshold=1.0)
+    with pytest.raises(FaceError, match="no impostor pairs"):
+        measure_folder(samples_of(rows, ["a", "a"]), threshold=1.0)
+    with pytest.raises(FaceError, match="no genuine pairs"):
+        measure_folder(samples_of(rows[:0], []), threshold=1.0)
+
+
+def test_one_person_with_genuine_pairs_has_rates_without_intervals() -> None:
+    samples = samples_of(crowd(0, people=1, photos=40).embeddings, ["a"] * 39 + ["b"])
+    result = measure_folder(samples, threshold=1.0)
+    assert result.resampled == {}
+    assert all(point.interval is None for point in result.val)
+
+
+def test_progress_is_shown_and_changes_nothing() -> None:
+    samples, labels = crowd(2, people=5, photos=3), []
+
+    def watch(steps: list[object], label: str) -> list[object]:
+        labels.append((label, len(steps)))
+        return steps
+
+    watched = measure_folder(samples, threshold=1.0, watch=watch)  # type: ignore[arg-type]
+    assert labels == [("Comparing photos", 1), ("Resampling people", 1000)]
+    assert watched.fmr == measure_folder(samples, threshold=1.0).fmr
+
+
+def test_a_failure_keeps_its_reason() -> None:
+    samples = samples_of(np.eye(1, 128, dtype=np.float32), ["a"], failed=["b"])
+    assert samples.failures == (Failure("lost0.jpg", "no face found"),)
