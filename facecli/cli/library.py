@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from facecli.cli.options import Settings, command_options, library_options, pass_settings
+from facecli.cli.options import Settings, command_options, library_option, pass_settings
 from facecli.cli.output import confirmed, counted, emit, shown, warn
 from facecli.errors import LibraryError
 
@@ -22,7 +22,7 @@ def library() -> None:
 
 
 @library.command()
-@library_options
+@library_option
 @command_options
 @pass_settings
 def info(settings: Settings) -> None:
@@ -43,7 +43,7 @@ def info(settings: Settings) -> None:
     "paths", metavar="PHOTO|DIR…", nargs=-1, required=True, type=click.Path(path_type=Path)
 )
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
-@library_options
+@library_option
 @command_options
 @pass_settings
 def forget(settings: Settings, paths: tuple[Path, ...], yes: bool) -> None:
@@ -58,7 +58,7 @@ def forget(settings: Settings, paths: tuple[Path, ...], yes: bool) -> None:
 
 @library.command()
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
-@library_options
+@library_option
 @command_options
 @pass_settings
 def clear(settings: Settings, yes: bool) -> None:

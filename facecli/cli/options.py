@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from facecli.gallery import Gallery
     from facecli.library import Library
@@ -246,35 +246,31 @@ SHARED = (
 )
 
 
-LIBRARY = (
-    _shared(
-        "--library",
-        "library_path",
-        type=click.Path(dir_okay=False, path_type=Path),
-        metavar="PATH",
-        help=f"Where faces seen in photos are remembered; else ${LIBRARY_VARIABLE}, else the "
-        "platform's data directory.",
-    ),
-    _shared(
-        "--workers",
-        type=click.IntRange(min=1),
-        metavar="N",
-        help=f"Processes that look for faces; else one a core, {MOST_WORKERS} at most.",
-    ),
+library_option = _shared(
+    "--library",
+    "library_path",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="PATH",
+    help=f"Where faces seen in photos are remembered; else ${LIBRARY_VARIABLE}, else the "
+    "platform's data directory.",
+)
+"""Say which photo library a command is about."""
+
+workers_option = _shared(
+    "--workers",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help=f"Processes that look for faces; else one a core, {MOST_WORKERS} at most.",
 )
 
 
 def command_options(function: AnyCallable) -> AnyCallable:
     """Add the shared options, which are accepted before and after the command's name."""
-    return _with(SHARED, function)
+    for option in reversed(SHARED):
+        function = option(function)
+    return function
 
 
 def library_options(function: AnyCallable) -> AnyCallable:
     """Add the options of commands that look through many photos."""
-    return _with(LIBRARY, function)
-
-
-def _with(options: Sequence[Callable[[Any], Any]], function: AnyCallable) -> AnyCallable:
-    for option in reversed(options):
-        function = option(function)
-    return function
+    return library_option(workers_option(function))
