@@ -200,21 +200,19 @@ def _measured(
 
 
 def _differences(group: Group, reference: Group) -> list[Difference]:
-    """Subtract what both groups have, draw by draw."""
+    """Subtract what both groups have, draw by draw; what no draw moves says nothing."""
     assert group.result is not None
     assert reference.result is not None
     rates, base = _estimates(group.result), _estimates(reference.result)
     drawn, drawn_base = group.result.resampled, reference.result.resampled
-    return [
-        Difference(
-            group.name,
-            reference.name,
-            name,
-            interval(rates[name] - base[name], drawn[name] - drawn_base[name]),
-        )
-        for name in rates
-        if name in base and name in drawn and name in drawn_base
-    ]
+    found = []
+    for name in rates:
+        if name in base and name in drawn and name in drawn_base:
+            moved = drawn[name] - drawn_base[name]
+            if np.nanmin(moved) < np.nanmax(moved):
+                limits = interval(rates[name] - base[name], moved)
+                found.append(Difference(group.name, reference.name, name, limits))
+    return found
 
 
 def _estimates(result: FolderResult) -> dict[str, float]:

@@ -9,7 +9,6 @@ import click
 
 from facecli.cli.evaluate.figures import (
     VAL_HEADER,
-    between,
     limits_record,
     rate_record,
     said,
@@ -159,24 +158,26 @@ def _pair_records(of: str, pairs: ListedPairs, samples: Samples) -> list[dict[st
 
 
 def _described(result: FolderResult, samples: Samples, model: str) -> str:
-    return "\n".join(
-        [
-            f"{counted(result.photos, 'photo')} of {counted(result.people, 'person', 'people')}, "
-            f"model {shown(model)}, threshold {result.threshold:.4g} squared L2",
-            f"  {counted(result.failures, 'photo')} without a face, in no pair but in FRR",
-            f"  FMR   {said(result.fmr, 'impostor pairs')}",
-            f"  FNMR  {said(result.fnmr, 'genuine pairs')}",
-            f"  FRR   {said(result.frr, 'genuine pairs')}",
-            f"  EER {share(result.eer)}, AUC {result.auc:.4f}, rank-1 {result.rank_one:.4f} "
-            "with everyone's first photo enrolled",
-            "",
-            table(VAL_HEADER, map(val_row, result.val)),
-            "",
-            _pairs_table("nearest strangers", result.hardest_impostor, samples),
-            "",
-            _pairs_table("farthest photos of one person", result.hardest_genuine, samples),
-        ]
-    )
+    lines = [
+        f"{counted(result.photos, 'photo')} of {counted(result.people, 'person', 'people')}, "
+        f"model {shown(model)}, threshold {result.threshold:.4g} squared L2",
+        f"  FMR   {said(result.fmr, 'impostor pairs')}",
+        f"  FNMR  {said(result.fnmr, 'genuine pairs')}",
+        f"  EER {share(result.eer)}, AUC {result.auc:.4f}, rank-1 {result.rank_one:.4f} with the "
+        "first photo of each person enrolled",
+        "",
+        table(VAL_HEADER, map(val_row, result.val)),
+        "",
+        _pairs_table("nearest strangers", result.hardest_impostor, samples),
+        "",
+        _pairs_table("farthest photos of one person", result.hardest_genuine, samples),
+    ]
+    if result.failures:
+        lost = f"{counted(result.failures, 'photo')} without a face, whose pairs are rejected"
+        lines.insert(3, f"  FRR   {said(result.frr, 'genuine pairs')}, with {lost}")
+    if result.unnamed:
+        lines.insert(1, f"  {counted(result.unnamed, 'photo')} of nobody named, in no pair")
+    return "\n".join(lines)
 
 
 def _pairs_table(title: str, pairs: ListedPairs, samples: Samples) -> str:
@@ -212,20 +213,23 @@ def _group_records(measured: Subgroups) -> list[dict[str, Any]]:
 
 def _groups_described(measured: Subgroups) -> str:
     """Put the groups under each other, then how they differ from the largest."""
+    from facecli.evaluation.folders import FMR, FNMR, val_name
     from facecli.evaluation.subgroups import VAL_SHOWN
 
     rows = [(group.name, group.photos, *_group_cells(group)) for group in measured.groups]
     header = (measured.split.column, "photos", "FMR", "FNMR", f"VAL at FAR {VAL_SHOWN:g}")
     text = table(header, rows)
+    shown_measures = {FMR, FNMR, val_name(VAL_SHOWN)}
     changes = [
         (
             one.group,
             one.measure,
             f"{one.interval.estimate:+.3g}",
-            between(one.interval),
+            f"{one.interval.low:+.3g} to {one.interval.high:+.3g}",
             one.reference,
         )
         for one in measured.differences
+        if one.measure in shown_measures
     ]
     if not changes:
         return text

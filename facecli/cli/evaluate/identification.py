@@ -175,7 +175,7 @@ def _closed_text(closed: ClosedSet) -> str:
 def _open_text(opened: OpenSet) -> str:
     lines = [
         f"{counted(opened.enrolled, 'person', 'people')} enrolled, "
-        f"{opened.strangers:,} others look like strangers to the gallery",
+        f"{opened.strangers:,} left out as strangers",
         f"  FPIR  {said(opened.fpir, 'searches by strangers returned somebody')}",
         f"  FNIR  {said(opened.fnir, 'searches by people enrolled did not return them first')}",
         "",
