@@ -183,7 +183,7 @@ class AlbumStore:
             row = database.execute(query).fetchone()
             if row is None:
                 return None
-            pass
+            database.execute(RESTORE, row[:1])
             database.execute("DELETE FROM correction WHERE id = ?", row[:1])
         return Correction(*row)
 
