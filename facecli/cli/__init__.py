@@ -32,6 +32,7 @@ COMMANDS = {
     "library": "Show and erase what is remembered of photos.",
     "evaluate": "Measure a model on your own photos.",
     "calibrate": "Set the threshold from data, for a false match rate.",
+    "train-verifier": "Train a logistic unit on how two photos' embeddings differ.",
     "models": "List, describe and import face models.",
     "train": "Train a network of one's own on people's faces.",
     "doctor": "Check the installation, the model and the database.",

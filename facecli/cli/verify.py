@@ -13,9 +13,10 @@ from facecli.cli.options import Settings, command_options, pass_settings
 from facecli.cli.output import bad, counted, emit, good, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from facecli.calibration import Odds
+    from facecli.calibration.verifier import Judgement
     from facecli.cli.operating import OperatingPoint
     from facecli.recognition.verify import Sample, Side, Verdict
     from facecli.types import ModelCard
@@ -27,25 +28,45 @@ PERSON = "person:"
 @click.command()
 @click.argument("a", metavar="PHOTO|person:NAME")
 @click.argument("b", metavar="PHOTO|person:NAME")
+@click.option(
+    "--verifier",
+    "verifier_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Let what train-verifier made decide, and give a probability.",
+)
 @command_options
 @pass_settings
 @click.pass_context
-def verify(ctx: click.Context, settings: Settings, a: str, b: str) -> None:
+def verify(
+    ctx: click.Context, settings: Settings, a: str, b: str, verifier_file: Path | None
+) -> None:
     """Tell whether two photos show the same person.
 
     Either side may be an enrolled person instead, who is compared by the nearest of their
     templates. Of a photo of several faces the largest counts. Exits with 0 for the same person, 1
     for different people, 2 for an error such as a photo without a face.
     """
+    from facecli.calibration.verifier import PRIOR, load_verifier
     from facecli.recognition.verify import verify as compare
 
-    left, right = _samples(settings, (a, b))
     card = settings.card()
     point = operating_point(settings, card)
+    unit = None if verifier_file is None else load_verifier(verifier_file, card)
+    left, right = _samples(settings, (a, b))
     verdict = compare(left, right, threshold=point.threshold)
     odds = point.odds(verdict.squared_l2, templates=len(left.embeddings) * len(right.embeddings))
-    emit(_record(verdict, card) | point.record(odds), _described(verdict, point, odds))
-    ctx.exit(0 if verdict.same else 1)
+    judged = None if unit is None else unit.judge(left.embeddings, right.embeddings)
+    same = judged.same if judged else verdict.same
+    record = _record(verdict, card) | point.record(odds) | {"same": same}
+    record["verifier"] = judged and {
+        "path": verifier_file,
+        "probability": judged.probability,
+        "needed": judged.needed,
+        "prior": PRIOR,
+    }
+    emit(record, "\n".join([*_answered(verdict, point, judged), *_details(verdict, odds)]))
+    ctx.exit(0 if same else 1)
 
 
 def _samples(settings: Settings, texts: Sequence[str]) -> list[Sample]:
@@ -82,17 +103,28 @@ def _record(verdict: Verdict, card: ModelCard) -> dict[str, Any]:
     }
 
 
-def _described(verdict: Verdict, point: OperatingPoint, odds: Odds | None) -> str:
-    """Lay the verdict out: the answer, how rare that is, then what it was based on."""
+def _answered(verdict: Verdict, point: OperatingPoint, judged: Judgement | None) -> Iterator[str]:
+    """Yield the answer, and what it rests on."""
+    same = judged.same if judged else verdict.same
+    answer = good("same person") if same else bad("different people")
+    measured = f"squared L2 {verdict.squared_l2:.3f} {point.limit}"
+    if judged is None:
+        yield f"{answer}: {measured}"
+        return
+    prior = "if half of the pairs compared are of one person"
+    yield f"{answer}: probability {judged.probability:.3f}, {judged.needed:.3f} needed, {prior}"
+    yield measured
+
+
+def _details(verdict: Verdict, odds: Odds | None) -> Iterator[str]:
+    """Yield how rare this is among strangers, then what was compared."""
     from facecli.calibration import sentence
 
-    answer = good("same person") if verdict.same else bad("different people")
-    lines = [f"{answer}: squared L2 {verdict.squared_l2:.3f} {point.limit}"]
     if odds is not None:
-        lines.append(sentence(odds))
+        yield sentence(odds)
     width = max(len(shown(side.source)) for side in verdict.sides)
-    lines += [f"  {shown(side.source):<{width}}  {_taken(side)}" for side in verdict.sides]
-    return "\n".join(lines)
+    for side in verdict.sides:
+        yield f"  {shown(side.source):<{width}}  {_taken(side)}"
 
 
 def _taken(side: Side) -> str:

@@ -1,0 +1,135 @@
+"""Two scores on the same pairs: which lets more pairs of one person through at one FAR."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from facecli.metrics import Interval
+from facecli.metrics.resampling import interval
+from facecli.metrics.support import rate_name
+from facecli.types import BoolArray, IntArray
+
+HEADROOM = 8
+"""How many times the impostors below the FAR are resampled: draws differ in how many they hold."""
+
+FEWEST = 1000
+"""Impostors resampled at least."""
+
+Scores = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """All pairs of some photos: rows of each side, whether of one person, and both people, (m,).
+
+    People are numbered from 0; `photos`, int64 (people,), says how many each has.
+    """
+
+    first: IntArray
+    second: IntArray
+    same: BoolArray
+    first_person: IntArray
+    second_person: IntArray
+    photos: IntArray
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """VAL of the plain threshold and of a verifier on people it never saw, and the gain.
+
+    All at `far` with 95 % intervals over `people`, by so many pairs of both kinds.
+    """
+
+    far: float
+    people: int
+    genuine_pairs: int
+    impostor_pairs: int
+    threshold: Interval
+    verifier: Interval
+    gain: Interval
+
+    @property
+    def better(self) -> bool:
+        """Whether the verifier is better beyond doubt."""
+        return self.gain.low > 0
+
+    @property
+    def verdict(self) -> str:
+        """The comparison in one line."""
+        word = "better" if self.better else "not shown to be better"
+        gain = self.gain
+        return (
+            f"{word} than the threshold alone: VAL at FAR {rate_name(self.far)} moved by "
+            f"{gain.estimate:+.4f} (95 % interval {gain.low:+.4f} to {gain.high:+.4f})"
+        )
+
+
+def list_pairs(rows: IntArray, owner: IntArray) -> Pairs:
+    """List all pairs of `rows` (n,), of which row i is a photo of person `owner[i]`."""
+    _, person = np.unique(owner[rows], return_inverse=True)
+    one, other = np.triu_indices(len(rows), 1)
+    return Pairs(
+        first=rows[one],
+        second=rows[other],
+        same=person[one] == person[other],
+        first_person=person[one],
+        second_person=person[other],
+        photos=np.bincount(person),
+    )
+
+
+def compare(pairs: Pairs, scores: Sequence[Scores], *, far: float, draws: IntArray) -> Comparison:
+    """Compare two scores (m,) of the pairs, lower for more alike, at a false accept rate.
+
+    `draws`, int64 (replicates, people), says how often each person is drawn. Both scores see the
+    same draws, and a draw weighs pairs as `metrics.bootstrap_by_person` does.
+    """
+    estimates = [
+        float((score[pairs.same] < first_refused(score[~pairs.same], far)).mean())
+        for score in scores
+    ]
+    rates = [_resampled_val(pairs, score, far, draws) for score in scores]
+    before, after = (interval(*one) for one in zip(estimates, rates, strict=True))
+    return Comparison(
+        far=far,
+        people=len(pairs.photos),
+        genuine_pairs=int(pairs.same.sum()),
+        impostor_pairs=int((~pairs.same).sum()),
+        threshold=before,
+        verifier=after,
+        gain=interval(estimates[1] - estimates[0], rates[1] - rates[0]),
+    )
+
+
+def first_refused(impostor: Scores, far: float) -> float:
+    """Return the score (of (m,), lower for more alike) that `far` refuses first, below 1."""
+    allowed = np.searchsorted(np.arange(1, len(impostor) + 1) / len(impostor), far, side="right")
+    return float(np.partition(impostor, allowed)[allowed])
+
+
+def _resampled_val(pairs: Pairs, score: Scores, far: float, draws: IntArray) -> Scores:
+    """Return VAL (replicates,) of each draw at its own threshold, NaN where it lacks pairs."""
+    mates, strangers = np.flatnonzero(pairs.same), np.flatnonzero(~pairs.same)
+    mates = mates[np.argsort(score[mates])]
+    kept = max(FEWEST, int(HEADROOM * far * len(strangers)))
+    near = strangers[np.argsort(score[strangers])][:kept]
+    owner, one, other = (
+        pairs.first_person[mates],
+        pairs.first_person[near],
+        pairs.second_person[near],
+    )
+    rates = np.full(len(draws), np.nan)
+    for place, draw in enumerate(draws):
+        weight = np.append(0, np.cumsum(draw[owner]))
+        drawn = draw * pairs.photos
+        impostors = int(drawn.sum() ** 2 - (drawn**2).sum()) // 2
+        if weight[-1] and impostors:
+            running = np.cumsum(draw[one] * draw[other]) / impostors
+            refused = min(int(np.searchsorted(running, far, side="right")), len(near) - 1)
+            matched = np.searchsorted(score[mates], score[near[refused]], side="left")
+            rates[place] = weight[matched] / weight[-1]
+    return rates

@@ -1,0 +1,120 @@
+"""The Siamese view of verification: a logistic unit on how two embeddings differ.
+
+On |f(a) - f(b)| component by component: Taigman et al., "DeepFace", CVPR 2014, section 4.2; Koch,
+Zemel & Salakhutdinov, "Siamese neural networks for one-shot image recognition", ICML deep learning
+workshop, 2015. On the squared L2 alone it orders pairs as that does, and adds a probability.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from facecli.distances import paired_squared_l2
+from facecli.errors import FingerprintMismatch, ModelError
+from facecli.files import SHARED, replacing
+from facecli.types import DIMENSION, FloatArray, ModelCard
+
+COMPONENTS, SQUARED_L2 = "components", "squared-l2"
+FORMS = {COMPONENTS: DIMENSION, SQUARED_L2: 1}
+"""What the unit looks at, and how many numbers that is."""
+
+PRIOR = 0.5
+"""The share of pairs of one person among those compared for which probabilities are given."""
+
+MAX_BYTES = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Verifier:
+    """A trained unit; it belongs to one model.
+
+    The log-odds that a pair is of one person, at a prior of one half, are `weights` times what
+    `form` says of the pair, plus `bias`. At `needed` or more, the pair is called the same person:
+    strangers reach that at a rate of `far`. `verdict` says how it compares with the plain
+    threshold.
+    """
+
+    fingerprint: str
+    model: str
+    form: str
+    weights: tuple[float, ...]
+    bias: float
+    needed: float
+    far: float
+    verdict: str
+    source: str
+    created: str
+
+    def log_odds(self, a: FloatArray, b: FloatArray) -> npt.NDArray[np.float64]:
+        """Return the log-odds float64 (n,) of row i of `a` and row i of `b`, unit rows (n, 128)."""
+        seen = features(self.form, a, b)
+        log_odds: npt.NDArray[np.float64] = seen @ np.array(self.weights) + self.bias
+        return log_odds
+
+    def judge(self, a: FloatArray, b: FloatArray) -> Judgement:
+        """Judge the likeliest pair of a row of `a` (n, 128) and one of `b` (m, 128)."""
+        left, right = np.repeat(a, len(b), axis=0), np.tile(b, (len(a), 1))
+        highest = float(self.log_odds(left, right).max())
+        return Judgement(highest >= self.needed, probability(highest), probability(self.needed))
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What a verifier says: `probability` of one person at PRIOR, and what was `needed`."""
+
+    same: bool
+    probability: float
+    needed: float
+
+
+def features(form: str, a: FloatArray, b: FloatArray) -> FloatArray:
+    """Return what a form looks at in pairs of rows of `a` and `b`: float32 (n, 128) or (n, 1)."""
+    if form == COMPONENTS:
+        difference: FloatArray = np.abs(a - b)
+        return difference
+    return paired_squared_l2(a, b)[:, None]
+
+
+def probability(log_odds: float) -> float:
+    """Return the probability of log-odds, rounded to neither 0 nor 1 by too large ones."""
+    return 1 / (1 + math.exp(-min(max(log_odds, -30.0), 30.0)))
+
+
+def save_verifier(path: Path, verifier: Verifier) -> None:
+    """Write a verifier as JSON, whole or not at all; raise ModelError if the disk refuses."""
+    text = json.dumps(dataclasses.asdict(verifier), indent=1) + "\n"
+    try:
+        with replacing(path, mode=SHARED) as stream:
+            stream.write(text.encode())
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
+def load_verifier(path: Path, card: ModelCard) -> Verifier:
+    """Read a verifier; raise ModelError if it is none, FingerprintMismatch if not of this model."""
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise ValueError("too large")
+        fields = json.loads(path.read_bytes())
+        verifier = Verifier(**{**fields, "weights": tuple(map(float, fields["weights"]))})
+        numbers = (*verifier.weights, verifier.bias, verifier.needed, verifier.far)
+        fits = len(verifier.weights) == FORMS[verifier.form] and all(map(math.isfinite, numbers))
+    except OSError as error:
+        raise ModelError(f"{path}: {error.strerror or error}") from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelError(f"{path}: not a verifier that facecli train-verifier made") from error
+    if not fits:
+        raise ModelError(f"{path}: not a verifier that facecli train-verifier made")
+    if verifier.fingerprint != card.fingerprint:
+        raise FingerprintMismatch(
+            f"{path}: trained for {verifier.model} ({verifier.fingerprint[:12]}), not for "
+            f"{card.name} ({card.fingerprint[:12]})"
+        )
+    return verifier

@@ -1,0 +1,94 @@
+"""`facecli train-verifier`: a logistic unit in the place of the plain threshold."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from facecli.cli.options import Settings, command_options, library_options, pass_settings
+from facecli.cli.output import bad, emit, good, shown, table
+
+if TYPE_CHECKING:
+    from facecli.calibration.comparing import Comparison
+
+
+@click.command("train-verifier")
+@click.argument("data", metavar="DIR", type=click.Path(exists=True, path_type=Path))
+@click.option(
+    "--out",
+    required=True,
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE.json",
+    help="The verifier.",
+)
+@click.option(
+    "--far",
+    type=click.FloatRange(0.0, 0.1, min_open=True),
+    default=1e-3,
+    show_default=True,
+    metavar="RATE",
+    help="The false accept rate at which it decides and is compared.",
+)
+@click.option(
+    "--form",
+    type=click.Choice(["components", "squared-l2"]),
+    default="components",
+    show_default=True,
+    help="What it looks at: |f(a) - f(b)| number by number, or their squared L2.",
+)
+@library_options
+@command_options
+@pass_settings
+def train_verifier(settings: Settings, data: Path, out: Path, far: float, form: str) -> None:
+    """Train a logistic unit on how two photos' embeddings differ.
+
+    DIR holds a folder of photos for each person. Half of the people are held back; on them the unit
+    is compared with the plain threshold, and what it needs to call two photos the same person is
+    set. Use it with verify --verifier FILE.json. It belongs to the model it was trained with.
+    """
+    from facecli.calibration.training import train_verifier as train
+    from facecli.calibration.verifier import save_verifier
+    from facecli.cli.samples import read_samples
+
+    samples = read_samples(settings, data).without_copies()
+    verifier, comparison = train(
+        samples.embeddings,
+        list(samples.people),
+        far=far,
+        form=form,
+        card=settings.card(),
+        source=str(data),
+    )
+    save_verifier(out, verifier)
+    record = {
+        "kind": "verifier",
+        "path": out,
+        "form": form,
+        "better": comparison.better,
+        "verdict": comparison.verdict,
+        **dataclasses.asdict(comparison),
+    }
+    emit(record, _described(out, comparison))
+
+
+def _described(out: Path, comparison: Comparison) -> str:
+    rows = [
+        (name, f"{val.estimate:.4f}", f"{val.low:.4f} to {val.high:.4f}")
+        for name, val in (
+            ("threshold", comparison.threshold),
+            ("verifier", comparison.verifier),
+        )
+    ]
+    paint = good if comparison.better else bad
+    return "\n".join(
+        [
+            f"{shown(out)}: {comparison.people:,} people never trained on, "
+            f"{comparison.genuine_pairs:,} genuine and {comparison.impostor_pairs:,} impostor "
+            "pairs",
+            table(("decided by", f"VAL at FAR {comparison.far:g}", "95 % interval"), rows),
+            paint(comparison.verdict),
+        ]
+    )
