@@ -19,10 +19,11 @@ if TYPE_CHECKING:
 DATABASE_VARIABLE = "FACECLI_DB"
 LIBRARY_VARIABLE = "FACECLI_LIBRARY"
 MAX_SQUARED_L2 = 4.0
+AUTOMATIC = "auto"
 DEVICES = ("cpu", "cuda", "mps", "auto")
 
 MOST_WORKERS = 8
-"""By default: each takes 0.4 GB, and beyond a few the one that embeds sets the pace."""
+"""By default: each takes 0.3 GB, and the process that embeds and stores keeps up with few."""
 
 AnyCallable = TypeVar("AnyCallable", bound="Callable[..., Any]")
 
@@ -274,3 +275,23 @@ def command_options(function: AnyCallable) -> AnyCallable:
 def library_options(function: AnyCallable) -> AnyCallable:
     """Add the options of commands that look through many photos."""
     return library_option(workers_option(function))
+
+
+def cluster_count(function: AnyCallable) -> AnyCallable:
+    """Add --k, given to the command as `k`: a number of clusters, or None for as many as fit."""
+    return click.option(
+        "--k",
+        callback=_count,
+        default=AUTOMATIC,
+        show_default=True,
+        metavar="N|auto",
+        help="Make N clusters.",
+    )(function)
+
+
+def _count(ctx: click.Context, param: click.Parameter, value: str) -> int | None:
+    if value == AUTOMATIC:
+        return None
+    if not value.isdecimal() or int(value) < 1:
+        raise click.BadParameter(f"{value!r} is neither a number nor auto.", ctx=ctx, param=param)
+    return int(value)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from facecli.cli.options import Settings, command_options, library_options, pass_settings
+from facecli.cli.options import Settings, command_options, library_option, pass_settings
 from facecli.cli.output import counted, emit, emit_all, shown, table
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def _correction(*arguments: Callable[..., object]) -> Callable[..., click.Comman
     """Make a command of a function that takes settings and these arguments."""
 
     def made(function: Callable[..., object]) -> click.Command:
-        for option in reversed([*arguments, library_options, command_options, pass_settings]):
+        for option in reversed([*arguments, library_option, command_options, pass_settings]):
             function = option(function)
         return click.command()(function)
 

@@ -10,8 +10,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from facecli.cli.options import Settings, command_options, library_options, pass_settings
+from facecli.cli.cluster.pages import contact_sheet
+from facecli.cli.options import (
+    Settings,
+    cluster_count,
+    command_options,
+    library_options,
+    pass_settings,
+)
 from facecli.cli.output import counted, emit, note, progress, shown, strong, table, wants_json, warn
+from facecli.cli.reports import publish_html, sheet_option
 from facecli.errors import FacecliError, FingerprintMismatch
 
 if TYPE_CHECKING:
@@ -20,33 +28,16 @@ if TYPE_CHECKING:
     from facecli.recognition.naming import Namer
     from facecli.types import Encoder, Failure, ModelCard
 
-AUTOMATIC = "auto"
 SHOWN_PHOTOS = 3
 BOX = ("left", "top", "right", "bottom")
 COLUMNS = ("path", "face", *BOX, "confidence", "cluster", "cluster_size", "squared_l2", "name")
-
-
-def _count(ctx: click.Context, param: click.Parameter, value: str) -> int | None:
-    """Return a number of clusters, or None for "auto"."""
-    if value == AUTOMATIC:
-        return None
-    if not value.isdecimal() or int(value) < 1:
-        raise click.BadParameter(f"{value!r} is neither a number nor auto.", ctx=ctx, param=param)
-    return int(value)
 
 
 @click.command()
 @click.argument(
     "paths", metavar="DIR|PHOTO…", nargs=-1, required=True, type=click.Path(path_type=Path)
 )
-@click.option(
-    "--k",
-    callback=_count,
-    default=AUTOMATIC,
-    show_default=True,
-    metavar="N|auto",
-    help="Make N clusters.",
-)
+@cluster_count
 @click.option(
     "--min-photos",
     type=click.IntRange(min=1),
@@ -65,6 +56,7 @@ def _count(ctx: click.Context, param: click.Parameter, value: str) -> int | None
 @click.option("--copy", "copies", is_flag=True, help="Export copies, not links.")
 @click.option("--dry-run", is_flag=True, help="Say what an export would write, and write nothing.")
 @click.option("--csv", "as_csv", is_flag=True, help="Write CSV, a line a face.")
+@sheet_option
 @library_options
 @command_options
 @pass_settings
@@ -79,6 +71,7 @@ def photos(
     copies: bool,
     dry_run: bool,
     as_csv: bool,
+    report: Path | None,
 ) -> None:
     """Sort the faces of photos into people; the word may be left out.
 
@@ -110,6 +103,8 @@ def photos(
     _show(grouping, encoder.card, as_csv=as_csv)
     if folder is not None:
         _export(grouping, folder, copies=copies, dry_run=dry_run, as_csv=as_csv)
+    if report is not None:
+        publish_html(contact_sheet(settings, grouping, pictures), report)
     ctx.exit(2 if grouping.failures else 0)
 
 

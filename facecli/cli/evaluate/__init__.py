@@ -10,6 +10,7 @@ PROTOCOLS = {
     "lfw": "Measure a model on listed pairs, as LFW asks.",
     "folders": "Measure a model on all pairs of a folder of people.",
     "identification": "Measure how well people are found from one photo each.",
+    "clustering": "Measure how well clustering finds the people of a folder.",
     "robustness": "Tell how far photos may suffer before they no longer verify.",
 }
 """Each protocol with the first line of its help."""

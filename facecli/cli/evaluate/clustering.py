@@ -1,0 +1,71 @@
+"""`facecli evaluate clustering`: how well people are told apart without knowing anyone."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from facecli.cli.options import (
+    Settings,
+    cluster_count,
+    command_options,
+    library_options,
+    pass_settings,
+)
+from facecli.cli.output import counted, emit, note, shown, table
+from facecli.cli.samples import read_samples
+
+if TYPE_CHECKING:
+    from facecli.evaluation.clustering import ClusteringResult
+
+
+@click.command()
+@click.argument("data", metavar="DIR|FILE.csv", type=click.Path(exists=True, path_type=Path))
+@cluster_count
+@library_options
+@command_options
+@pass_settings
+@click.pass_context
+def clustering(ctx: click.Context, settings: Settings, data: Path, k: int | None) -> None:
+    """Measure how well clustering finds the people of a folder.
+
+    Each person is a folder in DIR, or a CSV lists path and person; one face a photo is clustered
+    as facecli cluster would. Pairwise scores are over pairs of photos, BCubed scores over photos.
+    Exits with 1 if a photo had no face, with 2 if one could not be read.
+    """
+    from facecli.evaluation.clustering import measure_clustering
+
+    every = read_samples(settings, data)
+    samples = every.without_copies()
+    if copies := len(every) - len(samples):
+        note(f"{counted(copies, 'photo')} left out: copies of another photo of the person")
+    card = settings.card()
+    result = measure_clustering(
+        samples,
+        threshold=settings.threshold_for(card),
+        rates=card.thresholds if settings.threshold is None else None,
+        k=k,
+    )
+    record = {"kind": "clustering_score", **dataclasses.asdict(result), "k": k, "model": card.name}
+    emit(record, _described(result, card.name))
+    ctx.exit(2 if samples.unreadable else bool(samples.failures))
+
+
+def _described(result: ClusteringResult, model: str) -> str:
+    rows = [
+        (name, *(f"{value:.4f}" for value in (score.precision, score.recall, score.f)))
+        for name, score in (("pairwise", result.pairwise), ("BCubed", result.bcubed))
+    ]
+    lines = [
+        f"{counted(result.photos, 'photo')}, model {shown(model)}, clustered within "
+        f"{result.threshold:.4g} squared L2",
+        f"  {counted(result.people, 'person', 'people')}, {result.found} found",
+    ]
+    if result.unnamed:
+        lines.append(f"  {counted(result.unnamed, 'photo')} of nobody named, not scored")
+    if result.failures:
+        lines.append(f"  {counted(result.failures, 'photo')} without a face, not clustered")
+    return "\n".join([*lines, "", table(("", "precision", "recall", "F"), rows)])
