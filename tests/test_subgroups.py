@@ -17,7 +17,8 @@ from facecli.evaluation.subgroups import (
     MEASURES,
     Split,
     measure_groups,
-    split_by_file,
+    read_answers,
+    split_by,
     splits_by_quality,
 )
 
@@ -38,7 +39,7 @@ def groups_file(path: Path, *lines: str) -> Path:
 
 def by_person(samples: Samples, path: Path) -> Split:
     lines = [f"p{number:03},{'noisy' if number >= 20 else 'clear'}" for number in range(40)]
-    return split_by_file(groups_file(path, "person,kind", *lines), "kind", samples)
+    return split_by(read_answers(groups_file(path, "person,kind", *lines), "kind"), samples)
 
 
 def test_a_group_is_measured_as_a_folder_of_its_own(samples: Samples, tmp_path: Path) -> None:
@@ -111,7 +112,7 @@ def test_paths_group_photos_and_failures_and_leftovers_are_named(
 ) -> None:
     lines = ["p000/000.jpg,outdoors", "p000/001.jpg,indoors", "lost0.jpg,outdoors", "gone.jpg,?"]
     path = groups_file(tmp_path / "g.csv", "path,light", *lines, ",indoors", "p001/005.jpg,")
-    split = split_by_file(path, "light", samples)
+    split = split_by(read_answers(path, "light"), samples)
     kept, lost = split.groups["outdoors"]
     assert (kept.nonzero()[0].tolist(), lost.tolist()) == ([0], [True, False])
     assert split.unmatched == ("gone.jpg",)
@@ -126,17 +127,15 @@ def test_paths_group_photos_and_failures_and_leftovers_are_named(
         (["person,kind", "p001,a", "p001,b"], "line 3: p001 is both a and b"),
     ],
 )
-def test_a_file_that_does_not_say_is_refused(
-    samples: Samples, tmp_path: Path, lines: list[str], reason: str
-) -> None:
+def test_a_file_that_does_not_say_is_refused(tmp_path: Path, lines: list[str], reason: str) -> None:
     with pytest.raises(FacecliError, match=reason):
-        split_by_file(groups_file(tmp_path / "g.csv", *lines), "kind", samples)
+        read_answers(groups_file(tmp_path / "g.csv", *lines), "kind")
 
 
-def test_an_unreadable_file_is_refused(samples: Samples, tmp_path: Path) -> None:
+def test_an_unreadable_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "g.csv").write_bytes(b"person,kind\n\xff\xfe,a\n")
     with pytest.raises(FacecliError, match="cannot be read"):
-        split_by_file(tmp_path / "g.csv", "kind", samples)
+        read_answers(tmp_path / "g.csv", "kind")
 
 
 def test_thirds_of_quality_hold_every_photo_once(samples: Samples) -> None:

@@ -89,12 +89,22 @@ class Subgroups:
     differences: tuple[Difference, ...]
 
 
-def split_by_file(path: Path, column: str, samples: Samples) -> Split:
-    """Group samples by a column of a CSV whose rows name a `path` or a `person`.
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What a file says in one column, by the `path` or the `person` that `key` says it names."""
 
-    Paths are those of the photo set. Raises FacecliError for a file without these columns, and for
-    two answers about one photo or person.
+    column: str
+    key: str
+    of: Mapping[str, str]
+
+
+def read_answers(path: Path, column: str) -> Answers:
+    """Read a column of a CSV whose rows name a path or a person; empty cells say nothing.
+
+    Raises FacecliError for a file without these columns, and for two answers about one photo or
+    person.
     """
+    answers: dict[str, str] = {}
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
             reader = csv.DictReader(stream)
@@ -102,38 +112,38 @@ def split_by_file(path: Path, column: str, samples: Samples) -> Split:
             key = next((name for name in ("path", "person") if name in columns), None)
             if key is None or column not in columns:
                 raise FacecliError(f"{path}: needs the columns path or person, and {column}")
-            answers = _answers(path, reader, key, column)
+            for line, row in enumerate(reader, start=2):
+                who, value = (row[key] or "").strip(), (row[column] or "").strip()
+                if who and value and answers.setdefault(who, value) != value:
+                    both = f"both {answers[who]} and {value}"
+                    raise FacecliError(f"{path}, line {line}: {who} is {both}")
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise FacecliError(f"{path}: cannot be read as CSV: {error}") from error
+    return Answers(column, key, answers)
+
+
+def split_by(answers: Answers, samples: Samples) -> Split:
+    """Group samples, and failures, by what is said of them; paths are those of the photo set."""
     kept, lost = (
-        (samples.paths, samples.failed_paths) if key == "path" else (samples.people, samples.failed)
+        (samples.paths, samples.failed_paths)
+        if answers.key == "path"
+        else (samples.people, samples.failed)
     )
+    said, said_lost = ([answers.of.get(one, "") for one in names] for names in (kept, lost))
     groups = {
         name: (
-            np.array([answers.get(one) == name for one in kept], dtype=bool),
-            np.array([answers.get(one) == name for one in lost], dtype=bool),
+            np.array([one == name for one in said], dtype=bool),
+            np.array([one == name for one in said_lost], dtype=bool),
         )
-        for name in sorted(set(answers.values()))
+        for name in sorted(set(answers.of.values()))
     }
     present = {*kept, *lost}
     return Split(
-        column=column,
+        column=answers.column,
         groups=groups,
-        unmatched=tuple(one for one in answers if one not in present),
-        ungrouped=sum(one not in answers for one in (*kept, *lost)),
+        unmatched=tuple(one for one in answers.of if one not in present),
+        ungrouped=[*said, *said_lost].count(""),
     )
-
-
-def _answers(path: Path, reader: csv.DictReader[str], key: str, column: str) -> dict[str, str]:
-    """Return the value of each photo or person; rows without one are as if they were not there."""
-    answers: dict[str, str] = {}
-    for line, row in enumerate(reader, start=2):
-        who, value = (row[key] or "").strip(), (row[column] or "").strip()
-        if not who or not value:
-            continue
-        if answers.setdefault(who, value) != value:
-            raise FacecliError(f"{path}, line {line}: {who} is both {answers[who]} and {value}")
-    return answers
 
 
 def splits_by_quality(samples: Samples) -> list[Split]:

@@ -23,6 +23,8 @@ from facecli.cli.reports import facts_of, publish, report_option
 from facecli.cli.samples import read_samples
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from facecli.evaluation.folders import FolderResult
     from facecli.evaluation.samples import Samples
     from facecli.evaluation.subgroups import Group, Split, Subgroups
@@ -67,17 +69,15 @@ def folders(
     """
     from facecli.evaluation.folders import measure_folder
 
-    if (groups_file is not None) and (by is None):
-        raise click.UsageError("--groups needs --by COLUMN.")
+    splits_of = _grouping(groups_file, by)
     every = read_samples(settings, data)
     samples = every.without_copies()
     if copies := len(every) - len(samples):
         note(f"{counted(copies, 'photo')} left out: copies of another photo of the person")
-    splits = _splits(samples, groups_file, by) if by is not None else []
     card = settings.card()
     threshold = settings.threshold_for(card)
     result = measure_folder(samples, threshold=threshold, watch=watched)
-    groups = [_measured(samples, split, threshold) for split in splits]
+    groups = [_measured(samples, split, threshold) for split in splits_of(samples)]
     records = [
         *_records(result, samples),
         *(line for one in groups for line in _group_records(one)),
@@ -96,14 +96,20 @@ def folders(
     ctx.exit(2 if samples.unreadable else bool(samples.failures))
 
 
-def _splits(samples: Samples, groups_file: Path | None, by: str) -> list[Split]:
-    from facecli.evaluation.subgroups import QUALITY, split_by_file, splits_by_quality
+def _grouping(groups_file: Path | None, by: str | None) -> Callable[[Samples], list[Split]]:
+    """Return what groups samples; a mistake in the options is found before any photo is opened."""
+    from facecli.evaluation.subgroups import QUALITY, read_answers, split_by, splits_by_quality
 
+    if by is None:
+        if groups_file is not None:
+            raise click.UsageError("--groups needs --by COLUMN.")
+        return lambda _: []
     if groups_file is not None:
-        return [split_by_file(groups_file, by, samples)]
+        answers = read_answers(groups_file, by)
+        return lambda samples: [split_by(answers, samples)]
     if by != QUALITY:
         raise click.UsageError(f"--by {by} needs --groups FILE.csv; only {QUALITY} does not.")
-    return splits_by_quality(samples)
+    return splits_by_quality
 
 
 def _measured(samples: Samples, split: Split, threshold: float) -> Subgroups:
@@ -114,7 +120,7 @@ def _measured(samples: Samples, split: Split, threshold: float) -> Subgroups:
     if (more := len(split.unmatched) - LISTED) > 0:
         warn(f"and {more} others that fit no photo")
     if split.ungrouped:
-        note(f"{counted(split.ungrouped, 'photo')} without a {split.column}: in no group")
+        note(f"{counted(split.ungrouped, 'photo')} in no group of {split.column}")
     return measure_groups(samples, split, threshold=threshold, watch=watched)
 
 

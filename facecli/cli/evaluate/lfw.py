@@ -122,8 +122,8 @@ def _described(result: LfwResult, pairs: PairList, card: ModelCard) -> list[str]
         f"of {counted(result.photos, 'photo')}, model {shown(card.name)}"
     ]
     if result.failures:
-        lost = counted(result.lost, "pair")
-        lines.append(f"  {len(result.failures)} photos without a face, in {lost}: {ASSUMPTION}")
+        failed = f"{counted(len(result.failures), 'photo')} without a face"
+        lines.append(f"  {failed}, in {counted(result.lost, 'pair')}: {ASSUMPTION}")
     if result.folds is not None:
         count = len(result.folds.accuracies)
         lines.append(
