@@ -113,7 +113,7 @@ class Session:
         config, folder = self.config, self.request.folder
         device = torch.device(encoders.resolve_device(self.request.device))
         network, has_head = load_start(config, self.init)
-        network.to(device)
+        network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         assert self.data.rows is not None
         if not resuming:
             start = fit_start(
