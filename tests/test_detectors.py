@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import cmath
 import math
+import pickle
 import random
 
 import numpy as np
@@ -16,7 +17,13 @@ from PIL import Image, ImageFilter
 
 from facecli import portraits
 from facecli.chips import DLIB_GEOMETRY
-from facecli.detectors import LONGEST_SIDE, MIN_CONFIDENCE, MTCNNDetector, is_plausible
+from facecli.detectors import (
+    LONGEST_SIDE,
+    MIN_CONFIDENCE,
+    HalvingMaxPool,
+    MTCNNDetector,
+    is_plausible,
+)
 from facecli.errors import MissingExtra
 from facecli.images import open_picture
 from facecli.types import Detection, Landmarks
@@ -246,3 +253,23 @@ def test_landmarks_gone_astray_are_not_plausible() -> None:
     assert not is_plausible((left, right, (400.0, 400.0), left_mouth, right_mouth))
     assert not is_plausible((left_mouth, right_mouth, nose, left, right))
     assert is_plausible((left, right, (nose[0] + 20, nose[1]), left_mouth, right_mouth))
+
+
+@given(st.integers(2, 3), st.integers(3, 40), st.integers(3, 40), st.integers(0, 99))
+def test_pooling_is_pytorchs_to_the_last_bit(size: int, height: int, width: int, seed: int) -> None:
+    maps = torch.randn(2, 3, height, width, generator=torch.Generator().manual_seed(seed))
+    expected = torch.nn.MaxPool2d(size, 2, ceil_mode=True)(maps)
+    assert torch.equal(HalvingMaxPool(size)(maps), expected)
+
+
+def test_every_pooling_on_a_cpu_is_the_fast_one(mtcnn: MTCNNDetector) -> None:
+    parts = [type(part) for part in mtcnn._network.modules()]
+    assert parts.count(HalvingMaxPool) == 6
+    assert torch.nn.MaxPool2d not in parts
+
+
+def test_a_copy_for_another_process_finds_the_same(
+    mtcnn: MTCNNDetector, hopper: Image.Image
+) -> None:
+    copy = pickle.loads(pickle.dumps(mtcnn))
+    assert copy.detect([hopper]) == mtcnn.detect([hopper])

@@ -156,15 +156,10 @@ class Settings:
         """
         if not self.has_gallery():
             return None
-        found = {one.fingerprint: one for one in self.gallery().calibrations()}
-        if found and card.fingerprint not in found and self.threshold is None:
-            from facecli.errors import FingerprintMismatch
+        from facecli.calibration.operating import calibration_of
 
-            raise FingerprintMismatch(
-                f"the gallery is calibrated for {', '.join(one.model for one in found.values())}, "
-                f"not for {card.name}: calibrate again, or give --threshold"
-            )
-        return found.get(card.fingerprint)
+        calibrations = self.gallery().calibrations()
+        return calibration_of(card, calibrations, needed=self.threshold is None)
 
     def for_another_command(self, hear: Callable[[dict[str, Any]], None]) -> Settings:
         """Return settings for a command run from within this one, with the same networks.
