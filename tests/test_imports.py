@@ -20,6 +20,7 @@ LAYERS = (
     {"migrations", "index", "datasets"},
     {"gallery", "library"},
     {"recognition", "training", "evaluation", "calibration", "doctor", "demo"},
+    {"records"},
     {"server", "report"},
     {"cli"},
 )

@@ -63,7 +63,7 @@ def test_every_command_shown_exists_with_its_options(words: list[str]) -> None:
 
 def test_every_kind_of_json_record_is_described() -> None:
     kinds: set[str] = set()
-    for path in (ROOT / "facecli" / "cli").rglob("*.py"):
+    for path in (ROOT / "facecli").rglob("*.py"):
         kinds |= set(re.findall(r'"kind": "(\w+)"', path.read_text(encoding="utf-8")))
     assert len(kinds) > len(COMMANDS)
     table = TEXT[TEXT.index("## JSON") : TEXT.index("## Shell completion")]

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from facecli.cli.operating import calibrated
 from facecli.cli.options import Settings, command_options, library_options, pass_settings
 from facecli.cli.output import confirmed, counted, emit, emit_all, shown
 from facecli.errors import FacecliError
@@ -120,6 +119,8 @@ def _record(made: Calibration) -> dict[str, Any]:
 
 def _described(made: Calibration) -> list[str]:
     """Say what the threshold is, what it rests on, and what it costs."""
+    from facecli.calibration.operating import calibrated
+
     lines = [
         f"{shown(made.model)}: threshold {made.threshold:.4f} squared L2, {calibrated(made)}",
         f"  from {shown(made.source)}: {made.impostor_pairs:,} pairs of strangers among "

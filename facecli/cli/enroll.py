@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
+from facecli import records
 from facecli.cli.options import Settings, command_options, pass_settings
 from facecli.cli.output import bad, counted, emit, good, progress, shown, table, wants_json
 
@@ -124,7 +125,7 @@ def _gallery(ctx: click.Context, settings: Settings, *, dry_run: bool) -> Galler
 
 def _show_outcomes(outcomes: Sequence[PhotoOutcome], *, dry_run: bool) -> None:
     for outcome in outcomes:
-        emit(_record(outcome, dry_run=dry_run), "")
+        emit(records.enrollment(outcome, dry_run=dry_run), "")
     if not wants_json():
         header = ("outcome", "person", "photo", "why")
         rows = [
@@ -132,25 +133,6 @@ def _show_outcomes(outcomes: Sequence[PhotoOutcome], *, dry_run: bool) -> None:
             for one in outcomes
         ]
         click.echo(table(header, rows))
-
-
-def _record(outcome: PhotoOutcome, *, dry_run: bool) -> dict[str, Any]:
-    twin, template = outcome.look_alike, outcome.template
-    return {
-        "kind": "enrollment",
-        "person": outcome.person,
-        "path": outcome.source,
-        "outcome": outcome.outcome,
-        "refused": outcome.outcome.refused,
-        "reasons": outcome.reasons,
-        "warnings": outcome.warnings,
-        "look_alike": twin
-        and {"person": twin.person, "squared_l2": twin.squared_l2, "path": twin.source},
-        "external_id": template and template.external_id,
-        "sha256": template and template.image_sha256,
-        "box": template and template.box,
-        "dry_run": dry_run,
-    }
 
 
 def _show_summary(

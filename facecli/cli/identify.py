@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
+from facecli import records
 from facecli.cli.operating import operating_point, whom
 from facecli.cli.options import MAX_SQUARED_L2, Settings, command_options, pass_settings
 from facecli.cli.output import bad, counted, detail, doubtful, emit, good, note, progress, shown
@@ -17,10 +17,9 @@ from facecli.errors import FacecliError, PictureError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from facecli.calibration import Odds
-    from facecli.cli.operating import OperatingPoint
+    from facecli.calibration.operating import OperatingPoint
     from facecli.recognition.identify import Identification, KnownPeople
-    from facecli.types import ModelCard, Picture
+    from facecli.types import Picture
 
 STDIN = Path("-")
 PAINT: dict[str, Callable[[str], str]] = {
@@ -91,11 +90,13 @@ def identify(
     for answer in answers_for(
         pictures, known, threshold=point.threshold, gap=gap, k=k or CANDIDATES
     ):
-        odds = _odds(answer, point, known)
+        odds = None
+        if answer.nearest is not None:
+            odds = point.odds(answer.nearest, templates=len(known.matrix.template_ids))
         lines = _described(answer, point, listed=k is not None)
         if odds is not None:
             lines.insert(1, f"{'':11}{sentence(odds, whom(len(known.matrix.names)))}")
-        emit(_record(answer, encoder.card, point) | point.record(odds), "\n".join(lines))
+        emit(records.identification(answer, encoder.card, point, odds), "\n".join(lines))
         for line in (answer.reason, *answer.notes):
             detail(f"{answer.source}: {line}")
         code = max(code, {"match": 0, "error": 2}.get(answer.status, 1))
@@ -136,27 +137,6 @@ def _known(settings: Settings) -> KnownPeople:
     if not len(matrix.template_ids):
         note("nobody is enrolled: everyone will be unknown")
     return KnownPeople(matrix, ExactIndex(matrix.embeddings))
-
-
-def _odds(answer: Identification, point: OperatingPoint, known: KnownPeople) -> Odds | None:
-    """Return how many strangers come as close to anybody as the face does to the nearest."""
-    if not answer.candidates:
-        return None
-    nearest = answer.squared_l2
-    if nearest is None:
-        nearest = answer.candidates[0].squared_l2
-    return point.odds(nearest, templates=len(known.matrix.template_ids))
-
-
-def _record(answer: Identification, card: ModelCard, point: OperatingPoint) -> dict[str, Any]:
-    record = dataclasses.asdict(answer)
-    return {
-        "kind": "identification",
-        "path": record.pop("source"),
-        **record,
-        "threshold": point.threshold,
-        "model": card.name,
-    }
 
 
 def _described(answer: Identification, point: OperatingPoint, *, listed: bool) -> list[str]:

@@ -1,64 +1,15 @@
-"""The threshold in use, where it comes from, and how many strangers come as close as a face did."""
+"""The threshold in use, as the options and the gallery say it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from facecli.cli.output import counted
-from facecli.errors import GalleryError
 
 if TYPE_CHECKING:
-    from facecli.calibration import ImpostorDistribution, Odds
+    from facecli.calibration.operating import OperatingPoint
     from facecli.cli.options import Settings
-    from facecli.types import Calibration, ModelCard
-
-
-@dataclass(frozen=True, slots=True)
-class OperatingPoint:
-    """A threshold in squared L2, the calibration it is from, if any, and the strangers known of."""
-
-    threshold: float
-    calibration: Calibration | None
-    strangers: ImpostorDistribution | None
-
-    @property
-    def limit(self) -> str:
-        """The threshold in brackets, for a line that compares with it."""
-        if self.calibration is None:
-            return f"(threshold {self.threshold:.4g})"
-        return f"(threshold {self.threshold:.4g}, {calibrated(self.calibration)})"
-
-    def odds(self, squared_l2: float, *, templates: int = 1) -> Odds | None:
-        """Return how many strangers come this close to at least one of so many templates."""
-        if self.strangers is None:
-            return None
-        return self.strangers.share(squared_l2).among(templates)
-
-    def record(self, odds: Odds | None) -> dict[str, Any]:
-        """Return the JSON fields of odds and of where the threshold comes from."""
-        strangers = self.strangers
-        return {
-            "calibrated": self.calibration
-            and {"far": self.calibration.far, "created": self.calibration.created},
-            "strangers": odds
-            and strangers
-            and {
-                "share": odds.share,
-                "low": odds.low,
-                "high": odds.high,
-                "pairs": strangers.pairs,
-                "source": strangers.source,
-            },
-        }
-
-
-def calibrated(calibration: Calibration) -> str:
-    """Say in words at what rate and when a threshold was set."""
-    from facecli.metrics.support import rate_name
-
-    day = calibration.created.partition("T")[0]
-    return f"calibrated at FMR {rate_name(calibration.far)} on {day}"
+    from facecli.types import ModelCard
 
 
 def whom(people: int) -> str:
@@ -69,14 +20,7 @@ def whom(people: int) -> str:
 
 def operating_point(settings: Settings, card: ModelCard) -> OperatingPoint:
     """Return the threshold for a model and what is known of strangers under it."""
-    from facecli.calibration import distribution_from
+    from facecli.calibration import operating
 
-    threshold = settings.threshold_for(card)
-    calibration = settings.calibration_for(card)
-    table = calibration.impostors if calibration else card.impostors
-    try:
-        strangers = distribution_from(table)
-    except ValueError as error:
-        raise GalleryError(f"{card.name}: {error}: calibrate again") from error
-    used = calibration if settings.threshold is None else None
-    return OperatingPoint(threshold, used, strangers)
+    calibrations = settings.gallery().calibrations() if settings.has_gallery() else []
+    return operating.operating_point(card, calibrations, threshold=settings.threshold)

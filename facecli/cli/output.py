@@ -5,25 +5,21 @@ Names, paths and messages may hold anything, so whatever is shown passes through
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 import unicodedata
-from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from facecli.cli.options import settings_of
+from facecli.records import as_line
 from facecli.text import shown as shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
 Item = TypeVar("Item")
-
-SCHEMA = 1
-"""Version of the JSON records; it rises when a field changes its meaning or goes."""
 
 QUIET_SECONDS = 10.0
 """How often long work says where it is when there is no terminal to draw a bar on."""
@@ -51,23 +47,13 @@ def emit_all(records: Sequence[dict[str, Any]], human: str) -> None:
 
 def emit_json(record: dict[str, Any]) -> None:
     """Write one result to stdout as a line of plain ASCII JSON, whether or not --json was given."""
-    assert "kind" in record
     settings_of(click.get_current_context()).hear(record)
-    click.echo(json.dumps({"schema": SCHEMA, **record}, allow_nan=False, default=_jsonable))
+    click.echo(as_line(record))
 
 
 def wants_json() -> bool:
     """Tell whether --json was given."""
     return settings_of(click.get_current_context()).json
-
-
-def _jsonable(value: object) -> object:
-    """Turn paths and NumPy's numbers and arrays into what JSON has."""
-    if isinstance(value, PurePath):
-        return str(value)
-    if hasattr(value, "tolist"):
-        return value.tolist()
-    raise TypeError(f"{type(value).__name__} has no place in a JSON record")
 
 
 def note(text: str) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
+from facecli import records
 from facecli.cli.options import Settings, command_options, pass_settings
 from facecli.cli.output import confirmed, emit, emit_all, shown, strong, table, warn
 from facecli.errors import GalleryError
@@ -32,7 +33,7 @@ def list_people(settings: Settings) -> None:
     header = ("name", "templates", "enrolled", "external id")
     rows = [(one.name, one.templates, one.created, one.external_id or "") for one in everyone]
     nobody = f"Nobody is enrolled in {shown(settings.database)}."
-    emit_all([_record(one) for one in everyone], table(header, rows) if rows else nobody)
+    emit_all([records.person(one) for one in everyone], table(header, rows) if rows else nobody)
 
 
 @people.command()
@@ -44,7 +45,7 @@ def show(settings: Settings, name: str) -> None:
     gallery = settings.gallery()
     person = gallery.person(name)
     templates = gallery.templates_of(name)
-    record = _record(person) | {"templates": [dataclasses.asdict(one) for one in templates]}
+    record = records.person(person) | {"templates": [dataclasses.asdict(one) for one in templates]}
     emit(record, _described(person, templates))
 
 
@@ -95,7 +96,7 @@ def forget(settings: Settings, names: tuple[str, ...], yes: bool) -> None:
     receipt = gallery.forget([person.name for person in known])
     left = "nothing of them is left in" if receipt.scrubbed else "erased from"
     emit(
-        {"kind": "forgotten", **dataclasses.asdict(receipt)},
+        records.forgotten(receipt),
         f"Forgot {shown(listed)} with {count}: {left} {shown(settings.database)}.",
     )
     if not receipt.scrubbed:
@@ -104,10 +105,6 @@ def forget(settings: Settings, names: tuple[str, ...], yes: bool) -> None:
 
 def _templates(count: int) -> str:
     return f"{count} template" + ("" if count == 1 else "s")
-
-
-def _record(person: Person) -> dict[str, Any]:
-    return {"kind": "person", **dataclasses.asdict(person)}
 
 
 def _described(person: Person, templates: list[Template]) -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
+from facecli import records
 from facecli.cli.operating import operating_point
 from facecli.cli.options import Settings, command_options, pass_settings
 from facecli.cli.output import bad, counted, emit, good, shown
@@ -16,10 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from facecli.calibration import Odds
+    from facecli.calibration.operating import OperatingPoint
     from facecli.calibration.verifier import Judgement
-    from facecli.cli.operating import OperatingPoint
     from facecli.recognition.verify import Sample, Side, Verdict
-    from facecli.types import ModelCard
 
 PERSON = "person:"
 """Marks a side that is an enrolled person; a file so named is written ./person:…"""
@@ -58,7 +57,7 @@ def verify(
     odds = point.odds(verdict.squared_l2, templates=len(left.embeddings) * len(right.embeddings))
     judged = None if unit is None else unit.judge(left.embeddings, right.embeddings)
     same = judged.same if judged else verdict.same
-    record = _record(verdict, card) | point.record(odds) | {"same": same}
+    record = records.verification(verdict, card, point, odds) | {"same": same}
     record["verifier"] = judged and {
         "path": verifier_file,
         "probability": judged.probability,
@@ -89,18 +88,6 @@ def _samples(settings: Settings, texts: Sequence[str]) -> list[Sample]:
         pictures = embed_pictures(acquired, encoder, largest_only=False)
         samples |= zip(photos, map(photo_sample, pictures), strict=True)
     return [samples[text] for text in texts]
-
-
-def _record(verdict: Verdict, card: ModelCard) -> dict[str, Any]:
-    return {
-        "kind": "verification",
-        "same": verdict.same,
-        "squared_l2": verdict.squared_l2,
-        "threshold": verdict.threshold,
-        "model": card.name,
-        "fingerprint": card.fingerprint,
-        "sides": [dataclasses.asdict(side) for side in verdict.sides],
-    }
 
 
 def _answered(verdict: Verdict, point: OperatingPoint, judged: Judgement | None) -> Iterator[str]:

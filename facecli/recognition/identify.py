@@ -65,6 +65,13 @@ class Identification:
     candidates: tuple[Candidate, ...] = ()
     notes: tuple[str, ...] = ()
 
+    @property
+    def nearest(self) -> float | None:
+        """The squared L2 of the match, else of the nearest person, None if there is nobody."""
+        if self.squared_l2 is None and self.candidates:
+            return self.candidates[0].squared_l2
+        return self.squared_l2
+
 
 @dataclass(frozen=True, slots=True)
 class Sight:

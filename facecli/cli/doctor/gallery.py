@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from facecli.calibration import Odds
-    from facecli.cli.operating import OperatingPoint
+    from facecli.calibration.operating import OperatingPoint
     from facecli.recognition.survey import Survey
 
 SHOWN = 10
