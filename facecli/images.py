@@ -8,6 +8,7 @@ import stat
 import threading
 import warnings
 from collections.abc import Iterable, Iterator
+from datetime import date
 from io import BytesIO
 from pathlib import Path
 
@@ -57,6 +58,9 @@ _HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", 
 """Brands of ISO/IEC 23008-12, annex B; AVIF's own brands belong to Pillow."""
 
 _ORIENTATION_TAG = 0x0112
+_EXIF, _TAKEN = 0x8769, 0x9003
+"""Exif 2.32: where the camera's own tags lie, and when the picture was taken (section 4.6.5)."""
+
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -127,6 +131,24 @@ def read_picture(data: bytes, source: str) -> Picture:
     return Picture(source=source, pixels=pixels, sha256=hashlib.sha256(data).hexdigest())
 
 
+def day_taken(path: Path) -> date | None:
+    """Return the day on which a photo says it was taken (Exif DateTimeOriginal), or None.
+
+    Reads no pixels. What cannot be read and what is no date count as none.
+    """
+    try:
+        if _is_heif(_start(path)):
+            _register_heif()
+        with _warnings_lock, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(path, formats=(*_FORMATS, "HEIF")) as image:
+                said = str(image.getexif().get_ifd(_EXIF)[_TAKEN])
+        return date.fromisoformat(said[:10].replace(":", "-"))
+    # As in decoding, hostile bytes raise anything, and here nothing depends on them.
+    except Exception:
+        return None
+
+
 def find_pictures(paths: Iterable[Path]) -> list[Path]:
     """List the pictures among files and folders, in the order given, folders sorted by name.
 
@@ -180,6 +202,14 @@ def _read_regular(path: Path) -> bytes:
     if len(data) > MAX_FILE_BYTES:
         raise ValueError(f"larger than {MAX_FILE_BYTES // 2**20} MiB")
     return data
+
+
+def _start(path: Path) -> bytes:
+    """Return enough of a regular file to tell its format; raise OSError for any other."""
+    if not path.is_file():
+        raise OSError("not a regular file")
+    with path.open("rb") as file:
+        return file.read(64)
 
 
 def _decode(data: bytes) -> Image.Image:

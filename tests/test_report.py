@@ -35,8 +35,8 @@ from facecli.report import (
     render,
     write_page,
 )
+from facecli.report.page import THUMBNAIL, data_uri, thumbnail
 from facecli.report.robustness import robustness_page
-from facecli.report.page import THUMBNAIL, data_uri
 from facecli.text import shown
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ def test_a_page_is_written_for_its_owner_alone(tmp_path: Path) -> None:
 
 
 def test_a_thumbnail_is_the_chip_made_small() -> None:
-    kind, data = data_uri(CHIP).split(",")
+    kind, data = data_uri(thumbnail(CHIP, THUMBNAIL)).split(",")
     assert kind == "data:image/jpeg;base64"
     image = Image.open(io.BytesIO(base64.b64decode(data)))
     assert image.size == (THUMBNAIL, THUMBNAIL)

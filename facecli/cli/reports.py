@@ -26,24 +26,42 @@ def report_option(function: AnyCallable) -> AnyCallable:
 
     What would keep the page from being written stops the command before its work, not after.
     """
+    return _option(
+        "Write the results as a page as well, with plots; it needs no network to be read.",
+        _drawable,
+    )(function)
+
+
+def sheet_option(function: AnyCallable) -> AnyCallable:
+    """Add --report as `report_option` does, for a page without plots."""
+    return _option(
+        "Write a contact sheet as well: a page with all faces, person by person.", _writable
+    )(function)
+
+
+def _option(text: str, check: Callable[..., Path | None]) -> Callable[[AnyCallable], AnyCallable]:
     return click.option(
         "--report",
         type=click.Path(dir_okay=False, path_type=Path),
         metavar="FILE.html",
-        callback=_ready,
-        help="Write the results as a page as well, with plots; it needs no network to be read.",
-    )(function)
+        callback=check,
+        help=text,
+    )
 
 
-def _ready(ctx: click.Context, param: click.Parameter, value: Path | None) -> Path | None:
-    if value is None:
-        return None
-    if not value.parent.is_dir():
+def _writable(ctx: click.Context, param: click.Parameter, value: Path | None) -> Path | None:
+    if value is not None and not value.parent.is_dir():
         raise click.BadParameter(f"{value.parent} is no folder.", ctx=ctx, param=param)
-    from facecli.report.svg import drawing
+    return value
 
-    with drawing():  # or MissingExtra
-        return value
+
+def _drawable(ctx: click.Context, param: click.Parameter, value: Path | None) -> Path | None:
+    if _writable(ctx, param, value) is not None:
+        from facecli.report.svg import drawing
+
+        with drawing():  # or MissingExtra
+            pass
+    return value
 
 
 def facts_of(card: ModelCard, threshold: float) -> tuple[tuple[str, str], ...]:
@@ -57,10 +75,17 @@ def facts_of(card: ModelCard, threshold: float) -> tuple[tuple[str, str], ...]:
 
 def publish(page: Page, path: Path) -> None:
     """Write a page and say so on stderr."""
-    from facecli.report import write_page
+    from facecli.report import render
+
+    publish_html(render(page), path)
+
+
+def publish_html(html: str, path: Path) -> None:
+    """Write a page that is rendered already, and say so on stderr."""
+    from facecli.report import write_html
 
     try:
-        write_page(page, path)
+        write_html(html, path)
     except OSError as error:
         raise FacecliError(f"{path}: {error.strerror}") from error
     note(f"report: {path}")

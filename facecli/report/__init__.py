@@ -10,7 +10,9 @@ from facecli.report.page import (
     Section,
     Table,
     Text,
+    data_uri,
     render,
+    write_html,
     write_page,
 )
 
@@ -24,6 +26,8 @@ __all__ = [
     "Section",
     "Table",
     "Text",
+    "data_uri",
     "render",
+    "write_html",
     "write_page",
 ]

@@ -114,8 +114,13 @@ def write_page(page: Page, path: Path) -> None:
 
     Raises OSError if the disk does not take it.
     """
+    write_html(render(page), path)
+
+
+def write_html(html: str, path: Path) -> None:
+    """Write a page that is rendered already, as `write_page` does."""
     with replacing(path, mode=PRIVATE) as stream:
-        stream.write(render(page).encode())
+        stream.write(html.encode())
 
 
 def environment() -> jinja2.Environment:
@@ -128,17 +133,22 @@ def environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    templates.filters["data_uri"] = data_uri
+    templates.filters["picture"] = lambda chip: data_uri(thumbnail(chip, THUMBNAIL))
     templates.tests["number"] = _is_number
     return templates
 
 
-def data_uri(chip: PixelArray, side: int = THUMBNAIL) -> str:
-    """Return a chip as a JPEG of `side` pixels, held in its own address."""
+def thumbnail(chip: PixelArray, side: int) -> bytes:
+    """Return a chip as a JPEG of `side` pixels a side."""
     data = io.BytesIO()
     small = Image.fromarray(chip).resize((side, side), Image.Resampling.LANCZOS)
     small.save(data, "JPEG", quality=JPEG_QUALITY, optimize=True)
-    return f"data:image/jpeg;base64,{base64.b64encode(data.getvalue()).decode()}"
+    return data.getvalue()
+
+
+def data_uri(jpeg: bytes) -> str:
+    """Return an address that is the picture itself."""
+    return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"
 
 
 def _printable(value: object) -> object:

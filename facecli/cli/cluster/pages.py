@@ -1,0 +1,53 @@
+"""The contact sheet of `facecli cluster --report`, and what `facecli cluster review` shows."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from facecli import __version__
+from facecli.cli.output import progress
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from facecli.cli.options import Settings
+    from facecli.recognition.cluster import Grouping
+    from facecli.recognition.embedding import EmbeddedPicture
+    from facecli.types import Failure, ModelCard
+
+
+def contact_sheet(
+    settings: Settings, grouping: Grouping, pictures: Sequence[EmbeddedPicture | Failure]
+) -> str:
+    """Return the page of a grouping of these pictures, with all its faces in it."""
+    from facecli.library.albums import AlbumStore
+    from facecli.recognition.doubts import find_doubts, said_apart
+    from facecli.report import data_uri
+    from facecli.report.people import people_page
+    from facecli.report.sheet import days, faces_of, places, thumbnails
+
+    keys = faces_of(grouping)
+    made = progress(thumbnails(settings.library(), keys), len(keys), "Drawing faces")
+    addresses = {key: data_uri(jpeg) for key, jpeg in made}
+    apart = said_apart(AlbumStore(settings.library()))
+    return people_page(
+        grouping,
+        find_doubts(grouping, pictures, apart=apart),
+        picture_of=addresses.__getitem__,
+        days=days(face.source for one in grouping.clusters for face in one.faces),
+        places=places(grouping, pictures),
+        facts=sheet_facts(grouping, settings.card()),
+    )
+
+
+def sheet_facts(grouping: Grouping, card: ModelCard) -> tuple[tuple[str, str], ...]:
+    """Return what a reader must know of a clustering."""
+    faces = sum(len(one.faces) for one in grouping.clusters)
+    return (
+        ("faces", f"{faces:,}"),
+        ("seen once", f"{len(grouping.seen_once):,}"),
+        ("model", f"{card.name} ({card.fingerprint[:12]})"),
+        ("threshold", f"{grouping.threshold:.4g} squared L2"),
+        ("sorted", f"{datetime.now(UTC):%Y-%m-%d} with facecli {__version__}"),
+    )

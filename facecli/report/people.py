@@ -1,0 +1,154 @@
+"""Clusters as a contact sheet: a card a person, what to look at twice, and those seen once."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from importlib import resources
+from pathlib import PurePath
+
+from markupsafe import Markup
+
+from facecli.recognition.cluster import Cluster, ClusteredFace, Grouping
+from facecli.recognition.doubts import Doubts
+from facecli.report.page import environment
+
+Key = tuple[str, int]
+"""A face: the SHA-256 of its photo and its number in it."""
+
+HUE = 137.5
+"""Degrees between the colours of one person and the next: the golden angle, far from a repeat."""
+
+
+@dataclass(frozen=True, slots=True)
+class FaceCard:
+    """One face as it is shown; `source` is where its picture is."""
+
+    face: ClusteredFace
+    source: str
+    day: date | None
+
+    @property
+    def id(self) -> str:
+        """Its identifier in the page."""
+        return f"f{self.face.sha256[:16]}-{self.face.face}"
+
+    @property
+    def file(self) -> str:
+        """Name of its photo without the folders."""
+        return PurePath(self.face.source).name
+
+
+@dataclass(frozen=True, slots=True)
+class PersonCard:
+    """One cluster as it is shown; `faces` are its different ones, the most central first."""
+
+    cluster: Cluster
+    faces: tuple[FaceCard, ...]
+
+    @property
+    def number(self) -> int:
+        """The cluster's number."""
+        return self.cluster.number
+
+    @property
+    def title(self) -> str:
+        """Name, or what stands for one."""
+        return self.cluster.name or f"Person {self.cluster.number}"
+
+    @property
+    def spread(self) -> float:
+        """Mean squared L2 of its faces to their centroid."""
+        return sum(one.face.squared_l2 for one in self.faces) / len(self.faces)
+
+    @property
+    def days(self) -> tuple[date, ...]:
+        """First and last day its photos were taken, one if they are the same, none if unknown."""
+        known = sorted({one.day for one in self.faces if one.day is not None})
+        return (known[0], known[-1]) if len(known) > 1 else tuple(known)
+
+
+@dataclass(frozen=True, slots=True)
+class Dot:
+    """A face on the map: where, from 0 to 1, and the hue of its person, None for one seen once."""
+
+    card: FaceCard
+    title: str
+    x: float
+    y: float
+    hue: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Reviewing:
+    """What a page that can be corrected must know: the last correction, if there is one."""
+
+    last: str | None
+
+
+def people_page(
+    grouping: Grouping,
+    doubts: Doubts,
+    *,
+    picture_of: Callable[[Key], str],
+    days: Mapping[str, date],
+    places: Mapping[Key, tuple[float, float]],
+    facts: Sequence[tuple[str, str]],
+    review: Reviewing | None = None,
+) -> str:
+    """Return the page as HTML.
+
+    `picture_of` gives the address of a face's picture, `days` when the photos of a path were taken,
+    `places` where faces lie on the map, from 0 to 1. With `review` it has buttons that correct.
+    """
+    cards = {
+        (face.sha256, face.face): FaceCard(face, picture_of((face.sha256, face.face)), day)
+        for one in grouping.clusters
+        for face in one.faces
+        for day in [days.get(face.source)]
+    }
+    everyone = {one.number: _person(one, cards) for one in grouping.clusters}
+    people = [everyone[one.number] for one in grouping.people]
+    known = {one.number for one in people}
+    script = (resources.files("facecli.report") / "templates" / "people.js").read_text("utf-8")
+    return (
+        environment()
+        .get_template("people.html")
+        .render(
+            grouping=grouping,
+            facts=facts,
+            everyone=everyone,
+            people=people,
+            once=[one for number, one in everyone.items() if number not in known],
+            faces=[(cards[doubt.face.sha256, doubt.face.face], doubt) for doubt in doubts.faces],
+            alike=doubts.clusters,
+            dots=_dots(cards, everyone, known, places),
+            review=review,
+            script=Markup(script),  # noqa: S704 - it is our own
+            script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        )
+    )
+
+
+def _person(cluster: Cluster, cards: Mapping[Key, FaceCard]) -> PersonCard:
+    """Return a cluster without what copies of its photos show again."""
+    keys = dict.fromkeys((face.sha256, face.face) for face in cluster.faces)
+    return PersonCard(cluster, tuple(cards[key] for key in keys))
+
+
+def _dots(
+    cards: Mapping[Key, FaceCard],
+    everyone: Mapping[int, PersonCard],
+    known: Collection[int],
+    places: Mapping[Key, tuple[float, float]],
+) -> list[Dot]:
+    dots = []
+    for key, (x, y) in places.items():
+        card = cards[key]
+        number = card.face.cluster
+        hue = number * HUE % 360 if number in known else None
+        dots.append(Dot(card, everyone[number].title, x, y, hue))
+    return dots

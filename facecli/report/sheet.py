@@ -1,0 +1,68 @@
+"""What a contact sheet takes from photos and library: thumbnails, days, and places on the map."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+
+from facecli.images import day_taken
+from facecli.library import Library
+from facecli.recognition.cluster import Grouping
+from facecli.recognition.embedding import EmbeddedPicture
+from facecli.report.page import thumbnail
+from facecli.report.people import Key
+from facecli.report.projection import MOST, project
+from facecli.types import Failure
+
+SIDE = 96
+"""Pixels a side of a thumbnail, which make some 2 kB."""
+
+BATCH = 256
+"""Chips held at a time: 17 MB."""
+
+
+def faces_of(grouping: Grouping) -> list[Key]:
+    """Return all different faces, those of a person together, the most central first."""
+    keys = ((face.sha256, face.face) for one in grouping.clusters for face in one.faces)
+    return list(dict.fromkeys(keys))
+
+
+def thumbnails(library: Library, keys: Sequence[Key]) -> Iterator[tuple[Key, bytes]]:
+    """Yield each face as a JPEG; raise LibraryError for one that the library does not have."""
+    for start in range(0, len(keys), BATCH):
+        some = keys[start : start + BATCH]
+        for key, chip in zip(some, library.chips(some), strict=True):
+            yield key, thumbnail(chip, SIDE)
+
+
+def days(sources: Iterable[str]) -> dict[str, date]:
+    """Return the day each photo says it was taken, where it does."""
+    found = ((source, day_taken(Path(source))) for source in sources)
+    return {source: day for source, day in found if day is not None}
+
+
+def places(
+    grouping: Grouping, pictures: Iterable[EmbeddedPicture | Failure]
+) -> dict[Key, tuple[float, float]]:
+    """Lay faces out on a plane, those of people before those of others, as many as there is room.
+
+    Of people too many for it the most central faces are shown.
+    """
+    people = {one.number for one in grouping.people}
+    rank = {
+        (face.sha256, face.face): (one.number not in people, place)
+        for one in reversed(grouping.clusters)
+        for place, face in enumerate(one.faces)
+    }
+    shown = sorted(rank, key=lambda key: rank[key])[:MOST]
+    vectors = {
+        (picture.sha256, number): vector
+        for picture in pictures
+        if isinstance(picture, EmbeddedPicture)
+        for number, vector in enumerate(picture.embeddings)
+    }
+    laid = project(np.stack([vectors[key] for key in shown]))
+    return {key: (float(x), float(y)) for key, (x, y) in zip(shown, laid, strict=True)}
