@@ -111,17 +111,20 @@ class _Handler(BaseHTTPRequestHandler):
         name = self._name()
         if name is None:
             return
-        desk = self.server.desk
         try:
-            if name == "":
-                page: str = self.server.ask(desk.page)
-                return self._answer(HTTPStatus.OK, "text/html; charset=utf-8", page.encode())
-            picture = self.server.ask(lambda: desk.picture(name))
+            self._show(name)
         except FacecliError as error:
-            return self._reply(HTTPStatus.INTERNAL_SERVER_ERROR, error=str(error))
-        if picture is None:
-            return self._refuse(HTTPStatus.NOT_FOUND)
-        return self._answer(HTTPStatus.OK, "image/jpeg", picture)
+            self._reply(HTTPStatus.INTERNAL_SERVER_ERROR, error=str(error))
+
+    def _show(self, name: str) -> None:
+        desk = self.server.desk
+        if name == "":
+            page: str = self.server.ask(desk.page)
+            self._answer(HTTPStatus.OK, "text/html; charset=utf-8", page.encode())
+        elif (picture := self.server.ask(lambda: desk.picture(name))) is not None:
+            self._answer(HTTPStatus.OK, "image/jpeg", picture)
+        else:
+            self._refuse(HTTPStatus.NOT_FOUND)
 
     def do_POST(self) -> None:
         name = self._name()

@@ -11,6 +11,7 @@ from facecli.cli.lazy import LazyGroup
 DEFAULT = "photos"
 COMMANDS = {
     "photos": "Sort the faces of photos into people; the word may be left out.",
+    "review": "Correct clusters in a browser on this machine.",
     "name": "Give a cluster's person a name.",
     "merge": "Say that clusters are one person.",
     "split": "Say that some faces of a cluster are another person.",
@@ -21,7 +22,7 @@ COMMANDS = {
 }
 """Each command with the first line of its help."""
 
-ELSEWHERE = {"photos": "photos"}
+ELSEWHERE = {"photos": "photos", "review": "review"}
 """The commands with a module of their own; the others are corrections."""
 
 

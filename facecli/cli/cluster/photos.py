@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from facecli.cli.cluster.pages import contact_sheet
+from facecli.cli.cluster.sorting import sort_faces
 from facecli.cli.options import (
     Settings,
     cluster_count,
@@ -18,15 +19,13 @@ from facecli.cli.options import (
     library_options,
     pass_settings,
 )
-from facecli.cli.output import counted, emit, note, progress, shown, strong, table, wants_json, warn
+from facecli.cli.output import counted, emit, note, shown, strong, table, wants_json, warn
 from facecli.cli.reports import publish_html, sheet_option
-from facecli.errors import FacecliError, FingerprintMismatch
+from facecli.errors import FacecliError
 
 if TYPE_CHECKING:
     from facecli.recognition.cluster import Cluster, ClusteredFace, Grouping
-    from facecli.recognition.embedding import EmbeddedPicture
-    from facecli.recognition.naming import Namer
-    from facecli.types import Encoder, Failure, ModelCard
+    from facecli.types import ModelCard
 
 SHOWN_PHOTOS = 3
 BOX = ("left", "top", "right", "bottom")
@@ -80,68 +79,19 @@ def photos(
     People enrolled name the clusters near them. Exits with 2 if a photo could not be read; the
     others are sorted all the same.
     """
-    from facecli.library.albums import AlbumStore
-    from facecli.recognition.albums import group
-
     if as_csv and settings.json:
         raise click.UsageError("--csv and --json exclude each other.")
     if folder is None and (copies or dry_run):
         raise click.UsageError("--copy and --dry-run are about --export.")
     if folder is not None:
         _check_export(folder, paths)
-    encoder = settings.encoder()
-    pictures = _scanned(settings, paths, encoder)
-    grouping = group(
-        pictures,
-        store=AlbumStore(settings.library()),
-        threshold=settings.threshold_for(encoder.card),
-        rates=encoder.card.thresholds if settings.threshold is None else None,
-        k=k,
-        min_photos=min_photos,
-        namer=_namer(settings, encoder.card),
-    )
-    _show(grouping, encoder.card, as_csv=as_csv)
+    pictures, grouping, _ = sort_faces(settings, paths, k=k, min_photos=min_photos)
+    _show(grouping, settings.card(), as_csv=as_csv)
     if folder is not None:
         _export(grouping, folder, copies=copies, dry_run=dry_run, as_csv=as_csv)
     if report is not None:
         publish_html(contact_sheet(settings, grouping, pictures), report)
     ctx.exit(2 if grouping.failures else 0)
-
-
-def _scanned(
-    settings: Settings, paths: tuple[Path, ...], encoder: Encoder
-) -> list[EmbeddedPicture | Failure]:
-    """Look at all photos that have not been looked at."""
-    from facecli.images import find_pictures
-    from facecli.recognition.scanning import scan
-
-    found = find_pictures(paths)
-    if not found:
-        raise FacecliError(f"{paths[0]}: no pictures in this folder")
-    scanned = scan(
-        found,
-        library=settings.library(),
-        detector=settings.detector(),
-        encoder=encoder,
-        workers=settings.workers,
-    )
-    return list(progress(scanned, len(found), "Looking at photos"))
-
-
-def _namer(settings: Settings, card: ModelCard) -> Namer | None:
-    """Return who is enrolled, or None without a gallery of this model."""
-    from facecli.recognition.identify import default_gap
-    from facecli.recognition.naming import Namer
-
-    if not settings.has_gallery():
-        return None
-    threshold = settings.threshold_for(card)
-    try:
-        matrix = settings.gallery().matrix(card.fingerprint)
-    except FingerprintMismatch as error:
-        note(f"nobody enrolled names a cluster: {error}")
-        return None
-    return Namer(matrix, threshold, default_gap(threshold))
 
 
 def _check_export(folder: Path, paths: tuple[Path, ...]) -> None:

@@ -1,0 +1,68 @@
+"""`facecli cluster review`: the contact sheet with buttons, in a browser on this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from facecli.cli.cluster.pages import sheet_facts
+from facecli.cli.cluster.sorting import sort_faces
+from facecli.cli.options import (
+    Settings,
+    cluster_count,
+    command_options,
+    library_options,
+    pass_settings,
+)
+from facecli.cli.output import emit, note
+
+if TYPE_CHECKING:
+    from facecli.report.review import ReviewDesk
+
+
+@click.command()
+@click.argument(
+    "paths", metavar="DIR|PHOTO…", nargs=-1, required=True, type=click.Path(path_type=Path)
+)
+@cluster_count
+@click.option("--port", type=click.IntRange(0, 65535), default=0, metavar="N", help="Else any.")
+@click.option("--open", "opens", is_flag=True, help="Open the page in the browser.")
+@library_options
+@command_options
+@pass_settings
+def review(
+    settings: Settings, paths: tuple[Path, ...], k: int | None, port: int, opens: bool
+) -> None:
+    """Correct clusters in a browser on this machine.
+
+    Sorts the faces and serves the contact sheet at an address that only this machine reaches and
+    nobody can guess. Its buttons name, merge, split, move and undo, as the commands do. Ends with
+    Ctrl-C.
+    """
+    from facecli.server import Server
+
+    server = Server(_desk(settings, paths, k), port=port)
+    emit({"kind": "review", "address": server.address}, server.address)
+    note("only this machine can open it; Ctrl-C ends it")
+    if opens:
+        click.launch(server.address)
+    server.serve()
+
+
+def _desk(settings: Settings, paths: tuple[Path, ...], k: int | None) -> ReviewDesk:
+    from facecli.library.albums import AlbumStore
+    from facecli.report.review import ReviewDesk
+    from facecli.report.sheet import days, places
+
+    pictures, grouping, namer = sort_faces(settings, paths, k=k, min_photos=2)
+    return ReviewDesk(
+        grouping,
+        pictures,
+        AlbumStore(settings.library()),
+        namer=namer,
+        days=days(face.source for one in grouping.clusters for face in one.faces),
+        places=places(grouping, pictures),
+        facts=sheet_facts(grouping, settings.card()),
+    )
