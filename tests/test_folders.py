@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -162,3 +165,36 @@ def test_progress_is_shown_and_changes_nothing() -> None:
 def test_a_failure_keeps_its_reason() -> None:
     samples = samples_of(np.eye(1, 128, dtype=np.float32), ["a"], failed=["b"])
     assert samples.failures == (Failure("lost0.jpg", "no face found"),)
+
+
+HUNDRED_MILLION = """
+import resource
+import numpy as np
+from people import samples_of
+from facecli.distances import normalize
+from facecli.evaluation.folders import compared, measure, people_drawn, person_numbers
+
+random = np.random.default_rng(0)
+centres = np.repeat(random.normal(size=(3550, 128)), 4, axis=0)
+rows = normalize(centres + 0.8 * random.normal(size=centres.shape))
+samples = samples_of(rows, [f"p{row // 4:04}" for row in range(14200)])
+labels = person_numbers(samples)
+pairs = compared(samples, labels)
+draws = people_drawn(pairs, labels)[:20]
+result = measure(samples, labels, pairs=pairs, draws=draws, threshold=1.1)
+print(result.fmr.of, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+def test_a_hundred_million_pairs_take_less_than_a_gigabyte() -> None:
+    """With intervals at every FAR down to 1e-6; ru_maxrss is in KiB."""
+    done = subprocess.run(
+        [sys.executable, "-c", HUNDRED_MILLION],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(__file__).parent,
+    )
+    pairs, peak = map(int, done.stdout.split())
+    assert pairs > 10**8
+    assert peak < 0.7 * 2**20

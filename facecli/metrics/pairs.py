@@ -100,10 +100,13 @@ def nearest_impostors(
     chance = np.random.default_rng(0)
     parts = [(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))]
     rows = np.asarray(embeddings)[known]
+    # The threshold rounded to float32 could be larger than it is, and admit a value more.
+    limit = np.float32(threshold)
+    if float(limit) > threshold:
+        limit = np.nextafter(limit, np.float32(-1))
     for some in _blocks(len(rows), block):
         start, squared = some.start, squared_l2(rows[some], rows[some.start :])
-        # A float64 scalar would be rounded to float32 here; as an array it is compared as it is.
-        row, column = np.nonzero(squared <= np.array([threshold], dtype=np.float64))
+        row, column = np.divmod(np.flatnonzero(squared <= limit), squared.shape[1])
         kept = (column > row) & (person[start + row] != person[start + column])
         if share < 1:
             kept &= chance.random(len(kept)) < share
