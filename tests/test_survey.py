@@ -166,4 +166,4 @@ def test_json_has_everyone_and_the_false_accepts_of_a_day(database: Path) -> Non
     assert expected["low"] < expected["share"] < expected["high"]
     assert last["strangers"]["source"] == "made up"
     human = run(database, "--probes-per-day", "500", "--threshold", str(middle), card=card).stdout
-    assert "of 500 strangers a day, about" in human
+    assert "Of 500 strangers a day about " in human

@@ -135,10 +135,14 @@ def _described(made: Calibration) -> list[str]:
 
 
 def _identification(settings: Settings, made: Calibration) -> list[str]:
-    """Say what the rate means for a gallery of the present size: 1 - (1 - FMR)^N."""
-    people = len(settings.gallery().people())
-    if not people:
+    """Say what the rate means for a gallery of the present size: 1 - (1 - FMR)^N.
+
+    Of the photos of LFW's development people (1,711, with 2,761 templates) 22 % had somebody else's
+    template at or under 1.1; the formula says 24 %.
+    """
+    enrolled = {one.fingerprint: one.templates for one in settings.gallery().models()}
+    if not (templates := enrolled.get(made.fingerprint, 0)):
         return []
-    share = 1 - (1 - made.far) ** people
-    who = counted(people, "person", "people")
-    return [f"  a stranger is matched with one of the {who} enrolled at a rate of {share:.2g}"]
+    share = 1 - (1 - made.far) ** templates
+    who = counted(templates, "template")
+    return [f"  a stranger is like somebody among the {who} enrolled at a rate of {share:.2g}"]

@@ -119,6 +119,7 @@ def _described(
             for one in found.standings
         ],
     )
+    yield ""
     if found.second_photo:
         names = ", ".join(map(shown, found.second_photo[:SHOWN]))
         alone = counted(len(found.second_photo), "person has", "people have")
@@ -135,7 +136,6 @@ def _section(title: str, header: Sequence[str], rows: Sequence[Sequence[object]]
         yield ""
         yield strong(title) + more
         yield table(header, rows[:SHOWN])
-        yield ""
 
 
 def _number(squared_l2: float | None) -> str:
@@ -146,15 +146,14 @@ def _false_accepts(odds: Odds | None, probes: int) -> str:
     """Say how many strangers a day would be taken for someone enrolled."""
     if odds is None:
         return "How often strangers are taken for somebody is not known: facecli calibrate tells."
-    who = f"of {counted(probes, 'stranger')} a day"
-    if odds.share is None:
-        bound = (
-            f"fewer than {odds.high * probes:.2g}"
-            if odds.high < 1
-            else f"more than {odds.low * probes:.2g}"
-        )
-        return f"{who}, {bound} would be taken for someone enrolled"
-    return (
-        f"{who}, about {odds.share * probes:.2g} would be taken for someone enrolled "
-        f"(95 % interval {odds.low * probes:.2g} to {odds.high * probes:.2g})"
-    )
+    low, high = (_count(share * probes) for share in (odds.low, odds.high))
+    if odds.share is not None:
+        number = f"about {_count(odds.share * probes)} (95 % interval {low} to {high})"
+    else:
+        number = f"fewer than {high}" if odds.high < 1 else f"more than {low}"
+    return f"Of {counted(probes, 'stranger')} a day {number} would be taken for someone enrolled."
+
+
+def _count(expected: float) -> str:
+    """Round to two digits: 247.3 is "250"."""
+    return f"{float(f'{expected:.2g}'):,g}"
