@@ -98,11 +98,20 @@ CREATE TABLE calibration (
     created TEXT NOT NULL,
     impostors TEXT NOT NULL
 ) STRICT;
+CREATE TRIGGER calibration_insert AFTER INSERT ON calibration
+    BEGIN UPDATE meta SET generation = random(); END;
+CREATE TRIGGER calibration_update AFTER UPDATE ON calibration
+    BEGIN UPDATE meta SET generation = random(); END;
+CREATE TRIGGER calibration_delete AFTER DELETE ON calibration
+    BEGIN UPDATE meta SET generation = random(); END;
 """
 
 
 def m0002_calibrations(database: Database) -> None:
-    """Create the thresholds set from data, one a model, with its table of impostors as JSON."""
+    """Create the thresholds set from data, one a model, with its table of impostors as JSON.
+
+    They decide as people and templates do, so that they change the generation too.
+    """
     database.executescript(CALIBRATIONS)
 
 

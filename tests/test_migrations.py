@@ -129,6 +129,7 @@ def test_a_gallery_of_version_1_opens_with_all_that_is_in_it(version_1: Path) ->
     with Gallery(version_1, create=False) as gallery:
         assert_zoe_is_there(gallery)
         assert gallery.generation() != 0
+        assert gallery.calibrations() == []
         gallery.forget(["zoë"])
         assert gallery.people() == []
 
@@ -205,6 +206,9 @@ def _no_change(database: sqlite3.Connection) -> None:
     database.execute("SELECT * FROM template JOIN person").fetchall()
 
 
+CALIBRATE = (
+    "INSERT INTO calibration VALUES ('ab', 'm', 1, 1e-4, 0, 1, 2, 3, 0, NULL, 'here', 'now', '{}')"
+)
 CHANGES = (
     "INSERT INTO person VALUES (5, 'Ada', 'ada', NULL, '')",
     "UPDATE person SET name = 'ZOË'",
@@ -213,6 +217,7 @@ CHANGES = (
     "INSERT INTO template SELECT 10, model_id, person_id, embedding, 'ef', 0, 0, 0, 0, 0, 0, 0, 0, "
     "'' FROM template",
     "DELETE FROM person",
+    CALIBRATE,
 )
 
 

@@ -181,7 +181,7 @@ class Gallery(Store):
             return database.execute("DELETE FROM calibration").rowcount
 
     def generation(self) -> int:
-        """Return a number that is another one after every change of people or templates.
+        """Return a number that is another one after a change of people, templates or calibrations.
 
         Compare it for equality only. Ask for it before reading a matrix: a change in between then
         makes the stamp too old, which costs one more reading, and never too new.
