@@ -7,7 +7,7 @@ import sqlite3
 import stat
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -231,7 +231,9 @@ def _connect(path: Path, kind: Kind, create: bool) -> sqlite3.Connection:
     try:
         if create:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _create_private(path)
+            # SQLite gives its log and index the same mode.
+            with suppress(FileExistsError):
+                os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, PRIVATE))
         found = path.stat()
     except FileNotFoundError as error:
         raise kind.error(f"{where}: {kind.absent}") from error
@@ -247,14 +249,6 @@ def _connect(path: Path, kind: Kind, create: bool) -> sqlite3.Connection:
     # An absolute file: URI, so that a hostile name is neither a URI nor ":memory:"; mode=rw,
     # so that SQLite never creates a file with the rights it finds usual.
     return sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True)
-
-
-def _create_private(path: Path) -> None:
-    """Create an empty file for its owner alone; SQLite gives its log and index the same mode."""
-    try:
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, PRIVATE))
-    except FileExistsError:
-        return
 
 
 def _refuse_foreign(connection: sqlite3.Connection, kind: Kind, where: str) -> None:
