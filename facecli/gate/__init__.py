@@ -1,0 +1,1 @@
+"""The gate: frames in, one decision per appearance out."""

@@ -1,0 +1,114 @@
+"""The gate's view of the gallery: changes by others are seen, and trouble forgets nobody."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from fakes import embedding, fake_card, new_template
+
+from facecli.errors import FingerprintMismatch, GalleryError
+from facecli.gallery import Gallery
+from facecli.gate import watch as module
+from facecli.gate.watch import GalleryWatch
+
+CARD = fake_card()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    place = tmp_path / "gallery.db"
+    with Gallery(place) as gallery:
+        gallery.add([new_template("Ada", embedding(0, 0))], CARD)
+    return place
+
+
+@pytest.fixture
+def said() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def watch(path: Path, said: list[str], monkeypatch: pytest.MonkeyPatch) -> GalleryWatch:
+    monkeypatch.setattr(module, "EVERY", 0.0)
+    return GalleryWatch(lambda: Gallery(path, create=False), CARD.fingerprint, say=said.append)
+
+
+def names(watch: GalleryWatch) -> set[str]:
+    return set(watch.current().matrix.names.values())
+
+
+def test_the_same_object_comes_back_until_something_changes(
+    watch: GalleryWatch, path: Path
+) -> None:
+    before = watch.current()
+    assert watch.current() is before
+    with Gallery(path) as gallery:
+        gallery.add([new_template("Bob", embedding(1, 0))], CARD)
+    assert watch.current() is not before
+    assert names(watch) == {"Ada", "Bob"}
+
+
+def test_another_process_that_forgets_someone_is_seen_within_a_second(path: Path) -> None:
+    """With the real interval: this is the promise itself."""
+    watch = GalleryWatch(lambda: Gallery(path, create=False), CARD.fingerprint)
+    assert names(watch) == {"Ada"}
+    code = "from facecli.gallery import Gallery; from pathlib import Path\n"
+    code += f"with Gallery(Path({str(path)!r})) as gallery: gallery.forget(['Ada'])"
+    subprocess.run([sys.executable, "-c", code], check=True)
+    changed = time.monotonic()
+    while names(watch):
+        assert time.monotonic() - changed < 1, "a forgotten person is still known"
+        time.sleep(0.01)
+
+
+def test_the_last_person_of_this_model_is_forgotten_although_other_models_remain(
+    watch: GalleryWatch, path: Path
+) -> None:
+    """A gallery that holds other models only is refused at the start, and empty afterwards."""
+    other = fake_card("other-128")
+    with Gallery(path) as gallery:
+        gallery.add([new_template("Eve", embedding(2, 0))], other)
+        gallery.forget(["Ada"])
+    assert names(watch) == set()
+    with pytest.raises(FingerprintMismatch):
+        GalleryWatch(lambda: Gallery(path, create=False), CARD.fingerprint)
+
+
+def test_a_gallery_that_goes_away_is_said_once_and_everyone_stays_known(
+    watch: GalleryWatch, path: Path, said: list[str]
+) -> None:
+    path.rename(path.with_suffix(".away"))
+    for _ in range(3):
+        assert names(watch) == {"Ada"}
+    assert len(said) == 1
+    assert "there is none" in said[0]
+    path.with_suffix(".away").rename(path)
+    assert names(watch) == {"Ada"}
+    assert said[1:] == ["the gallery can be read again"]
+
+
+def test_a_locked_gallery_does_not_hold_the_gate_up(
+    watch: GalleryWatch, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A write lock does not hurt readers; a lock of everything costs a moment, once."""
+    monkeypatch.setattr(module, "PATIENCE", 0.05)
+    holder = sqlite3.connect(path, isolation_level=None)
+    holder.execute("PRAGMA locking_mode = EXCLUSIVE")
+    holder.execute("BEGIN EXCLUSIVE")
+    began = time.monotonic()
+    for _ in range(10):
+        assert names(watch) == {"Ada"}
+    assert time.monotonic() - began < 2
+    assert "gallery" in {thread.name for thread in threading.enumerate()}, "nothing was locked"
+    holder.close()
+
+
+def test_no_gallery_at_the_start_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(GalleryError):
+        GalleryWatch(lambda: Gallery(tmp_path / "none.db", create=False), CARD.fingerprint)
