@@ -14,14 +14,14 @@ PACKAGE = Path(__file__).resolve().parents[1] / "facecli"
 
 LAYERS = (
     {"types", "errors", "text"},
-    {"files", "database", "images", "chips", "quality", "portraits", "dlib_format"},
+    {"files", "sidecars", "database", "images", "chips", "quality", "portraits", "dlib_format"},
     {"distances", "metrics", "clustering"},
     {"detectors", "encoders", "networks", "losses", "checkpoints", "torchvision_standin", "models"},
     {"migrations", "index", "datasets"},
     {"gallery", "library"},
-    {"recognition", "training", "evaluation", "calibration", "doctor", "demo"},
+    {"recognition", "training", "evaluation", "calibration", "gate", "doctor", "demo"},
     {"records"},
-    {"server", "report"},
+    {"server", "report", "loopback"},
     {"cli"},
 )
 """Lowest first; a module may import its own layer and those before it."""
@@ -108,7 +108,14 @@ def modules_after(code: str) -> set[str]:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], ["--version"], ["people", "--help"], ["verify", "--help"], ["nonsense"]],
+    [
+        ["--help"],
+        ["--version"],
+        ["people", "--help"],
+        ["verify", "--help"],
+        ["evaluate", "lfw", "--help"],
+        ["nonsense"],
+    ],
 )
 def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     loaded = modules_after(
