@@ -7,10 +7,11 @@ import os
 import stat
 import threading
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import date
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -136,14 +137,28 @@ def day_taken(path: Path) -> date | None:
 
     Reads no pixels. What cannot be read and what is no date count as none.
     """
+    said = _from_header(path, lambda image: str(image.getexif().get_ifd(_EXIF)[_TAKEN]))
+    try:
+        return date.fromisoformat(said[:10].replace(":", "-"))
+    except (TypeError, ValueError):
+        return None
+
+
+def stored_orientation(path: Path) -> int:
+    """Return how a photo is stored, 1 to 8: the EXIF orientation that turned it upright, else 1."""
+    found = _from_header(path, _orientation)
+    return found if found in _UPRIGHT else 1
+
+
+def _from_header(path: Path, read: Callable[[Image.Image], Any]) -> Any:
+    """Return what is read from a picture without its pixels, or None."""
     try:
         if _is_heif(_start(path)):
             _register_heif()
         with _warnings_lock, warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with Image.open(path, formats=(*_FORMATS, "HEIF")) as image:
-                said = str(image.getexif().get_ifd(_EXIF)[_TAKEN])
-        return date.fromisoformat(said[:10].replace(":", "-"))
+                return read(image)
     # As in decoding, hostile bytes raise anything, and here nothing depends on them.
     except Exception:
         return None

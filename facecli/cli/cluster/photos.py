@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from facecli.cli.cluster.pages import contact_sheet
+from facecli.cli.cluster.sidecars import write_names
 from facecli.cli.cluster.sorting import sort_faces
 from facecli.cli.options import (
     Settings,
@@ -55,6 +56,10 @@ COLUMNS = ("path", "face", *BOX, "confidence", "cluster", "cluster_size", "squar
 @click.option("--copy", "copies", is_flag=True, help="Export copies, not links.")
 @click.option("--dry-run", is_flag=True, help="Say what an export would write, and write nothing.")
 @click.option("--csv", "as_csv", is_flag=True, help="Write CSV, a line a face.")
+@click.option("--xmp", is_flag=True, help="Write names and places of faces to XMP sidecars.")
+@click.option(
+    "--from-xmp", "from_sidecars", is_flag=True, help="Take names of faces from XMP sidecars."
+)
 @sheet_option
 @library_options
 @command_options
@@ -70,14 +75,17 @@ def photos(
     copies: bool,
     dry_run: bool,
     as_csv: bool,
+    xmp: bool,
+    from_sidecars: bool,
     report: Path | None,
 ) -> None:
     """Sort the faces of photos into people; the word may be left out.
 
     Faces of one photo are never the same person. Without --k the model's threshold decides how many
     people there are, a smaller one the more faces there are, unless --threshold says otherwise.
-    People enrolled name the clusters near them. Exits with 2 if a photo could not be read; the
-    others are sorted all the same.
+    People enrolled name the clusters near them. A sidecar, photo.jpg.xmp, keeps what other programs
+    wrote into it. Exits with 2 if a photo could not be read or a sidecar not be written; the others
+    are sorted all the same.
     """
     if as_csv and settings.json:
         raise click.UsageError("--csv and --json exclude each other.")
@@ -85,13 +93,16 @@ def photos(
         raise click.UsageError("--copy and --dry-run are about --export.")
     if folder is not None:
         _check_export(folder, paths)
-    pictures, grouping, _ = sort_faces(settings, paths, k=k, min_photos=min_photos)
+    pictures, grouping, _ = sort_faces(
+        settings, paths, k=k, min_photos=min_photos, from_sidecars=from_sidecars
+    )
     _show(grouping, settings.card(), as_csv=as_csv)
     if folder is not None:
         _export(grouping, folder, copies=copies, dry_run=dry_run, as_csv=as_csv)
     if report is not None:
         publish_html(contact_sheet(settings, grouping, pictures), report)
-    ctx.exit(2 if grouping.failures else 0)
+    failed = write_names(grouping, pictures, as_csv=as_csv) if xmp else 0
+    ctx.exit(2 if grouping.failures or failed else 0)
 
 
 def _check_export(folder: Path, paths: tuple[Path, ...]) -> None:

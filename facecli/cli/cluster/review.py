@@ -41,7 +41,7 @@ def review(
     nobody can guess. Its buttons name, merge, split, move and undo, as the commands do. Ends with
     Ctrl-C.
     """
-    from facecli.server import Server
+    from facecli.loopback import Server
 
     server = Server(_desk(settings, paths, k), port=port)
     emit({"kind": "review", "address": server.address}, server.address)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from facecli.cli.cluster.sidecars import take_names
 from facecli.cli.options import Settings
 from facecli.cli.output import note, progress
 from facecli.errors import FacecliError, FingerprintMismatch
@@ -17,16 +19,25 @@ if TYPE_CHECKING:
 
 
 def sort_faces(
-    settings: Settings, paths: tuple[Path, ...], *, k: int | None, min_photos: int
+    settings: Settings,
+    paths: tuple[Path, ...],
+    *,
+    k: int | None,
+    min_photos: int,
+    from_sidecars: bool = False,
 ) -> tuple[list[EmbeddedPicture | Failure], Grouping, Namer | None]:
-    """Look at photos and sort their faces; return both, and who of the gallery names clusters."""
+    """Look at photos and sort their faces; return both, and who of the gallery names clusters.
+
+    With `from_sidecars` they are sorted by what XMP sidecars say of them, too.
+    """
     from facecli.library.albums import AlbumStore
     from facecli.recognition.albums import group
 
     encoder = settings.encoder()
     pictures = _scanned(settings, paths, encoder)
     namer = _namer(settings, encoder.card)
-    grouping = group(
+    sort = partial(
+        group,
         pictures,
         store=AlbumStore(settings.library()),
         threshold=settings.threshold_for(encoder.card),
@@ -35,6 +46,9 @@ def sort_faces(
         min_photos=min_photos,
         namer=namer,
     )
+    grouping = sort()
+    if from_sidecars and take_names(settings, pictures):
+        grouping = sort()
     return pictures, grouping, namer
 
 

@@ -1,0 +1,48 @@
+"""Names from and to XMP sidecars, said to the user."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+from facecli.cli.output import counted, emit, note, warn
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from facecli.cli.options import Settings
+    from facecli.recognition.cluster import Grouping
+    from facecli.recognition.embedding import EmbeddedPicture
+    from facecli.types import Failure
+
+    Pictures = Sequence[EmbeddedPicture | Failure]
+
+
+def take_names(settings: Settings, pictures: Pictures) -> bool:
+    """Take names from sidecars and tell whether any were new."""
+    from facecli.library.albums import AlbumStore
+    from facecli.recognition.xmp import names_from_sidecars
+
+    taken = names_from_sidecars(pictures, AlbumStore(settings.library()))
+    _complain(taken.failures)
+    note(f"{counted(taken.faces, 'face')} named by sidecars")
+    return taken.faces > 0
+
+
+def write_names(grouping: Grouping, pictures: Pictures, *, as_csv: bool) -> int:
+    """Write names to sidecars; return the number of those that could not be written."""
+    from facecli.recognition.xmp import write_sidecars
+
+    written, failures = write_sidecars(grouping, pictures)
+    _complain(failures)
+    text = f"{counted(written, 'sidecar')} written"
+    failed = [dataclasses.asdict(one) for one in failures]
+    emit({"kind": "sidecars", "written": written, "failed": failed}, "" if as_csv else text)
+    if as_csv:
+        note(text)
+    return len(failures)
+
+
+def _complain(failures: Sequence[Failure]) -> None:
+    for failure in failures:
+        warn(f"{failure.source}: {failure.reason}")

@@ -1,0 +1,157 @@
+"""Names into the XMP sidecars beside photos, and names taken back from them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from facecli.errors import FacecliError, GalleryError
+from facecli.files import SHARED, replacing
+from facecli.gallery.names import clean_name, name_key
+from facecli.images import display_name, stored_orientation
+from facecli.library.albums import AlbumStore, Fact, Sighting
+from facecli.recognition.cluster import Grouping
+from facecli.recognition.embedding import EmbeddedPicture
+from facecli.sidecars import Region, merged, overlap, read_regions, stored_area
+from facecli.types import Box, Failure
+
+SAME_FACE = 0.3
+"""Overlap (intersection over union) from which a region is the face that was found there."""
+
+ENDING = ".xmp"
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """What sidecars said: how many faces got a name by it, and what could not be used and why."""
+
+    faces: int
+    failures: tuple[Failure, ...]
+
+
+def sidecar_of(photo: Path) -> Path:
+    """Return where a photo's sidecar is: photo.jpg.xmp, or photo.xmp if only that exists.
+
+    The second is some programs' way. With two photos of one stem it would be about either.
+    """
+    whole, short = photo.with_name(photo.name + ENDING), photo.with_suffix(ENDING)
+    if whole.exists() or not short.exists():
+        return whole
+    alone = sum(one.suffix != ENDING for one in photo.parent.glob(f"{_literal(photo.stem)}.*")) == 1
+    return short if alone else whole
+
+
+def write_sidecars(
+    grouping: Grouping, pictures: Iterable[EmbeddedPicture | Failure]
+) -> tuple[int, tuple[Failure, ...]]:
+    """Write the names of faces beside their photos; return how many files changed, and failures.
+
+    A sidecar that is there keeps what others wrote; one that says all already is not touched, and
+    none is made for a photo of nobody named.
+    """
+    named: dict[str, list[tuple[str, Box]]] = {}
+    for one in grouping.clusters:
+        for face in one.faces:
+            if one.name is not None:
+                named.setdefault(face.source, []).append((one.name, face.box))
+    written = 0
+    failures: list[Failure] = []
+    for picture in pictures:
+        if isinstance(picture, EmbeddedPicture):
+            sidecar = sidecar_of(Path(picture.source))
+            try:
+                written += _write(sidecar, picture, named.get(picture.source, []))
+            except (FacecliError, OSError) as error:
+                failures.append(_failure(sidecar, error))
+    return written, tuple(failures)
+
+
+def _write(sidecar: Path, picture: EmbeddedPicture, named: Sequence[tuple[str, Box]]) -> bool:
+    """Write one sidecar if it is to change, and tell whether it was."""
+    before = sidecar.read_bytes() if sidecar.exists() else None
+    if before is None and not named:
+        return False
+    orientation = stored_orientation(Path(picture.source))
+    regions = [Region(name, stored_area(box, picture.size, orientation)) for name, box in named]
+    size = picture.size[::-1] if orientation >= 5 else picture.size
+    after = merged(before, regions, size)
+    if after is None:
+        return False
+    mode = SHARED if before is None else sidecar.stat().st_mode & 0o777
+    with replacing(sidecar, mode=mode) as stream:
+        stream.write(after)
+    return True
+
+
+def names_from_sidecars(pictures: Iterable[EmbeddedPicture | Failure], store: AlbumStore) -> Named:
+    """Take the names that sidecars give to faces; all of them are one correction, to be undone.
+
+    The pictures have been clustered, so that their faces are known. A name twice in one photo, one
+    that is no name, and a region without a face are failures, which name the sidecar.
+    """
+    given = {fact.one: fact for fact in store.facts() if fact.kind == "name"}
+    facts: list[Fact] = []
+    failures: list[Failure] = []
+    for picture in {
+        one.sha256: one for one in pictures if isinstance(one, EmbeddedPicture)
+    }.values():
+        sidecar = sidecar_of(Path(picture.source))
+        try:
+            regions = read_regions(sidecar.read_bytes()) if sidecar.exists() else []
+        except (FacecliError, OSError) as error:
+            failures.append(_failure(sidecar, error))
+            continue
+        found, problems = _matched(picture, regions, store.sightings([picture.sha256]))
+        facts += [Fact(0, "name", sighting.id, name=name) for sighting, name in found]
+        failures += [Failure(str(sidecar), problem) for problem in problems]
+    new = [
+        fact
+        for fact in facts
+        if fact.one not in given
+        or name_key(given[fact.one].name or "") != name_key(fact.name or "")
+    ]
+    if new:
+        ended = [given[fact.one].id for fact in new if fact.one in given]
+        store.correct(f"names of {len(new)} faces from sidecars", facts=new, ended=ended)
+    return Named(len(new), tuple(failures))
+
+
+def _matched(
+    picture: EmbeddedPicture, regions: Sequence[Region], faces: Sequence[Sighting]
+) -> tuple[list[tuple[Sighting, str]], list[str]]:
+    """Return the faces that regions name, and what is wrong with the other regions."""
+    found: list[tuple[Sighting, str]] = []
+    problems: list[str] = []
+    orientation = stored_orientation(Path(picture.source)) if regions else 1
+    areas = [stored_area(face.box, picture.size, orientation) for face in faces]
+    keys = [name_key(region.name) for region in regions]
+    for region, key in zip(regions, keys, strict=True):
+        try:
+            name = clean_name(region.name)
+        except GalleryError as error:
+            problems.append(str(error))
+            continue
+        shares = [overlap(area, region.area) for area in areas]
+        best = max(range(len(faces)), key=shares.__getitem__, default=None)
+        if keys.count(key) > 1:
+            problems.append(f"{name} is in it {keys.count(key)} times")
+        elif best is None or shares[best] < SAME_FACE:
+            problems.append(f"no face was found where it shows {name}")
+        elif any(sighting == faces[best] for sighting, _ in found):
+            problems.append(f"{name} is where another name is as well")
+        else:
+            found.append((faces[best], name))
+    return found, problems
+
+
+def _failure(path: Path, error: Exception) -> Failure:
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return Failure(str(path), reason.removeprefix(f"{display_name(path)}: "))
+
+
+def _literal(name: str) -> str:
+    """Return a name for a glob that means only itself."""
+    import glob
+
+    return glob.escape(name)

@@ -1,0 +1,47 @@
+"""Where faces are, in shares of the picture as it is stored."""
+
+from __future__ import annotations
+
+Area = tuple[float, float, float, float]
+"""Middle x and y, width and height as shares of the stored picture."""
+
+
+def stored_area(box: Area, size: tuple[int, int], orientation: int) -> Area:
+    """Turn a box in pixels of the upright picture into a region's area as stored.
+
+    `size` is the upright picture's; `orientation` is the EXIF tag's value, 1 to 8.
+    """
+    left, top, right, bottom = box
+    width, height = size
+    shown = ((left + right + 1) / 2 / width, (top + bottom + 1) / 2 / height)
+    x, y = _stored_point(shown, orientation)
+    extent = ((right - left) / width, (bottom - top) / height)
+    w, h = extent[::-1] if orientation >= 5 else extent
+    return (x, y, w, h)
+
+
+def _stored_point(point: tuple[float, float], orientation: int) -> tuple[float, float]:
+    """Turn shares of the upright picture into shares of the stored one (Exif 2.32, 4.6.4)."""
+    x, y = point
+    return {
+        2: (1 - x, y),
+        3: (1 - x, 1 - y),
+        4: (x, 1 - y),
+        5: (y, x),
+        6: (y, 1 - x),
+        7: (1 - y, 1 - x),
+        8: (1 - y, x),
+    }.get(orientation, point)
+
+
+def overlap(a: Area, b: Area) -> float:
+    """Return the intersection over the union of two areas, in [0, 1]."""
+    sides = [
+        min(a[axis] + a[axis + 2] / 2, b[axis] + b[axis + 2] / 2)
+        - max(a[axis] - a[axis + 2] / 2, b[axis] - b[axis + 2] / 2)
+        for axis in (0, 1)
+    ]
+    if min(sides) <= 0:
+        return 0.0
+    both = sides[0] * sides[1]
+    return both / (a[2] * a[3] + b[2] * b[3] - both)
