@@ -54,6 +54,12 @@ def test_folders_counts_all_pairs(people: Path) -> None:
     assert rates["fmr"] == {"errors": 0, "of": 27, "rate": None, "low": None, "high": None}
     assert (rates["fnmr"]["errors"], rates["fnmr"]["of"]) == (0, 9)
     assert (rates["eer"], rates["auc"], rates["rank_one"]) == (0.0, 1.0, 1.0)
+    curve = rates["curve"]
+    assert (curve["thresholds"][0], curve["fmr"][-1], curve["fnmr"][-1]) == (
+        pytest.approx(squared_l2_of(6), abs=1e-6),
+        1.0,
+        0.0,
+    )
     points = records(result, "val_at_far")
     assert [point["far"] for point in points] == [1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6]
     assert {point["val"] for point in points} == {None}
@@ -161,6 +167,13 @@ def test_mistakes_about_groups_are_said_before_any_photo_is_opened(
     assert reason in result.stderr
 
 
+def test_photos_in_no_persons_folder_are_told(people: Path) -> None:
+    shutil.copy(people / "Ada" / "00.png", people / "loose.png")
+    result = run("folders", people, "--json")
+    assert "1 photo left out: in no person's folder" in result.stderr
+    assert records(result, "error_rates")[0]["photos"] == 9
+
+
 def test_one_person_or_no_photos_are_errors_in_one_line(people: Path, tmp_path: Path) -> None:
     alone = tmp_path / "alone"
     shutil.copytree(people / "Ada", alone / "Ada")
@@ -235,6 +248,7 @@ def test_identification_finds_everyone_and_no_stranger(people: Path) -> None:
     assert (closed["enrolled"], closed["probes"], closed["cmc"]) == (3, 6, [1.0] * 10)
     assert opened["enrolled"] + opened["strangers"] == 3
     assert (opened["fpir"]["errors"], opened["fnir"]["errors"]) == (0, 0)
+    assert set(opened["curve"]) == {"thresholds", "fpir", "fnir"}
     assert [point["fnir"] for point in records(result, "fnir_at_fpir")] == [None] * 3
     assert "rank-1" in run("identification", people).stdout
 

@@ -54,6 +54,21 @@ def test_the_face_in_the_middle_is_taken_before_a_larger_one_at_the_edge() -> No
     assert gather(photo_set(1), [replace(picture, size=(480, 80))]).faces == (2,)
 
 
+def test_twice_the_squared_distance_from_the_middle_counts_against_the_area() -> None:
+    """10,000 - 2 · 60² = 2,800 loses to 70² = 4,900 in the middle; at 48 away 5,392 wins."""
+    picture = replace(embedded("x", embedding(0, 0), embedding(1, 0)), size=(400, 200))
+
+    def chosen(away: float) -> int:
+        boxes = [(150 + away, 50.0, 250 + away, 150.0), (165.0, 65.0, 235.0, 135.0)]
+        faces = tuple(
+            replace(face, detection=replace(face.detection, box=box))
+            for face, box in zip(picture.faces, boxes, strict=True)
+        )
+        return most_prominent(replace(picture, faces=faces))
+
+    assert (chosen(60), chosen(48)) == (1, 0)
+
+
 def test_a_copy_of_a_photo_counts_once_for_its_person_and_again_for_another() -> None:
     ada = embedded("same", embedding(0, 0))
     samples = gather(photo_set(0, 0, 1), [ada, ada, ada])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from facecli.cli.output import progress, warn
+from facecli.cli.output import counted, note, progress, warn
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,9 +17,13 @@ def read_samples(settings: Settings, data: Path) -> Samples:
     """Return one face a photo of a folder of people or a manifest; say which photos gave none."""
     from facecli.datasets import read_photo_set
     from facecli.evaluation.samples import gather
+    from facecli.images import find_pictures
     from facecli.recognition.scanning import scan
 
     photos = read_photo_set(data)
+    loose = [one for one in find_pictures([data]) if one.parent == data] if data.is_dir() else []
+    if loose:
+        note(f"{counted(len(loose), 'photo')} left out: in no person's folder")
     scanned = scan(
         [photos.root / path for path in photos.paths],
         library=settings.library(),

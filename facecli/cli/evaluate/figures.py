@@ -9,7 +9,7 @@ from facecli.cli.output import progress
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from facecli.evaluation.rates import Rate, Val
+    from facecli.evaluation.rates import Curve, Rate, Val
     from facecli.metrics import Interval
 
 
@@ -67,6 +67,11 @@ def val_record(point: Val) -> dict[str, Any]:
         "impostor_pairs": point.impostor_pairs,
         "reason": point.reason() or None,
     }
+
+
+def curve_record(curve: Curve, false_match: str = "fmr", miss: str = "fnmr") -> dict[str, Any]:
+    """Return the JSON fields of a curve, under the names that its two rates have."""
+    return {"thresholds": curve.thresholds, false_match: curve.fmr, miss: curve.fnmr}
 
 
 VAL_HEADER = ("at FAR", "VAL", "95 % interval", "threshold (squared L2)")

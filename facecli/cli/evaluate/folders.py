@@ -9,6 +9,7 @@ import click
 
 from facecli.cli.evaluate.figures import (
     VAL_HEADER,
+    curve_record,
     limits_record,
     rate_record,
     said,
@@ -70,12 +71,12 @@ def folders(
     from facecli.evaluation.folders import measure_folder
 
     splits_of = _grouping(groups_file, by)
+    card = settings.card()
+    threshold = settings.threshold_for(card)
     every = read_samples(settings, data)
     samples = every.without_copies()
     if copies := len(every) - len(samples):
         note(f"{counted(copies, 'photo')} left out: copies of another photo of the person")
-    card = settings.card()
-    threshold = settings.threshold_for(card)
     result = measure_folder(samples, threshold=threshold, watch=watched)
     groups = [_measured(samples, split, threshold) for split in splits_of(samples)]
     records = [
@@ -127,7 +128,7 @@ def _measured(samples: Samples, split: Split, threshold: float) -> Subgroups:
 def _records(result: FolderResult, samples: Samples) -> list[dict[str, Any]]:
     hardest = (("genuine", result.hardest_genuine), ("impostor", result.hardest_impostor))
     return [
-        _rates(result),
+        _rates(result) | {"curve": curve_record(result.curve)},
         *map(val_record, result.val),
         *(line for of, pairs in hardest for line in _pair_records(of, pairs, samples)),
     ]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from facecli.cli.evaluate.figures import rate_record, said, share
+from facecli.cli.evaluate.figures import curve_record, rate_record, said, share
 from facecli.cli.options import Settings, command_options, library_options, pass_settings
 from facecli.cli.output import counted, emit_all, progress, shown, table, warn
 from facecli.cli.reports import facts_of, publish, report_option
@@ -63,9 +63,9 @@ def identification(
 
     if distractors is not None and gallery_size is None:
         raise click.UsageError("--distractors needs --gallery-size N.")
-    samples = read_samples(settings, data).without_copies()
     card = settings.card()
     threshold = settings.threshold_for(card)
+    samples = read_samples(settings, data).without_copies()
     closed = closed_set(samples)
     opened = open_set(samples, threshold=threshold)
     sizes: list[GallerySize] = []
@@ -139,6 +139,7 @@ def _open_records(opened: OpenSet) -> list[dict[str, Any]]:
         "strangers": opened.strangers,
         "fpir": rate_record(opened.fpir),
         "fnir": rate_record(opened.fnir),
+        "curve": curve_record(opened.curve, "fpir", "fnir"),
     }
     points = [
         {
