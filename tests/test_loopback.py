@@ -1,0 +1,160 @@
+"""The loopback server: who knows the address is served, and nobody else."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from http.client import HTTPConnection, HTTPResponse
+from typing import Any
+
+import pytest
+
+from facecli.errors import FacecliError
+from facecli.loopback import MOST_BYTES, Server
+
+
+class FakeDesk:
+    """Remember what was said, and in which thread everything happened."""
+
+    def __init__(self) -> None:
+        self.said: list[Any] = []
+        self.threads: set[int] = set()
+
+    def page(self) -> str:
+        self.threads.add(threading.get_ident())
+        return "<!doctype html>Zoë"
+
+    def picture(self, name: str) -> bytes | None:
+        self.threads.add(threading.get_ident())
+        if name == "broken.jpg":
+            raise FacecliError("the library is gone")
+        return b"jpeg" if name == "face/1.jpg" else None
+
+    def correct(self, said: Any) -> None:
+        self.threads.add(threading.get_ident())
+        if said == "nonsense":
+            raise FacecliError("this is no correction")
+        self.said.append(said)
+
+
+@pytest.fixture(scope="module")
+def started() -> Iterator[Server]:
+    made = Server(FakeDesk())
+    threading.Thread(target=made.serve, daemon=True).start()
+    yield made
+    made.shutdown()
+    made.server_close()
+
+
+@pytest.fixture
+def desk() -> FakeDesk:
+    return FakeDesk()
+
+
+@pytest.fixture
+def server(started: Server, desk: FakeDesk) -> Server:
+    started.desk = desk
+    return started
+
+
+def ask(
+    server: Server, path: str, method: str = "GET", body: str = "", **headers: str
+) -> HTTPResponse:
+    """Send one request; headers are those of the page itself unless given, empty ones left out."""
+    connection = HTTPConnection("127.0.0.1", server.server_port, timeout=10)
+    own = {"Host": server.host}
+    if method == "POST":
+        own |= {"Origin": f"http://{server.host}", "Content-Type": "application/json"}
+    for name, value in headers.items():
+        own[name.replace("_", "-")] = value
+    connection.request(method, path, body, {name: one for name, one in own.items() if one})
+    return connection.getresponse()
+
+
+def test_the_page_its_pictures_and_its_corrections_are_served_in_one_thread(
+    server: Server, desk: FakeDesk
+) -> None:
+    assert server.server_address[0] == "127.0.0.1"
+    assert server.address == f"http://127.0.0.1:{server.server_port}/{server.token}/"
+    page = ask(server, f"/{server.token}/")
+    assert page.status == 200
+    assert page.read().decode() == "<!doctype html>Zoë"
+    assert page.headers["Content-Type"] == "text/html; charset=utf-8"
+    assert page.headers["Content-Security-Policy"] == "frame-ancestors 'none'"
+    assert page.headers["Cache-Control"] == "no-store"
+    picture = ask(server, f"/{server.token}/face/1.jpg")
+    assert (picture.status, picture.headers["Content-Type"]) == (200, "image/jpeg")
+    assert picture.read() == b"jpeg"
+    said = {"what": "name", "clusters": [1], "name": "Zoë"}
+    assert ask(server, f"/{server.token}/correct", "POST", json.dumps(said)).status == 200
+    assert desk.said == [said]
+    assert len(desk.threads) == 1
+
+
+@pytest.mark.parametrize("path", ["/", "/{}", "/x{}/", "/{}x/", "/favicon.ico", "/{}/../"])
+def test_who_does_not_know_the_address_sees_nothing(
+    server: Server, desk: FakeDesk, path: str
+) -> None:
+    assert ask(server, path.format(server.token)).status == 404
+
+
+@pytest.mark.parametrize("host", ["evil.example", "localhost", "127.0.0.1", "0.0.0.0:80"])
+def test_a_foreign_name_for_this_machine_is_refused(
+    server: Server, desk: FakeDesk, host: str
+) -> None:
+    """As when a web site's name is made to mean 127.0.0.1 (DNS rebinding)."""
+    assert ask(server, f"/{server.token}/", Host=host).status == 421
+    assert not desk.threads
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Origin": ""}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Origin": "https://evil.example"}, 403),
+        ({"Content_Type": "text/plain"}, 415),
+        ({"Content_Type": "application/x-www-form-urlencoded"}, 415),
+        ({"Content_Length": str(MOST_BYTES + 1)}, 413),
+        ({"Content_Length": "-1"}, 413),
+    ],
+)
+def test_only_the_page_itself_may_correct(
+    server: Server, desk: FakeDesk, headers: dict[str, str], status: int
+) -> None:
+    path = f"/{server.token}/correct"
+    assert ask(server, path, "POST", "{}", **headers).status == status
+    assert desk.said == []
+
+
+@pytest.mark.parametrize(
+    ("body", "error"),
+    [
+        ("{", "this is not JSON"),
+        ('"nonsense"', "this is no correction"),
+        ("[" * 9999, "this is not JSON"),
+    ],
+)
+def test_what_is_wrong_is_said(server: Server, body: str, error: str) -> None:
+    answer = ask(server, f"/{server.token}/correct", "POST", body)
+    assert answer.status == 400
+    assert json.loads(answer.read()) == {"error": error}
+
+
+def test_other_requests_are_refused(server: Server) -> None:
+    assert ask(server, f"/{server.token}/correct").status == 404
+    assert ask(server, f"/{server.token}/", "POST", "{}").status == 404
+    assert ask(server, f"/{server.token}/face/2.jpg").status == 404
+    assert ask(server, f"/{server.token}/", "DELETE").status == 501
+    assert json.loads(ask(server, f"/{server.token}/broken.jpg").read()) == {
+        "error": "the library is gone"
+    }
+
+
+def test_two_servers_have_different_addresses_and_a_taken_port_is_named(server: Server) -> None:
+    other = Server(FakeDesk())
+    assert other.token != server.token
+    other.server_close()
+    with pytest.raises(FacecliError, match=f"port {server.server_port}"):
+        Server(FakeDesk(), port=server.server_port)
