@@ -55,15 +55,7 @@ def train_verifier(
     if the pairs of the other half are too few to measure `far`.
     """
     random = np.random.default_rng(seed)
-    known, person = number_people(labels, len(embeddings))
-    owner = np.full(len(embeddings), -1)
-    owner[known] = person
-    people = int(person.max(initial=-1)) + 1
-    learning = np.isin(person, random.permutation(people)[: people // 2])
-    learnt, held = (
-        list_pairs(np.sort(random.permutation(known[half])[:ROWS]), owner)
-        for half in (learning, ~learning)
-    )
+    learnt, held = _halves(labels, len(embeddings), random)
     if not all(pairs.same.any() and not pairs.same.all() for pairs in (learnt, held)):
         raise CalibrationError(
             f"{source}: too few people: half of them are held back, and each half needs two "
@@ -89,6 +81,18 @@ def train_verifier(
     comparison = compare(held, (squared, against), far=far, draws=draws)
     needed = float(np.nextafter(-first_refused(against[~held.same], far), np.inf))
     return replace(unit, needed=needed, verdict=comparison.verdict), comparison
+
+
+def _halves(labels: npt.ArrayLike, rows: int, random: np.random.Generator) -> tuple[Pairs, Pairs]:
+    """Return the pairs of half of the people and those of the others, ROWS photos of each."""
+    known, person = number_people(labels, rows)
+    owner = np.full(rows, -1)
+    owner[known] = person
+    people = int(person.max(initial=-1)) + 1
+    learning = np.isin(person, random.permutation(people)[: people // 2])
+    chosen = (random.permutation(known[half])[:ROWS] for half in (learning, ~learning))
+    learnt, held = (list_pairs(np.sort(some), owner) for some in chosen)
+    return learnt, held
 
 
 def _fit(

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from facecli.calibration.operating import OperatingPoint
     from facecli.recognition.identify import Identification, KnownPeople
-    from facecli.types import Picture
+    from facecli.types import ModelCard, Picture
 
 STDIN = Path("-")
 PAINT: dict[str, Callable[[str], str]] = {
@@ -71,7 +71,6 @@ def identify(
     named twice in a photo. "-" reads a picture from stdin. Exits with 0 if every face is a match,
     1 if some are not or a photo has none, 2 if a photo could not be read or on another error.
     """
-    from facecli.calibration import sentence
     from facecli.recognition.acquisition import acquire
     from facecli.recognition.embedding import embed_pictures
     from facecli.recognition.identify import CANDIDATES
@@ -90,15 +89,7 @@ def identify(
     for answer in answers_for(
         pictures, known, threshold=point.threshold, gap=gap, k=k or CANDIDATES
     ):
-        odds = None
-        if answer.nearest is not None:
-            odds = point.odds(answer.nearest, templates=len(known.matrix.template_ids))
-        lines = _described(answer, point, listed=k is not None)
-        if odds is not None:
-            lines.insert(1, f"{'':11}{sentence(odds, whom(len(known.matrix.names)))}")
-        emit(records.identification(answer, encoder.card, point, odds), "\n".join(lines))
-        for line in (answer.reason, *answer.notes):
-            detail(f"{answer.source}: {line}")
+        _show(answer, point, known, encoder.card, listed=k is not None)
         code = max(code, {"match": 0, "error": 2}.get(answer.status, 1))
     ctx.exit(code)
 
@@ -137,6 +128,28 @@ def _known(settings: Settings) -> KnownPeople:
     if not len(matrix.template_ids):
         note("nobody is enrolled: everyone will be unknown")
     return KnownPeople(matrix, ExactIndex(matrix.embeddings))
+
+
+def _show(
+    answer: Identification,
+    point: OperatingPoint,
+    known: KnownPeople,
+    card: ModelCard,
+    *,
+    listed: bool,
+) -> None:
+    """Write an answer, with how many strangers come as close to anybody as the face does."""
+    from facecli.calibration import sentence
+
+    odds = None
+    if answer.nearest is not None:
+        odds = point.odds(answer.nearest, templates=len(known.matrix.template_ids))
+    lines = _described(answer, point, listed=listed)
+    if odds is not None:
+        lines.insert(1, f"{'':11}{sentence(odds, whom(len(known.matrix.names)))}")
+    emit(records.identification(answer, card, point, odds), "\n".join(lines))
+    for line in (answer.reason, *answer.notes):
+        detail(f"{answer.source}: {line}")
 
 
 def _described(answer: Identification, point: OperatingPoint, *, listed: bool) -> list[str]:

@@ -12,7 +12,7 @@ from facecli.cli.options import Settings, command_options, pass_settings
 from facecli.cli.output import bad, counted, emit, good, shown, strong, table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterator, Sequence
 
     from facecli.calibration import Odds
     from facecli.calibration.operating import OperatingPoint
@@ -82,30 +82,47 @@ def _record(found: Survey, point: OperatingPoint, odds: Odds | None, probes: int
 
 def _described(
     found: Survey, point: OperatingPoint, odds: Odds | None, probes: int
-) -> Iterable[str]:
+) -> Iterator[str]:
     people = counted(len(found.standings), "person", "people")
     templates = counted(sum(one.templates for one in found.standings), "template")
     yield f"{people}, {templates} {point.limit}"
-    yield from _section(
+    for title, header, rows in _tables(found):
+        if rows:
+            more = f" (the first {SHOWN} of {len(rows)})" if len(rows) > SHOWN else ""
+            yield f"\n{strong(title)}{more}"
+            yield table(header, rows[:SHOWN])
+    yield ""
+    if found.second_photo:
+        names = ", ".join(map(shown, found.second_photo[:SHOWN]))
+        alone = counted(len(found.second_photo), "person has", "people have")
+        yield f"{alone} one photo; a second one would help most: {names}"
+    yield _false_accepts(odds, probes)
+    doubts = len(found.look_alikes) + len(found.strays)
+    yield bad(f"{counted(doubts, 'thing')} to look at") if doubts else good("Nothing to look at.")
+
+
+def _tables(found: Survey) -> Iterator[tuple[str, Sequence[str], Sequence[Sequence[object]]]]:
+    """Yield title, header and rows of each table."""
+    yield (
         "Look-alikes, or one person under two names",
         ("person", "other", "squared L2"),
-        [(one.person, one.other, f"{one.squared_l2:.3f}") for one in found.look_alikes],
+        [(one.person, one.other, _number(one.squared_l2)) for one in found.look_alikes],
     )
-    yield from _section(
+    yield (
         "Photos unlike the person's others, perhaps of somebody else",
         ("person", "template", "squared L2 to own", "nearest other", "squared L2"),
         [
             (
                 one.person,
                 one.template,
-                f"{one.own_squared_l2:.3f}",
+                _number(one.own_squared_l2),
                 one.other or "",
                 _number(one.squared_l2),
             )
             for one in found.strays
         ],
     )
-    yield from _section(
+    yield (
         "Nearest other person",
         ("person", "templates", "nearest", "squared L2", "own spread"),
         [
@@ -119,23 +136,6 @@ def _described(
             for one in found.standings
         ],
     )
-    yield ""
-    if found.second_photo:
-        names = ", ".join(map(shown, found.second_photo[:SHOWN]))
-        alone = counted(len(found.second_photo), "person has", "people have")
-        yield f"{alone} one photo; a second one would help most: {names}"
-    yield _false_accepts(odds, probes)
-    doubts = len(found.look_alikes) + len(found.strays)
-    yield bad(f"{counted(doubts, 'thing')} to look at") if doubts else good("Nothing to look at.")
-
-
-def _section(title: str, header: Sequence[str], rows: Sequence[Sequence[object]]) -> Iterable[str]:
-    """Yield a titled table of the first rows, or nothing."""
-    if rows:
-        more = f" (the first {SHOWN} of {len(rows)})" if len(rows) > SHOWN else ""
-        yield ""
-        yield strong(title) + more
-        yield table(header, rows[:SHOWN])
 
 
 def _number(squared_l2: float | None) -> str:
