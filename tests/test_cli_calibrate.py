@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -176,7 +177,7 @@ def test_cleared_after_a_yes_only(run: Run, database: Path, pair: tuple[Path, Pa
     assert "1 calibration cleared" in run("calibrate", "--clear", "--yes").stdout
     assert stored(database) == []
     assert run("verify", *pair).exit_code == 0
-    assert "0 calibrations cleared" in run("calibrate", "--clear").stdout
+    assert "0 calibrations cleared" in run("calibrate", "--clear", "--yes").stdout
     assert "Nothing is calibrated" in run("calibrate", "--show").stdout
 
 
@@ -225,6 +226,32 @@ def test_verify_and_identify_say_how_many_strangers_come_as_close(
     for end, single in zip(("low", "high"), alone, strict=True):
         assert answer["strangers"][end] == pytest.approx(1 - (1 - single) ** 81)
     assert "to one of the 81 people enrolled" in run("identify", pair[1]).stdout
+
+
+def test_without_a_gallery_a_folder_makes_one_and_the_gallery_none(
+    tmp_path: Path, encoder: FakeEncoder
+) -> None:
+    """A refusal leaves no empty gallery behind, in which everyone would be unknown."""
+    paint(tmp_path / "people" / "Ada" / "a.png", PaintedFace(0))
+    nowhere = tmp_path / "none.db"
+    for source in ("gallery", str(tmp_path / "people"), str(tmp_path / "nothing")):
+        settings = Settings(detector=FakeDetector(), encoder=encoder)
+        arguments = ["calibrate", "--from", source, "--db", str(nowhere)]
+        arguments += ["--library", str(tmp_path / "photos.db")]
+        assert CliRunner().invoke(cli, arguments, obj=settings).exit_code == 2
+        assert not nowhere.exists()
+
+
+def test_a_calibration_that_cannot_be_read_can_be_cleared(run: Run, database: Path) -> None:
+    calibrated_to(database, 0.3)
+    with sqlite3.connect(database) as damaged:
+        damaged.execute("UPDATE calibration SET impostors = '{'")
+    damaged.close()
+    result = run("calibrate", "--show")
+    assert result.exit_code == 2
+    assert "its calibration is damaged: clear it and calibrate again" in result.stderr
+    assert run("calibrate", "--clear", "--yes").exit_code == 0
+    assert run("calibrate", "--show").exit_code == 0
 
 
 def test_a_damaged_calibration_is_an_error_in_one_line(

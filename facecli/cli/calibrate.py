@@ -74,10 +74,9 @@ def _calibrate(settings: Settings, far: float, source: str) -> None:
     from facecli.calibration import calibrate as set_threshold
 
     card = settings.card()
-    gallery = settings.gallery(create=source != GALLERY)
     embeddings, people, text = _data(settings, source)
     made = set_threshold(embeddings, people, far=far, card=card, source=text)
-    gallery.calibrate(made)
+    settings.gallery(create=True).calibrate(made)
     emit(_record(made), "\n".join([*_described(made), *_identification(settings, made)]))
 
 
@@ -103,8 +102,7 @@ def _show(settings: Settings) -> None:
 def _clear(settings: Settings, *, yes: bool) -> None:
     """Clear after asking; raise FacecliError if the answer is no."""
     gallery = settings.gallery()
-    models = ", ".join(one.model for one in gallery.calibrations())
-    if models and not yes and not confirmed(f"Go back to the own threshold of {models}?"):
+    if not yes and not confirmed("Go back to the models' own thresholds?"):
         raise FacecliError("nothing was cleared: the answer was no")
     cleared = gallery.clear_calibrations()
     emit(
