@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from fakes import THRESHOLD, embedded, embedding, squared_l2_of
 
+from facecli.distances import normalize
 from facecli.library import Library
 from facecli.library.albums import AlbumStore
 from facecli.recognition.albums import group
@@ -13,7 +14,7 @@ from facecli.recognition.cluster import Grouping
 from facecli.recognition.corrections import Corrections
 from facecli.recognition.doubts import GAP, NEAR, QUEUE, find_doubts, said_apart
 from facecli.recognition.embedding import EmbeddedPicture
-from facecli.types import FloatArray
+from facecli.types import DIMENSION, FloatArray
 
 
 @pytest.fixture
@@ -80,10 +81,10 @@ def test_people_seen_once_are_not_shown_beside_each_other(store: AlbumStore) -> 
 def test_all_doubts_are_those_of_plain_loops(store: AlbumStore) -> None:
     """Copies of a photo count once; clusters of its own photo cannot be a face's."""
     generator = np.random.default_rng(3)
-    angles = [
-        (int(plane), float(angle)) for plane in range(3) for angle in generator.uniform(0, 63, 16)
-    ]
-    pictures = one_each(*(embedding(*one) for one in angles))
+    crowd = np.zeros((60, DIMENSION), np.float32)
+    crowd[:, :5] = np.repeat(generator.normal(0, 1, (10, 5)), 6, axis=0)
+    crowd[:, :5] += generator.normal(0, 0.45, (60, 5))
+    pictures = one_each(*normalize(crowd))
     pictures += [pictures[0], embedded("two.jpg", embedding(0, 3), embedding(0, 21))]
     grouping = sorted_into(store, *pictures)
     vectors = {
