@@ -6,8 +6,8 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from facecli.errors import FacecliError
@@ -22,8 +22,15 @@ SEEN_ONCE = "seen-once"
 FORBIDDEN = re.compile(r'[\\/:*?"<>|\x00-\x1f]')
 """What one system or another does not allow in a name (Windows' list, and every other's)."""
 
+COARSEST_SECONDS = 2.0
+"""How far apart the times of equal files may be: FAT keeps every other second."""
+
 MOST_CHARACTERS = 60
 """Of a name in a folder's: at most 240 bytes, where file systems stop at 255."""
+
+
+Stamp = tuple[int, float]
+"""Bytes of a file, and when it was last changed in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +38,13 @@ class Export:
     """What was written: paths of two parts, group/name, below the folder.
 
     `linked` is false for copies, made on demand or where the disk cannot hold symbolic links.
+    `stamps` are bytes and time of each copy, by which one that was edited since is known.
     """
 
     folder: Path
     entries: tuple[str, ...]
     linked: bool
+    stamps: Mapping[str, Stamp] = field(default_factory=dict)
 
 
 def export(
@@ -52,7 +61,9 @@ def export(
     if dry_run:
         return Export(folder, tuple(planned), not copies)
     folder.mkdir(parents=True, exist_ok=True)
-    now = Export(folder, tuple(planned), not copies and _can_link(folder))
+    linked = not copies and _can_link(folder)
+    stamps = {} if linked else {name: _stamp(source) for name, source in planned.items()}
+    now = Export(folder, tuple(planned), linked, stamps)
     kept = {
         name
         for one in earlier
@@ -93,8 +104,9 @@ def _earlier(folder: Path) -> list[Export]:
     try:
         record = json.loads(manifest.read_text(encoding="utf-8"))
         entries = tuple(_safe(str(entry)) for entry in record["entries"])
-        return [Export(folder, entries, bool(record["linked"]))]
-    except (ValueError, KeyError, TypeError) as error:
+        stamps = {name: (int(a), float(b)) for name, (a, b) in record.get("stamps", {}).items()}
+        return [Export(folder, entries, bool(record["linked"]), stamps)]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         reason = f"{MANIFEST} in it is damaged; choose another folder"
         raise FacecliError(f"{display_name(folder)}: {reason}") from error
 
@@ -166,16 +178,23 @@ def _is_written(path: Path, source: Path, *, linked: bool) -> bool:
         return False
     if linked:
         return path.is_symlink() and str(path.readlink()) == _from(path.parent, source)
-    if path.is_symlink() or not path.is_file():
-        return False
-    there, original = path.stat(), source.stat()
-    return (there.st_size, there.st_mtime_ns) == (original.st_size, original.st_mtime_ns)
+    return path.is_file() and not path.is_symlink() and _alike(_stamp(path), _stamp(source))
+
+
+def _stamp(path: Path) -> Stamp:
+    status = path.stat()
+    return status.st_size, status.st_mtime
+
+
+def _alike(one: Stamp, other: Stamp) -> bool:
+    """Tell whether two stamps are of one content, times being as coarse as some disks keep them."""
+    return one[0] == other[0] and abs(one[1] - other[1]) <= COARSEST_SECONDS
 
 
 def _remove(earlier: Export, kept: Collection[str]) -> None:
     """Remove what an export wrote, but for what is kept, and the groups that this empties.
 
-    A link that somebody has replaced by a file of their own stays.
+    A link that somebody has replaced by a file of their own stays, and so does an edited copy.
     """
     for entry in earlier.entries:
         if entry in kept:
@@ -183,7 +202,10 @@ def _remove(earlier: Export, kept: Collection[str]) -> None:
         path = earlier.folder / entry
         if path.parent.is_symlink():
             continue
-        if path.is_symlink() or (path.is_file() and not earlier.linked):
+        edited = path.is_file() and not _alike(
+            _stamp(path), earlier.stamps.get(entry, _stamp(path))
+        )
+        if path.is_symlink() or (path.is_file() and not earlier.linked and not edited):
             path.unlink()
     for group in {entry.split("/")[0] for entry in earlier.entries}:
         directory = earlier.folder / group
@@ -193,7 +215,12 @@ def _remove(earlier: Export, kept: Collection[str]) -> None:
 
 def _record(made: Export) -> None:
     """Write the manifest, whole or not at all."""
-    record = {"schema": 1, "linked": made.linked, "entries": made.entries}
+    record = {
+        "schema": 1,
+        "linked": made.linked,
+        "entries": made.entries,
+        "stamps": dict(made.stamps),
+    }
     draft = made.folder / f"{MANIFEST}.part"
     draft.write_text(json.dumps(record, indent=1), encoding="utf-8")
     draft.replace(made.folder / MANIFEST)
