@@ -361,3 +361,58 @@ def test_forgetting_photos_forgets_what_was_said_of_them(
             ]
     assert counts == [0, 0, 0, 0]
     assert b"Ada" not in (tmp_path / "photos.db").read_bytes()
+
+
+# Enrolling from a cluster
+
+
+def enroll(tmp_path: Path, *arguments: object) -> Result:
+    settings = Settings(detector=FakeDetector(), encoder=FakeEncoder())
+    files = ["--db", str(tmp_path / "gallery.db"), "--library", str(tmp_path / "photos.db")]
+    texts = ["enroll", *map(str, arguments), *files]
+    return CliRunner().invoke(cli, texts, obj=settings)
+
+
+def test_a_cluster_is_enrolled_and_then_names_itself(
+    run: Run, shoebox: Path, tmp_path: Path
+) -> None:
+    paint(shoebox / "blurred.png", PaintedFace(0, 3, blurred=True))
+    for number in range(4):
+        paint(shoebox / f"more{number}.png", PaintedFace(0, 1 + number))
+    run(shoebox)
+    result = enroll(tmp_path, "--from-cluster", 1, "Ada Lovelace")
+    assert result.exit_code == 0
+    assert "5 of 5 photos enrolled, 1 person" in result.stdout
+    assert "blurred" not in result.stdout
+    records = [json.loads(line) for line in run(shoebox, "--json").stdout.splitlines()]
+    named = {one["cluster"]: one["enrolled"] for one in records if one.get("name")}
+    assert named == {1: True}
+    again = enroll(tmp_path, "--from-cluster", 1, "Ada Lovelace")
+    assert (again.exit_code, "0 of 5 photos enrolled" in again.stdout) == (0, True)
+
+
+def test_enrolling_from_a_cluster_says_why_not(run: Run, shoebox: Path, tmp_path: Path) -> None:
+    paint(shoebox / "dim.png", PaintedFace(6, dark=True))
+    assert "there is none" in enroll(tmp_path, "--from-cluster", 1, "Ada").stderr
+    assert not (tmp_path / "gallery.db").exists()
+    numbers = sorted_into(run(shoebox, "--json"))
+    (dim,) = [number for number, photos in numbers.items() if photos == ["dim"]]
+    for arguments, reason in (
+        (["--from-cluster", dim, "Dot"], "dark: mean grey"),
+        (["--from-cluster", 99, "Dot"], "cluster 99: there is none"),
+        (["--from-cluster", 1], "takes NAME"),
+        (["--from-cluster", 1, "Ada", shoebox / "a0.png"], "takes NAME, and no photos"),
+    ):
+        result = enroll(tmp_path, *arguments)
+        assert result.exit_code == 2
+        assert reason in result.stderr
+
+
+def test_a_look_alike_is_not_enrolled_from_a_cluster(
+    run: Run, shoebox: Path, tmp_path: Path
+) -> None:
+    enroll(tmp_path, "Eve", paint(tmp_path / "eve.png", PaintedFace(0, 4)))
+    run(shoebox)
+    result = enroll(tmp_path, "--from-cluster", 1, "Ada")
+    assert result.exit_code == 2
+    assert "looks like Eve" in result.stdout

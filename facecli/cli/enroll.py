@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import click
 
 from facecli import records
-from facecli.cli.options import Settings, command_options, pass_settings
+from facecli.cli.options import Settings, command_options, library_option, pass_settings
 from facecli.cli.output import bad, counted, emit, good, progress, shown, table, wants_json
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from facecli.gallery import Gallery
     from facecli.recognition.requests import Request
@@ -30,6 +30,13 @@ if TYPE_CHECKING:
     type=click.Path(exists=True, path_type=Path),
     help="Enroll many: DIR/name/*.jpg and DIR/name.jpg, or a table of name,path[,external_id].",
 )
+@click.option(
+    "--from-cluster",
+    "number",
+    type=click.IntRange(min=1),
+    metavar="ID",
+    help="Enroll NAME from the most typical good faces of a cluster; facecli cluster numbers them.",
+)
 @click.option("--dry-run", is_flag=True, help="Say what would become of each photo; store nothing.")
 @click.option("--largest", is_flag=True, help="Of a photo of several faces, take the largest.")
 @click.option(
@@ -38,6 +45,7 @@ if TYPE_CHECKING:
     help="Accept faces that resemble another person's, such as a twin's.",
 )
 @click.option("--external-id", metavar="ID", help="The person's key in another system.")
+@library_option
 @command_options
 @pass_settings
 @click.pass_context
@@ -47,6 +55,7 @@ def enroll(
     name: str | None,
     photos: tuple[Path, ...],
     source: Path | None,
+    number: int | None,
     dry_run: bool,
     largest: bool,
     allow_look_alike: bool,
@@ -57,25 +66,40 @@ def enroll(
     \b
     facecli enroll "Ada Lovelace" ada.jpg
     facecli enroll --from people/ --dry-run
+    facecli enroll --from-cluster 3 "Ada Lovelace"
 
     A photo is refused if it cannot be read, shows no face or several, is too small, blurred, dark
     or turned away, or if the face resembles another person's. The others are stored, all in one
     transaction. Exits with 0 if every photo was accepted (or is stored already), 1 if some were
     refused, 2 if nothing could be enrolled.
     """  # noqa: D301 (Click keeps the lines of a paragraph that begins with a backspace)
+    from facecli.library.albums import AlbumStore
     from facecli.recognition.enroll import examine, judge, store
+    from facecli.recognition.from_cluster import faces_to_enroll
 
-    requests = _requests(name, photos, source, external_id)
+    requests = _requests(name, photos, source, external_id, cluster=number is not None)
+    # Opened first: a gallery is made only for faces that are there.
+    library = settings.library(create=False) if number is not None else None
     gallery = _gallery(ctx, settings, dry_run=dry_run)
-    encoder, detector = settings.encoder(), settings.detector()
+    encoder = settings.encoder()
     threshold = settings.threshold_for(encoder.card)
-    examined = examine(
-        requests,
-        detector=detector,
-        encoder=encoder,
-        largest=largest,
-        watch=lambda found: progress(found, len(requests), "Looking at photos"),
-    )
+    if library is not None and number is not None:
+        examined: Iterable[PhotoOutcome] = faces_to_enroll(
+            number,
+            name or "",
+            store=AlbumStore(library),
+            gallery=gallery,
+            card=encoder.card,
+            external_id=external_id,
+        )
+    else:
+        examined = examine(
+            requests,
+            detector=settings.detector(),
+            encoder=encoder,
+            largest=largest,
+            watch=lambda found: progress(found, len(requests), "Looking at photos"),
+        )
     outcomes = judge(
         examined,
         gallery,
@@ -92,12 +116,24 @@ def enroll(
 
 
 def _requests(
-    name: str | None, photos: tuple[Path, ...], source: Path | None, external_id: str | None
+    name: str | None,
+    photos: tuple[Path, ...],
+    source: Path | None,
+    external_id: str | None,
+    *,
+    cluster: bool,
 ) -> Sequence[Request | Failure]:
-    """Return what is to be enrolled; raise UsageError unless it is said in one of the two ways."""
+    """Return what is to be enrolled; raise UsageError unless it is said in one of the ways.
+
+    From a cluster, that is nothing to look at.
+    """
     from facecli.errors import FacecliError
     from facecli.recognition.requests import named_photos, read_source
 
+    if cluster:
+        if name is None or photos or source is not None:
+            raise click.UsageError("--from-cluster takes NAME, and no photos.")
+        return ()
     if source is not None:
         if name is not None or external_id is not None:
             raise click.UsageError("--from names people and photos by itself: give nothing else.")

@@ -82,6 +82,11 @@ def _matched(picture: EmbeddedPicture, known: Sequence[Sighting]) -> list[Sighti
     ]
 
 
+def same_box(a: Box, b: Box) -> bool:
+    """Tell whether two boxes in a photo are one face."""
+    return _overlap(a, b) >= SAME_BOX
+
+
 def _overlap(a: Box, b: Box) -> float:
     """Return the intersection over the union of two boxes, in [0, 1]."""
     width = min(a[2], b[2]) - max(a[0], b[0])
