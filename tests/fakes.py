@@ -67,15 +67,20 @@ class PaintedFace:
 
 def paint(path: Path, *faces: PaintedFace, size: tuple[int, int] = (400, 240)) -> Path:
     """Write a PNG of these faces, left to right 400 by 240 pixels unless told, and return it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels_of(*faces, size=size)).save(path, format="PNG")
+    return path
+
+
+def pixels_of(*faces: PaintedFace, size: tuple[int, int] = (400, 240)) -> PixelArray:
+    """Return the pixels of such a picture."""
     pixels = np.empty((size[1], size[0], 3), dtype=np.uint8)
     pixels[:] = BACKGROUND
     for face in faces:
         width = round(face.side * (1 - face.turn / 2))
         rows = slice(face.top, face.top + face.side)
         pixels[rows, face.left : face.left + width] = _block(face, width)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(pixels).save(path, format="PNG")
-    return path
+    return pixels
 
 
 def _block(face: PaintedFace, width: int) -> PixelArray:

@@ -127,7 +127,7 @@ class _Look:
             x, y = ((value - edge + 0.5) / self.enlarge - 0.5 for value in point)
             return _turned_back((x, y), self.turn, picture.size)
 
-        return [_moved(detection, back) for detection in found]
+        return [moved(detection, back) for detection in found]
 
 
 def _turned_back(point: Point, turn: int, size: tuple[int, int]) -> Point:
@@ -155,7 +155,7 @@ def _look_again_at_border(
     regions = [_region(found[place].box) for place in near]
     views = [_cut(picture, region) for region in regions]
     for place, region, seen in zip(near, regions, detector.detect(views), strict=True):
-        moved = [_moved(detection, _shift(region[0], region[1])) for detection in seen]
+        moved = [moved(detection, _shift(region[0], region[1])) for detection in seen]
         same = max(moved, key=lambda again: overlap(again.box, found[place].box), default=None)
         if same and overlap(same.box, found[place].box) >= SAME_FACE:
             found = [*found[:place], same, *found[place + 1 :]]
@@ -188,7 +188,8 @@ def _shift(right: float, down: float) -> Callable[[Point], Point]:
     return lambda point: (point[0] + right, point[1] + down)
 
 
-def _moved(detection: Detection, move: Callable[[Point], Point]) -> Detection:
+def moved(detection: Detection, move: Callable[[Point], Point]) -> Detection:
+    """Return a detection with every point put where `move` says."""
     (x, y), (u, v) = move(detection.box[:2]), move(detection.box[2:])
     eye, other_eye, nose, mouth, other_mouth = map(move, detection.landmarks)
     return Detection(

@@ -1,0 +1,209 @@
+"""The gate itself: frames in, faces in view and decisions out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Protocol
+
+import numpy as np
+from PIL import Image
+
+from facecli.gate.confirmation import PATIENCE, Outcome, Vote, conclude
+from facecli.gate.cooldown import Cooldown
+from facecli.gate.looking import Glimpse, glimpse
+from facecli.gate.records import LOOKING, Event, GateSettings, Sighting, TrackedFace
+from facecli.gate.tracking import LOST_SECONDS, SAME_PLACE, Track, link
+from facecli.recognition.decisions import Status
+from facecli.recognition.embedding import EmbeddedPicture
+from facecli.recognition.identify import Identification, KnownPeople, identify
+from facecli.recognition.search import overlap
+from facecli.types import Detector, Encoder
+
+
+class Watch(Protocol):
+    """Knows who is enrolled now."""
+
+    def current(self) -> KnownPeople:
+        """Return everyone enrolled; the same object as long as nothing has changed."""
+        ...
+
+
+class Gate:
+    """Follows the faces of one source of frames and decides once about each appearance.
+
+    Use it from one thread at a time. It holds no picture.
+    """
+
+    def __init__(
+        self, detector: Detector, encoder: Encoder, watch: Watch, settings: GateSettings
+    ) -> None:
+        self._detector = detector
+        self._encoder = encoder
+        self._watch = watch
+        self._settings = settings
+        # Whether two looks show one face is a question to the model, not to a gallery's threshold.
+        self._same = encoder.card.threshold
+        self._cooldown = Cooldown(settings.cooldown, self._same)
+        self._known = watch.current()
+        self._tracks: list[Track] = []
+        self._numbered = 0
+        self._looked = -np.inf
+
+    def due(self, at: float) -> bool:
+        """Tell whether a frame of this time would be looked at."""
+        return at - self._looked >= self._settings.look_seconds
+
+    def feed(self, frame: Image.Image | None, at: float, *, source: str = "") -> Sighting:
+        """Take the next frame, upright RGB, of time `at` in seconds, which never goes back.
+
+        None stands for a frame that is not due, or for none at all: time passes. `source` is what
+        events call the frame's origin.
+        """
+        known = self._watch.current()
+        if known is not self._known:
+            self._known = known
+            for track in self._tracks:
+                track.reconsider()
+        if frame is not None and self.due(at):
+            self._look(frame, at, source)
+        events = self._decide(at)
+        faces = tuple(self._face(track, at) for track in self._tracks if track.seen == self._looked)
+        return Sighting(faces, events)
+
+    def finish(self, at: float) -> tuple[Event, ...]:
+        """Decide about everyone still in view: the source has ended."""
+        return self._decide(at, ended=True)
+
+    def _look(self, frame: Image.Image, at: float, source: str) -> None:
+        glimpses = glimpse(frame, self._detector, self._encoder)
+        links = link(self._tracks, glimpses, at, same=self._same)
+        self._looked = at
+        for track in self._tracks:
+            # Another face in its place ends an appearance: what comes back there starts anew.
+            track.displaced = track not in links and any(
+                overlap(track.box(at), one.box) > SAME_PLACE for one in glimpses
+            )
+        tracks = [
+            self._followed(track, one, at, source)
+            for track, one in zip(links, glimpses, strict=True)
+        ]
+        usable = [track for track in tracks if track.last.embedding is not None]
+        for track, answer in zip(usable, self._answers(usable, frame.size), strict=True):
+            track.embedding = track.last.embedding
+            track.answer = answer
+            track.votes.append(self._vote(track, answer, tracks))
+            del track.votes[: -PATIENCE * self._settings.confirm]
+        for track in tracks:
+            self._cooldown.seen(track)
+
+    def _followed(self, track: Track | None, one: Glimpse, at: float, source: str) -> Track:
+        if track is None:
+            self._numbered += 1
+            track = Track(self._numbered, source, one, began=at, seen=at)
+            self._tracks.append(track)
+        else:
+            track.follow(one, at)
+            track.source = source
+        return track
+
+    def _answers(self, tracks: Sequence[Track], size: tuple[int, int]) -> list[Identification]:
+        """Identify the usable faces of one frame together: nobody is in it twice."""
+        vectors = [track.last.embedding for track in tracks if track.last.embedding is not None]
+        if not vectors:
+            return []
+        picture = EmbeddedPicture(
+            source="",
+            sha256="",
+            size=size,
+            faces=tuple(track.last.face for track in tracks),
+            embeddings=np.stack(vectors),
+            notes=(),
+        )
+        settings = self._settings
+        return list(
+            identify(
+                [picture],
+                self._known,
+                threshold=settings.point.threshold,
+                gap=settings.gap,
+                k=settings.candidates,
+            )
+        )
+
+    def _vote(self, track: Track, answer: Identification, in_view: Sequence[Track]) -> Vote:
+        taken = {
+            other.outcome.person for other in in_view if other is not track and other.outcome
+        } - {None}
+        if answer.person in taken:
+            return Vote(Status.AMBIGUOUS)  # that person is in the frame already, as another face
+        return Vote(answer.status, answer.person, answer.squared_l2)
+
+    def _decide(self, at: float, *, ended: bool = False) -> tuple[Event, ...]:
+        """Conclude whatever can be concluded, and let go of faces out of view."""
+        events = []
+        staying = []
+        for track in self._tracks:
+            over = ended or track.displaced or at - track.seen > LOST_SECONDS
+            if track.outcome is None:
+                track.outcome = self._outcome(track, over=over)
+                if track.outcome is not None and self._cooldown.admits(track):
+                    events.append(self._event(track, track.outcome, at))
+            if not over:
+                staying.append(track)
+        self._tracks = staying
+        self._cooldown.forget(at)
+        return tuple(events)
+
+    def _outcome(self, track: Track, *, over: bool) -> Outcome | None:
+        confirm = self._settings.confirm
+        if over and track.looks < confirm:
+            return None  # too brief to be an appearance, or nothing but a false detection
+        if over and not track.votes:
+            why = "; ".join(track.last.notes) or "people were enrolled or forgotten as it left"
+            return Outcome(Status.UNKNOWN, f"no look counted: {why}")
+        return conclude(track.votes, confirm, over=over)
+
+    def _event(self, track: Track, outcome: Outcome, at: float) -> Event:
+        answer, point = track.answer, self._settings.point
+        nearest = outcome.squared_l2
+        if nearest is None and answer is not None:
+            nearest = answer.nearest
+        templates = len(self._known.matrix.template_ids)
+        return Event(
+            time=datetime.now(UTC).isoformat(timespec="milliseconds"),
+            at=round(at, 3),
+            source=track.source,
+            track=track.number,
+            status=outcome.status,
+            reason=outcome.reason,
+            box=track.last.box,
+            looks=track.looks,
+            usable=len(track.votes),
+            person=outcome.person,
+            squared_l2=outcome.squared_l2,
+            threshold=point.threshold,
+            model=self._encoder.card.name,
+            fingerprint=self._encoder.card.fingerprint,
+            candidates=() if answer is None else answer.candidates,
+            people=len(self._known.matrix.names),
+            odds=None if nearest is None else point.odds(nearest, templates=templates),
+        )
+
+    def _face(self, track: Track, at: float) -> TrackedFace:
+        """Say what is decided of a face, as far as the last look bears it out."""
+        face = TrackedFace(track.number, track.box(at), LOOKING, notes=track.last.notes)
+        outcome = track.outcome
+        if outcome is None:
+            return face
+        if outcome.person is None:
+            return replace(face, state=str(outcome.status))
+        if any(vote.person not in (None, outcome.person) for vote in track.votes):
+            return replace(face, state=str(Status.AMBIGUOUS))
+        answer = track.answer
+        if face.notes or answer is None or answer.person != outcome.person:
+            return face
+        return replace(
+            face, state=str(Status.MATCH), person=answer.person, squared_l2=answer.squared_l2
+        )

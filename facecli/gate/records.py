@@ -1,0 +1,100 @@
+"""What the gate is told, and what it says: of faces in view, and of decisions."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+from facecli.calibration import Odds
+from facecli.calibration.operating import OperatingPoint
+from facecli.recognition.decisions import Status
+from facecli.recognition.identify import CANDIDATES, Candidate
+from facecli.types import Box
+
+LOOKING = "looking"
+"""The state of a face nothing has been decided about, or whose name does not show just now."""
+
+CONFIRM = 3
+COOLDOWN = 10.0
+LOOK_SECONDS = 0.19
+"""So that of a source of five frames a second each is looked at. A look takes 90 ms of one core and
+20 ms a face on pictures of 640 by 360; with the frames between left alone one core keeps up."""
+
+
+@dataclass(frozen=True, slots=True)
+class GateSettings:
+    """How the gate decides.
+
+    `point` holds the threshold and what is known of strangers; people whose squared L2 differ by
+    less than `gap` are ambiguous, None for the share `identify` takes. `confirm` usable looks that
+    agree make a match. Who was announced is not announced again until out of view for `cooldown`
+    seconds. Frames less than `look_seconds` after a look are not looked at.
+    """
+
+    point: OperatingPoint
+    gap: float | None = None
+    confirm: int = CONFIRM
+    cooldown: float = COOLDOWN
+    candidates: int = CANDIDATES
+    look_seconds: float = LOOK_SECONDS
+
+
+@dataclass(frozen=True, slots=True)
+class TrackedFace:
+    """A face in view: the number of its track, where it is, and what is decided.
+
+    `state` is `match`, `unknown`, `ambiguous` or `looking`. `person` and `squared_l2`, of the last
+    look, are set only for a match that the last look could see. `notes` say why that look did not
+    count, if so.
+    """
+
+    track: int
+    box: Box
+    state: str
+    person: str | None = None
+    squared_l2: float | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One decision about one appearance.
+
+    `time` is UTC ISO 8601 and `at` the seconds on the source's own clock. `looks` counts those
+    that saw the face, `usable` those that counted. `squared_l2` of a match is the largest of the
+    looks that agreed; `person` and it are None otherwise. `candidates` are the nearest people in
+    the last usable look. `odds` are for as many templates as were enrolled.
+    """
+
+    time: str
+    at: float
+    source: str
+    track: int
+    status: Status
+    reason: str
+    box: Box
+    looks: int
+    usable: int
+    person: str | None
+    squared_l2: float | None
+    threshold: float
+    model: str
+    fingerprint: str
+    candidates: tuple[Candidate, ...]
+    people: int
+    odds: Odds | None
+
+    def record(self, point: OperatingPoint) -> dict[str, Any]:
+        """Return the event as JSON."""
+        fields = dataclasses.asdict(self)
+        del fields["odds"]
+        return {"kind": "gate_event", **fields, **point.record(self.odds)}
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """What one frame brought: every face in view, and the decisions that fell."""
+
+    faces: tuple[TrackedFace, ...]
+    events: tuple[Event, ...]
