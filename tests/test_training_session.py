@@ -199,6 +199,7 @@ def test_given_validation_people_set_the_threshold_where_it_is_wanted(
     assert reached is (wanted < 1)
     assert ("not calibrated" in encoder.card.threshold_source) is not reached
     assert encoder.card.metrics["validation"]["impostor pairs"] == 80 * 79 // 2 - 40
+    assert encoder.card.impostors["pairs"] == 80 * 79 // 2 - 40
     chips = np.load(tmp_path / "m.run" / "validation" / "chips.npy")
     pairs = all_pairs(encoder.embed(chips), np.repeat(np.arange(40), 2))
     assert threshold_at_fmr(pairs.impostor, 1e-2) == pytest.approx(encoder.card.threshold, rel=0.02)

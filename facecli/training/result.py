@@ -154,10 +154,14 @@ def make_card(
     config: TrainingConfig,
     about: dict[str, Any],
     facts: dict[str, Any],
+    impostors: dict[str, Any],
     former: tuple[str, Measurement],
     verdict: Comparison,
 ) -> ModelCard:
-    """Return the card; `about` is what `read_data_card` read, `facts` what is known of the run."""
+    """Return the card; `about` is what `read_data_card` read, `facts` what is known of the run.
+
+    `impostors` is the validation people's table, as `calibration.impostor_table` makes it.
+    """
     before_name, before = former
     metrics = {
         "validation": {
@@ -196,6 +200,7 @@ def make_card(
             rate_name(rate): value for rate, value in result.measurement.thresholds.items()
         },
         metrics=metrics,
+        impostors=impostors,
         data=(*init.data, *own_data),
         config=dataclasses.asdict(config),
         history=(*init.history, {"name": name, "init": init.name, **facts}),

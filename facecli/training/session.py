@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from facecli import encoders
+from facecli.calibration import impostor_table
 from facecli.errors import MissingExtra, ModelError, TrainingError
 from facecli.metrics import all_pairs
 from facecli.training.batches import TrainingData
@@ -197,6 +198,7 @@ class Session:
             config=config,
             about=self.about,
             facts=self._facts(),
+            impostors=impostor_table(result.embeddings, labels, source="its validation people"),
             former=(self.baseline.name, before),
             verdict=verdict,
         )
