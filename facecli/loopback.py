@@ -150,7 +150,8 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             self.server.ask(lambda: self.server.desk.correct(said))
         except FacecliError as error:
-            return self._reply(HTTPStatus.BAD_REQUEST, error=str(error))
+            # An answer like any other: what was asked for cannot be, and the page says why.
+            return self._reply(HTTPStatus.OK, error=str(error))
         return self._reply(HTTPStatus.OK)
 
     def log_message(self, *_: Any) -> None:

@@ -31,7 +31,7 @@ def opened(
         yield page
     finally:
         context.close()
-    assert said == []
+    assert said == [], said
     origin = url if url.startswith("file:") else "/".join(url.split("/")[:3])
     assert [one for one in asked if not one.startswith((origin, "data:"))] == []
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from fakes import THRESHOLD, embedded, embedding, squared_l2_of
@@ -124,12 +126,11 @@ def test_all_doubts_are_those_of_plain_loops(store: AlbumStore) -> None:
     assert margins == sorted(margins)
     people = {one.number for one in grouping.people}
     pairs = {}
-    for one in members:
-        for other in members:
-            between = float(np.mean([mean(key, members[other]) for key in members[one]]))
-            near = between <= NEAR * THRESHOLD and not photos[one] & photos[other]
-            if one < other and near and {one, other} & people:
-                pairs[one, other] = between
+    for one, other in itertools.combinations(sorted(members), 2):
+        between = float(np.mean([mean(key, members[other]) for key in members[one]]))
+        near = between <= NEAR * THRESHOLD and not photos[one] & photos[other]
+        if near and {one, other} & people:
+            pairs[one, other] = between
     assert len(pairs) > 0
     assert {(min(a.one, a.other), max(a.one, a.other)): a.squared_l2 for a in found.clusters} == (
         pytest.approx(pairs, abs=1e-4)

@@ -129,16 +129,16 @@ def test_only_the_page_itself_may_correct(
 
 
 @pytest.mark.parametrize(
-    ("body", "error"),
+    ("body", "status", "error"),
     [
-        ("{", "this is not JSON"),
-        ('"nonsense"', "this is no correction"),
-        ("[" * 9999, "this is not JSON"),
+        ("{", 400, "this is not JSON"),
+        ("[" * 9999, 400, "this is not JSON"),
+        ('"nonsense"', 200, "this is no correction"),
     ],
 )
-def test_what_is_wrong_is_said(server: Server, body: str, error: str) -> None:
+def test_what_is_wrong_is_said(server: Server, body: str, status: int, error: str) -> None:
     answer = ask(server, f"/{server.token}/correct", "POST", body)
-    assert answer.status == 400
+    assert answer.status == status
     assert json.loads(answer.read()) == {"error": error}
 
 
