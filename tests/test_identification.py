@@ -112,6 +112,14 @@ def test_lost_photos_return_nobody() -> None:
     assert (less.fnir.errors, less.fnir.of) == (whole.fnir.errors + 12, whole.fnir.of + 12)
 
 
+def test_a_mate_no_nearer_than_another_is_missed() -> None:
+    """Everyone looks the same: every search ties, and none names the right person."""
+    same = np.tile(embedding(0, 0), (16, 1))
+    result = open_set(samples_of(same, [f"p{row // 2}" for row in range(16)]), threshold=1.0)
+    assert result.fnir.errors == result.fnir.of == 4
+    assert result.fpir.errors == result.fpir.of == 8
+
+
 def test_the_curve_goes_from_no_alarm_to_few_misses() -> None:
     samples = crowd(3, people=160, photos=4)
     result = open_set(samples, threshold=1.0)
@@ -184,6 +192,25 @@ def test_beyond_the_photos_rates_are_computed_and_meet_the_measured_ones() -> No
     assert few_enrolled.fpir < measured.fpir < computed.fpir
     rates = [size.rank_one for size in (few_enrolled, measured, computed)]
     assert rates == sorted(rates, key=lambda value: -(value or 0))
+
+
+def test_computed_rates_are_those_of_independent_strangers() -> None:
+    """1 - (1 - FMR)^N, and for each search (1 - FMR at its mate's squared L2)^(N - 1)."""
+    samples = crowd(4, people=100, photos=3)
+    rows, people = samples.embeddings, np.array(samples.people)
+    squared, same = squared_l2(rows, rows), people[:, None] == people
+    impostor = squared[np.triu(~same, 1)]
+    own = [squared[row, row - row % 3] for row in range(300) if row % 3]
+    *_, found, beyond = gallery_sizes(samples, rows[:0], threshold=0.8, largest=10_000)
+    assert (found.size, found.measured, beyond.size) == (1000, False, 10_000)
+    for size in (found, beyond):
+        fmr = float((impostor <= 0.8).mean())
+        assert size.fpir == pytest.approx(1 - (1 - fmr) ** size.size, rel=1e-6)
+    alone = np.array([(1 - (impostor <= value).mean()) ** 999 for value in own])
+    assert found.rank_one == pytest.approx(alone.mean(), rel=1e-6)
+    assert found.fnir == pytest.approx(1 - (alone * (np.array(own) <= 0.8)).mean(), rel=1e-6)
+    # 44,550 pairs of strangers speak of one in 1,485, and of no larger gallery.
+    assert (beyond.fnir, beyond.rank_one) == (None, None)
 
 
 def test_what_the_pairs_do_not_support_is_not_computed() -> None:

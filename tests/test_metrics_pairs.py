@@ -260,15 +260,24 @@ def test_a_part_of_the_pairs_gives_nearly_the_same_intervals(
     labels = (np.arange(600) // 3).tolist()
     rows = faces(5, labels)
 
+    pairs = all_pairs(rows, labels)
+    draws = np.ones((1, 200), dtype=np.int64)
+
     def both() -> list[Interval]:
         return bootstrap_by_person(rows, labels, fars=[0.1, 0.01], replicates=200)
 
-    whole = both()
+    def fixed() -> list[float]:
+        found = resampled_rates(rows, labels, pairs=pairs, draws=draws, thresholds=[1.5])
+        return [float(value) for value in found[0]]
+
+    whole, exact = both(), fixed()
     monkeypatch.setattr(
         "facecli.metrics.resampling.KEPT", 2**13
     )  # of 72,000 and 600: a ninth, and all of these
     part = both()
     assert whole != part
+    assert fixed() == pytest.approx(exact, rel=0.1)
+    assert fixed()[0] != exact[0]
     for one, other in zip(whole, part, strict=True):
         assert other.estimate == one.estimate
         assert (other.low, other.high) == pytest.approx((one.low, one.high), abs=0.01)

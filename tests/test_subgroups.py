@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,8 +11,9 @@ import pytest
 from fakes import GOOD
 from people import crowd, samples_of
 
+from facecli.distances import squared_l2
 from facecli.errors import FacecliError
-from facecli.evaluation.folders import measure_folder
+from facecli.evaluation.folders import measure_folder, people_drawn, person_numbers
 from facecli.evaluation.samples import Samples
 from facecli.evaluation.subgroups import (
     MEASURES,
@@ -21,6 +23,7 @@ from facecli.evaluation.subgroups import (
     split_by,
     splits_by_quality,
 )
+from facecli.metrics import all_pairs
 
 
 @pytest.fixture
@@ -73,6 +76,29 @@ def test_a_difference_is_that_of_the_rates_and_clear_of_nothing_where_they_diffe
     assert values[1] is not None
     assert one.interval.estimate == pytest.approx(values[1] - values[0], abs=1e-12)
     assert one.interval.low < one.interval.estimate < one.interval.high < 0
+
+
+def test_every_group_follows_the_one_draw_of_people(samples: Samples, tmp_path: Path) -> None:
+    """FNMR of each draw, by hand: a person drawn twice weighs double."""
+    measured = measure_groups(samples, by_person(samples, tmp_path / "g.csv"), threshold=0.6)
+    draws = people_drawn(
+        all_pairs(samples.embeddings, person_numbers(samples)), person_numbers(samples)
+    )
+    assert draws is not None
+    for start, group in zip((0, 20), measured.groups, strict=True):
+        assert group.result is not None
+        rejected = np.array(
+            [
+                sum(
+                    squared_l2(samples.embeddings[[i]], samples.embeddings[[j]]).item() > 0.6
+                    for i, j in itertools.combinations(range(5 * person, 5 * person + 5), 2)
+                )
+                for person in range(start, start + 20)
+            ]
+        )
+        weights = draws[:, start : start + 20]
+        expected = weights @ rejected / (10 * weights.sum(axis=1))
+        np.testing.assert_allclose(group.result.resampled["FNMR"], expected, atol=1e-12)
 
 
 def test_the_same_group_twice_differs_by_nothing_that_is_said(samples: Samples) -> None:

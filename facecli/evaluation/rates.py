@@ -97,7 +97,7 @@ def val_at(genuine: Comparisons, impostor: Comparisons, far: float) -> Val:
 def curve_of(genuine: Comparisons, impostor: Comparisons) -> Curve:
     """Thin the ROC: points at even steps of log FMR and of FNMR, both ends included.
 
-    Both must hold at least one finite comparison.
+    Of the two kinds of comparisons one may be lost altogether.
     """
     lowest = np.log10(1 / impostor.size)
     places = np.logspace(lowest, 0, CURVE_POINTS) * impostor.counts[-1] - 1
@@ -118,7 +118,9 @@ def curve_of(genuine: Comparisons, impostor: Comparisons) -> Curve:
 
 
 def _nth(comparisons: Comparisons, places: IntArray) -> RateArray:
-    """Return the squared L2 at these places, from 0, in ascending order."""
+    """Return the squared L2 at these places, from 0, in ascending order; none if all are lost."""
+    if not len(comparisons.values):
+        return np.empty(0)
     found = np.searchsorted(comparisons.counts, places.clip(0), side="right") - 1
     return comparisons.values[found].astype(np.float64)
 
