@@ -61,7 +61,8 @@ class Kind:
 
     `noun` is what messages call it and sqlite-utils records its `steps` under: numbered functions,
     oldest first, that are never changed once released. `error` is raised for whatever a user can
-    act on; `absent` and `damaged` say what to do about a file that is not there or broken.
+    act on; `absent` and `damaged` say what to do about a file that is not there or broken. `wait`
+    is how many milliseconds to wait for another program, None for the usual time.
     """
 
     noun: str
@@ -69,6 +70,12 @@ class Kind:
     error: type[FacecliError]
     absent: str
     damaged: str
+    wait: int | None = None
+
+    @property
+    def patience(self) -> int:
+        """How long to wait for another program's transaction, in milliseconds."""
+        return BUSY_MILLISECONDS if self.wait is None else self.wait
 
     def called(self, path: Path | None) -> str:
         """Return how to call a database in a message, in one line even if its path is hostile."""
@@ -214,7 +221,7 @@ def open_connection(path: Path | None, kind: Kind, *, create: bool) -> sqlite3.C
     with translated(kind, where):
         connection = sqlite3.connect(":memory:") if path is None else _connect(path, kind, create)
         try:
-            connection.execute(f"PRAGMA busy_timeout = {BUSY_MILLISECONDS}")
+            connection.execute(f"PRAGMA busy_timeout = {kind.patience}")
             _refuse_foreign(connection, kind, where)
             _settle(connection, kind, where, "memory" if path is None else "wal")
             if kind.applied(connection) != kind.known():
@@ -278,17 +285,17 @@ def _settle(connection: sqlite3.Connection, kind: Kind, where: str, journal: str
         (answer,) = connection.execute(f"PRAGMA {name}").fetchone()
         if answer != expected:
             raise kind.error(f"{where}: SQLite refuses {name} = {value}")
-    if _set_journal(connection, journal) != journal:
+    if _set_journal(connection, journal, kind.patience) != journal:
         raise kind.error(f"{where}: its disk does not allow a write-ahead log; use a local disk")
 
 
-def _set_journal(connection: sqlite3.Connection, journal: str) -> str:
+def _set_journal(connection: sqlite3.Connection, journal: str, patience: int) -> str:
     """Set the journal mode and return what SQLite made of it.
 
     SQLite does not wait for a lock here, so that two programs opening a new file at once would
     collide: the wait is ours.
     """
-    deadline = time.monotonic() + BUSY_MILLISECONDS / 1000
+    deadline = time.monotonic() + patience / 1000
     while True:
         try:
             return str(connection.execute(f"PRAGMA journal_mode = {journal}").fetchone()[0])

@@ -39,5 +39,9 @@ class CalibrationError(FacecliError):
     """Data that cannot support the threshold or verifier asked for."""
 
 
+class GateError(FacecliError):
+    """A source of frames, a command to run or a log of decisions that cannot be used."""
+
+
 class MissingExtra(FacecliError):
     """An optional package is not installed; the message holds the command that installs it."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from facecli.calibration.odds import Odds
     from facecli.calibration.operating import OperatingPoint
+    from facecli.gate.records import Event
     from facecli.recognition.identify import Identification
     from facecli.recognition.screening import PhotoOutcome
     from facecli.recognition.verify import Verdict
@@ -26,7 +27,12 @@ SCHEMA = 1
 
 def as_line(record: Record) -> str:
     """Return a record as one line of plain ASCII JSON."""
-    return json.dumps(stamped(record), allow_nan=False, default=_jsonable)
+    return to_json(stamped(record))
+
+
+def to_json(value: object) -> str:
+    """Return what records are made of as plain ASCII JSON."""
+    return json.dumps(value, allow_nan=False, default=_jsonable)
 
 
 def stamped(record: Record) -> Record:
@@ -73,6 +79,13 @@ def identification(
         "model": card.name,
         **point.record(odds),
     }
+
+
+def gate_event(event: Event, point: OperatingPoint) -> Record:
+    """Return what is said of one decision of the gate."""
+    record = dataclasses.asdict(event)
+    del record["odds"]
+    return {"kind": "gate_event", **record, **point.record(event.odds)}
 
 
 def enrollment(outcome: PhotoOutcome, *, dry_run: bool) -> Record:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
-from typing import Any
 
 from facecli.calibration import Odds
 from facecli.calibration.operating import OperatingPoint
@@ -84,12 +82,6 @@ class Event:
     candidates: tuple[Candidate, ...]
     people: int
     odds: Odds | None
-
-    def record(self, point: OperatingPoint) -> dict[str, Any]:
-        """Return the event as JSON."""
-        fields = dataclasses.asdict(self)
-        del fields["odds"]
-        return {"kind": "gate_event", **fields, **point.record(self.odds)}
 
 
 @dataclass(frozen=True, slots=True)
