@@ -142,25 +142,22 @@ def measure(
     """Measure what was compared; a column of `draws` for each person among the labels, in order."""
     genuine, impostor = Comparisons.of(pairs.genuine), pairs.impostor
     val = [val_at(genuine, impostor, far) for far in FARS]
-    fars = [point.far for point in val if point.val is not None]
-    resampled: dict[str, RateArray] = {}
+    resampled = {}
     if draws is not None:
-        columns = resampled_rates(
-            samples.embeddings,
+        fars = [point.far for point in val if point.val is not None]
+        resampled = _resampled(
+            samples,
             labels,
             pairs=pairs,
             draws=draws,
             fars=fars,
-            thresholds=[threshold],
-            watch=lambda numbers: watch(numbers, "Resampling people"),
+            threshold=threshold,
+            watch=watch,
         )
-        names = [*map(val_name, fars), FMR, FNMR]
-        resampled = dict(zip(names, columns.T, strict=True))
     false_matches = Rate(int(impostor.matched(threshold)), impostor.size)
     matched = int(genuine.matched(threshold))
     people = len(np.unique(labels[labels >= 0]))
     everyone = genuine_with_failures(samples)
-    enrolled, probes = one_shot_split(samples)
     return FolderResult(
         photos=len(samples),
         people=people,
@@ -175,18 +172,43 @@ def measure(
         ),
         eer=eer(genuine, impostor),
         auc=auc(genuine, impostor),
-        rank_one=rank_one(
-            samples.embeddings[enrolled],
-            labels[enrolled],
-            samples.embeddings[probes],
-            labels[probes],
-        ),
+        rank_one=_rank_one(samples, labels),
         curve=curve_of(genuine, impostor),
         histogram=histogram_of(genuine, impostor),
         hardest_genuine=hardest_genuine(samples.embeddings, labels),
         hardest_impostor=hardest_impostor(samples.embeddings, labels, impostor),
         resampled=resampled,
     )
+
+
+def _resampled(
+    samples: Samples,
+    labels: IntArray,
+    *,
+    pairs: AllPairs,
+    draws: IntArray,
+    fars: Sequence[float],
+    threshold: float,
+    watch: Watch,
+) -> dict[str, RateArray]:
+    """Return the values of each measure for the draws of people."""
+    columns = resampled_rates(
+        samples.embeddings,
+        labels,
+        pairs=pairs,
+        draws=draws,
+        fars=fars,
+        thresholds=[threshold],
+        watch=lambda numbers: watch(numbers, "Resampling people"),
+    )
+    return dict(zip([*map(val_name, fars), FMR, FNMR], columns.T, strict=True))
+
+
+def _rank_one(samples: Samples, labels: IntArray) -> float:
+    """Return how many of everyone's later photos are nearest to their first."""
+    enrolled, probes = one_shot_split(samples)
+    vectors = samples.embeddings
+    return rank_one(vectors[enrolled], labels[enrolled], vectors[probes], labels[probes])
 
 
 def val_name(far: float) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -160,15 +161,10 @@ def resampled_rates(
     pictures = np.bincount(person_of_known, minlength=draws.shape[1])
     genuine, owner = _some_genuine(pairs)
 
-    def tail(cut: float) -> _Tail:
-        return _list_tail(embeddings, labels, person=person, impostor=pairs.impostor, cut=cut)
-
-    def tail_of(share: float) -> _Tail:
-        return tail(threshold_at_fmr(pairs.impostor, min(1.0, share)))
-
-    shares = [HEADROOM * far for far in fars]
-    far_tails = [tail_of(share) for share in shares]
+    tail = partial(_list_tail, embeddings, labels, person=person, impostor=pairs.impostor)
     fixed = [(limit, tail(limit)) for limit in thresholds]
+    shares = [HEADROOM * far for far in fars]
+    far_tails = [tail(_cut(pairs.impostor, share)) for share in shares]
     rates = np.full((len(draws), len(fars) + 2 * len(fixed)), np.nan)
     for number in watch(range(len(draws))):
         row, draw = rates[number], draws[number]
@@ -180,7 +176,7 @@ def resampled_rates(
         for place, far in enumerate(fars):
             while (refused := _first_refused(far_tails[place], draw, impostors, far)) is None:
                 shares[place] *= HEADROOM
-                far_tails[place] = tail_of(shares[place])
+                far_tails[place] = tail(_cut(pairs.impostor, shares[place]))
             row[place] = weight[np.searchsorted(genuine, refused, side="left")] / weight[-1]
         for place, (limit, listed) in enumerate(fixed):
             # As an array the limit stays float64: rounded to float32 it could admit a value more.
@@ -200,13 +196,18 @@ def _some_genuine(pairs: AllPairs) -> tuple[FloatArray, IntArray]:
     return pairs.genuine[chosen], pairs.genuine_person[chosen]
 
 
+def _cut(impostor: Comparisons, share: float) -> float:
+    """Return the squared L2 up to which so large a share of the impostors lies."""
+    return threshold_at_fmr(impostor, min(1.0, share))
+
+
 def _list_tail(
     embeddings: FloatArray,
     labels: npt.ArrayLike,
+    cut: float,
     *,
     person: IntArray,
     impostor: Comparisons,
-    cut: float,
 ) -> _Tail:
     """List the impostors at or below `cut`, or a part of them, by their people."""
     share = min(1.0, KEPT / max(1, int(impostor.matched(cut))))

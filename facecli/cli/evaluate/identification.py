@@ -76,12 +76,9 @@ def identification(
     for record in records:
         record |= {"threshold": threshold, "model": card.name}
     head = f"model {shown(card.name)}, threshold {threshold:.4g} squared L2"
-    texts = [
-        head,
-        _closed_text(closed),
-        _open_text(opened),
-        *([_sizes_text(sizes)] if sizes else []),
-    ]
+    texts = [head, _closed_text(closed), _open_text(opened)]
+    if sizes:
+        texts.append(_sizes_text(sizes))
     emit_all(records, "\n\n".join(texts))
     if report is not None:
         from facecli.report.identification import identification_page
