@@ -155,8 +155,8 @@ def _look_again_at_border(
     regions = [_region(found[place].box) for place in near]
     views = [_cut(picture, region) for region in regions]
     for place, region, seen in zip(near, regions, detector.detect(views), strict=True):
-        moved = [moved(detection, _shift(region[0], region[1])) for detection in seen]
-        same = max(moved, key=lambda again: overlap(again.box, found[place].box), default=None)
+        shifted = [moved(detection, _shift(region[0], region[1])) for detection in seen]
+        same = max(shifted, key=lambda again: overlap(again.box, found[place].box), default=None)
         if same and overlap(same.box, found[place].box) >= SAME_FACE:
             found = [*found[:place], same, *found[place + 1 :]]
     return found
