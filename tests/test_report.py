@@ -7,7 +7,6 @@ import io
 import re
 import sys
 from collections import Counter
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,7 @@ import pytest
 from browsing import PHONE, opened, overflow
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from markup import Structure
 from PIL import Image
 
 from facecli.errors import MissingExtra
@@ -50,25 +50,6 @@ GENERATOR = np.random.default_rng(5)
 GENUINE = Comparisons.of(GENERATOR.normal(0.7, 0.3, 400).clip(0, 4))
 IMPOSTOR = Comparisons.of(GENERATOR.normal(1.95, 0.25, 4000).clip(0, 4))
 CHIP = np.full((150, 150, 3), (200, 30, 90), np.uint8)
-
-
-class Structure(HTMLParser):
-    """What a browser would make of a page: its tags, attribute names, and the text shown."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, tuple[str, ...]]] = []
-        self.texts: list[str] = []
-        self.values: list[str] = []
-        self.feed(html)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, tuple(name for name, _ in attrs)))
-        self.values += [value or "" for _, value in attrs]
-
-    def handle_data(self, data: str) -> None:
-        self.texts.append(data)
 
 
 def page_of(text: str) -> Page:
