@@ -6,7 +6,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from test_clustering import partition, people, photos_of
 
@@ -15,7 +15,7 @@ from facecli.clustering.constraints import Units
 from facecli.clustering.kmeans import mean_directions, spherical_kmeans
 from facecli.clustering.linkage import average_linkage
 from facecli.distances import normalize, squared_l2
-from facecli.types import FloatArray, IntArray
+from facecli.types import BoolArray, FloatArray, IntArray
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -79,6 +79,7 @@ def test_groups_are_counted_from_the_first_level_on(seed: int, faces: int) -> No
 
 
 @given(seeds, st.integers(2, 30), st.floats(0, 4), st.booleans(), st.booleans())
+@example(seed=700, faces=20, threshold=2.0, crowded=True, given_k=False)
 def test_demands_are_never_violated(
     seed: int, faces: int, threshold: float, crowded: bool, given_k: bool
 ) -> None:
@@ -151,6 +152,48 @@ def test_of_two_faces_of_a_photo_drawn_by_parts_of_one_person_the_worse_is_left_
     rows = normalize([child, adult, child + 0.1 * adult, adult + 0.2 * child])
     labels = cluster(rows, threshold=0.9, together=[0, 0, 1, 2], cannot_link=[0, 1, 2, 2]).labels
     assert partition(labels) == {frozenset({0, 1, 2}), frozenset({3})}
+
+
+def slow_join(
+    rows: FloatArray, labels: IntArray, weak: BoolArray, photos: IntArray, *, threshold: float
+) -> IntArray:
+    """Let the nearest pair of weak face and cluster that may meet come together, one by one."""
+    exact, found, taken = rows.astype(np.float64), labels.copy(), photos.copy()
+    found[weak] = -1
+    while True:
+        pairs = [
+            (((exact[face] - exact[~weak & (labels == one)]) ** 2).sum(axis=1).mean(), face, one)
+            for face in np.flatnonzero(weak & (found < 0)).tolist()
+            for one in np.unique(labels[~weak]).tolist()
+            if taken[face] not in taken[found == one]
+        ]
+        best = min(pairs, default=(np.inf, 0, 0))
+        if best[0] > threshold:
+            break
+        found[best[1]] = best[2]
+    found[found < 0] = 1000 + np.arange((found < 0).sum())
+    return found
+
+
+@given(seeds, st.integers(1, 25), st.floats(0.2, 2))
+def test_weak_faces_join_the_nearest_that_they_may_and_found_nothing(
+    seed: int, faces: int, threshold: float
+) -> None:
+    rows, photos = people(seed, faces=faces), photos_of(seed, faces)
+    weak = np.random.default_rng(seed).random(faces) < 0.5
+    strong = np.flatnonzero(~weak)
+    labels = np.full(faces, -1)
+    labels[strong] = cluster(rows[strong], threshold=threshold, cannot_link=photos[strong]).labels
+    found = cluster(rows, threshold=threshold, cannot_link=photos, weak=weak).labels
+    expected = slow_join(rows, labels, weak, photos, threshold=threshold)
+    assert partition(found) == partition(expected)
+
+
+def test_a_weak_face_that_was_bound_to_another_founds_with_it() -> None:
+    rows = normalize([[1.0, 0.0], [1.0, 0.1], [1.0, 0.2]])
+    weak = np.ones(3, dtype=bool)
+    assert len(set(cluster(rows, threshold=1.0, weak=weak).labels)) == 3
+    assert len(set(cluster(rows, threshold=1.0, weak=weak, together=[0, 0, 1]).labels)) == 1
 
 
 def test_contradictions_and_too_small_a_k_are_refused() -> None:

@@ -13,10 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from facecli.clustering.constraints import Units
-from facecli.clustering.kmeans import mean_directions, spherical_kmeans
+from facecli.clustering.kmeans import TooFewClusters, mean_directions, spherical_kmeans
 from facecli.clustering.linkage import average_linkage
+from facecli.clustering.weak import join_weak
 from facecli.distances import paired_squared_l2
-from facecli.types import FloatArray, IntArray
+from facecli.types import BoolArray, FloatArray, IntArray
 
 ITERATIONS = 3
 """Rounds of k-means after the linkage: more moved BCubed F by less than 0.002 either way."""
@@ -41,15 +42,17 @@ def cluster(
     cannot_link: npt.ArrayLike | None = None,
     together: npt.ArrayLike | None = None,
     apart: npt.ArrayLike | None = None,
+    weak: BoolArray | None = None,
 ) -> Clustering:
     """Cluster unit rows (n, d) into `k` clusters or, without k, as many as the threshold gives.
 
     Without k, k-means starts from the clusters whose mean squared L2 is at most `threshold`. With k
     the threshold is not used and every cluster is given a face. Faces with the same entry in
     `cannot_link` (n,), say the number of their photo, never share a cluster, nor do the pairs of
-    rows in `apart` (p, 2); faces with the same entry in `together` (n,) always do. Raise ValueError
-    for rows that are not unit vectors, for demands that contradict each other, and for k outside
-    1..n or too small for them.
+    rows in `apart` (p, 2); faces with the same entry in `together` (n,) always do. Without k, faces
+    marked in `weak` (n,) that nothing binds join clusters of others and found none, see
+    `facecli.clustering.weak`. Raise ValueError for rows that are not unit vectors, for demands that
+    contradict each other, and for k outside 1..n or too small for them.
     """
     rows = np.asarray(embeddings, dtype=np.float32)
     if rows.ndim != 2 or not np.allclose(np.linalg.norm(rows, axis=1), 1.0, atol=1e-3):
@@ -59,14 +62,40 @@ def cluster(
     if not len(rows):
         return Clustering(np.empty(0, np.int64), rows)
     if k is None:
-        parts = units if together is None else units.parts(rows, threshold)
-        tree = average_linkage(
-            rows, threshold=threshold, start=parts.start, conflicts=parts.conflicts
+        free = np.bincount(units.unit)[units.unit] == 1
+        return _automatic(
+            rows, units, threshold, np.zeros_like(free) if weak is None else weak & free
         )
-        result = _refine(rows, tree.labels(), k=None, units=parts)
-        return result if parts is units else _joined(rows, result, units)
     results = [_refine(rows, start, k=k, units=units) for start in _starts(rows, k, units)]
     return min(results, key=lambda result: _spread(rows, result))
+
+
+def _automatic(rows: FloatArray, units: Units, threshold: float, weak: BoolArray) -> Clustering:
+    """Cluster the faces that are not weak, as many clusters as the threshold gives, then those."""
+    strong = np.flatnonzero(~weak)
+    labels = np.full(len(rows), -1)
+    if len(strong):
+        labels[strong] = _found(rows[strong], units.subset(strong), threshold)
+    if len(strong) < len(rows):
+        labels = join_weak(rows, labels, weak, conflicts=units.conflicts, threshold=threshold)
+    labels = number_by_size(labels)
+    return Clustering(labels, mean_directions(rows, labels))
+
+
+def _found(rows: FloatArray, units: Units, threshold: float) -> IntArray:
+    """Return the clusters that linkage and k-means find, with the parts of units joined."""
+    parts = units if units.plain else units.parts(rows, threshold)
+    tree = average_linkage(rows, threshold=threshold, start=parts.start, conflicts=parts.conflicts)
+    try:
+        result = _refine(rows, tree.labels(), k=None, units=parts)
+    except TooFewClusters:
+        # The linkage kept to every conflict; only moving faces about afterwards found no way to.
+        labels = number_by_size(tree.labels())
+        result = Clustering(labels, mean_directions(rows, labels))
+    if units.plain:
+        return result.labels
+    squared = paired_squared_l2(rows, result.centroids[result.labels])
+    return units.join(result.labels, squared)
 
 
 def _starts(rows: FloatArray, k: int, units: Units) -> list[IntArray]:
@@ -94,13 +123,6 @@ def _refine(rows: FloatArray, start: IntArray, *, k: int | None, units: Units) -
         weights=weights,
     )
     labels = number_by_size(found[units.unit])
-    return Clustering(labels, mean_directions(rows, labels))
-
-
-def _joined(rows: FloatArray, parts: Clustering, units: Units) -> Clustering:
-    """Put the clusters together that hold parts of one unit."""
-    squared = paired_squared_l2(rows, parts.centroids[parts.labels])
-    labels = number_by_size(units.join(parts.labels, squared))
     return Clustering(labels, mean_directions(rows, labels))
 
 

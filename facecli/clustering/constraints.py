@@ -54,6 +54,15 @@ class Units:
         _, first, unit = np.unique(group, return_index=True, return_inverse=True)
         return cls(unit, first[unit], photo, conflicts, plain)
 
+    def subset(self, rows: IntArray) -> Units:
+        """Return the units of these faces alone, which are given in ascending order."""
+        place = np.full(len(self.photo), -1)
+        place[rows] = np.arange(len(rows))
+        conflicts = place[self.conflicts]
+        kept = conflicts[:, (conflicts >= 0).all(axis=0)]
+        photo = np.unique(self.photo[rows], return_inverse=True)[1]
+        return self._bound(self.unit[rows], photo, kept, plain=self.plain)
+
     @property
     def photos(self) -> IntArray:
         """Return the photo of each unit, numbered from 0.

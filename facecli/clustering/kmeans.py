@@ -16,6 +16,10 @@ BLOCK = 2**22
 """Comparisons held at a time: 16 MB of float32."""
 
 
+class TooFewClusters(ValueError):
+    """Faces that may not meet were too many for the clusters."""
+
+
 def spherical_kmeans(
     embeddings: FloatArray,
     centroids: FloatArray,
@@ -31,7 +35,7 @@ def spherical_kmeans(
     says how much each row counts, else 1. Faces with the same number in `photos`, int64 (n,), at
     most k of them, go to different clusters, and so do the pairs of `conflicts`, int64 (2, p), both
     ways round. Return the cluster of each row, int64 (n,) in 0..k-1; every cluster has a member.
-    Raise ValueError where k clusters are too few for the conflicts.
+    Raise TooFewClusters where no way was found to keep to the conflicts with k.
     """
     labels = np.full(len(embeddings), -1)
     for _ in range(iterations):
@@ -115,7 +119,9 @@ def _separate(
         distances[taken] = np.inf
         labels[face] = np.argmin(distances)
         if np.isinf(distances[labels[face]]):
-            raise ValueError(f"{len(centroids)} clusters are too few to keep apart what must be")
+            raise TooFewClusters(
+                f"{len(centroids)} clusters are too few to keep apart what must be"
+            )
 
 
 def _fill_empty(labels: IntArray, embeddings: FloatArray, centroids: FloatArray) -> None:

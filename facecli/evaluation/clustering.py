@@ -11,6 +11,7 @@ from facecli.clustering import cluster
 from facecli.errors import FaceError
 from facecli.evaluation.samples import Samples
 from facecli.metrics import PartitionScore, bcubed_score, pairwise_score
+from facecli.quality import usable_for_enrollment
 from facecli.recognition.cluster import threshold_among
 
 
@@ -51,7 +52,8 @@ def measure_clustering(
         )
     within = threshold_among(len(samples), threshold, rates or {})
     try:
-        labels = cluster(samples.embeddings, threshold=within, k=k).labels[named]
+        weak = np.array([bool(usable_for_enrollment(one)) for one in samples.qualities], bool)
+        labels = cluster(samples.embeddings, threshold=within, k=k, weak=weak).labels[named]
     except ValueError as error:
         raise FaceError(str(error)) from error
     people = np.array(samples.people)[named]

@@ -12,11 +12,12 @@ from facecli.clustering.kmeans import mean_directions
 from facecli.distances import paired_squared_l2
 from facecli.errors import FaceError
 from facecli.library.albums import AlbumStore, Sighting
+from facecli.quality import usable_for_enrollment
 from facecli.recognition.cluster import Cluster, ClusteredFace, Grouping, threshold_among
 from facecli.recognition.demands import Demands
 from facecli.recognition.embedding import EmbeddedPicture
 from facecli.recognition.naming import Namer
-from facecli.types import Box, Failure, FloatArray, IntArray
+from facecli.types import BoolArray, Box, Failure, FloatArray, IntArray
 
 SAME_BOX = 0.5
 """Overlap (intersection over union) from which two boxes in a photo are one face."""
@@ -27,13 +28,15 @@ class Faces:
     """The faces of different pictures, row by row: copies of a picture count once.
 
     `places` maps a picture's SHA-256 and a face's number in it to its row in `embeddings`, float32
-    (n, 128), `photos` int64 (n,), the number of its picture, and `sightings`.
+    (n, 128), `photos` int64 (n,), the number of its picture, and `sightings`. `weak` (n,) marks
+    those that would not be enrolled, for being too small, blurred, dark or turned away.
     """
 
     places: dict[tuple[str, int], int]
     embeddings: FloatArray
     photos: IntArray
     sightings: tuple[Sighting, ...]
+    weak: BoolArray
 
     @classmethod
     def of(cls, pictures: Iterable[EmbeddedPicture], store: AlbumStore) -> Faces:
@@ -58,6 +61,14 @@ class Faces:
                 sighting
                 for picture in different.values()
                 for sighting in _matched(picture, known[picture.sha256])
+            ),
+            weak=np.array(
+                [
+                    bool(usable_for_enrollment(face.quality))
+                    for picture in different.values()
+                    for face in picture.faces
+                ],
+                dtype=bool,
             ),
         )
 
@@ -129,6 +140,8 @@ def group(
             cannot_link=faces.photos,
             together=together,
             apart=apart,
+            weak=faces.weak
+            & [not one.id or demands.name(one.id) is None for one in faces.sightings],
         ).labels
     except ValueError as error:
         raise FaceError(str(error)) from error
@@ -195,6 +208,7 @@ def _members(
                     confidence=face.detection.confidence,
                     cluster=numbers[labels[row]],
                     squared_l2=float(squared[row]),
+                    weak=bool(faces.weak[row]),
                 )
             )
     return [tuple(sorted(one, key=lambda face: face.squared_l2)) for one in members]

@@ -22,7 +22,8 @@ class ClusteredFace:
     """One face and where it belongs.
 
     `face` counts from 0 in its photo, the largest first. `cluster` is the number of its cluster.
-    `squared_l2` is to the cluster's centroid, small for a typical face of it.
+    `squared_l2` is to the cluster's centroid, small for a typical face of it. A `weak` one is too
+    small, blurred, dark or turned away to found a cluster: it joins others or stays alone.
     """
 
     source: str
@@ -32,6 +33,7 @@ class ClusteredFace:
     confidence: float
     cluster: int
     squared_l2: float
+    weak: bool = False
 
 
 @dataclass(frozen=True, slots=True)
