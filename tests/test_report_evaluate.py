@@ -77,6 +77,13 @@ def test_lfw_shows_the_accuracy_at_both_thresholds(tmp_path: Path, people: Path)
     assert "chosen on these pairs" in html
 
 
+def test_clustering_shows_its_scores(tmp_path: Path, people: Path) -> None:
+    """Four people, whose photos are at most 12 steps apart."""
+    html = reported(tmp_path, "clustering", people)
+    assert "<strong>1.0000</strong> <span>BCubed F</span>" in html
+    assert "there are 4" in html
+
+
 @pytest.mark.parametrize("width", [1200, PHONE])
 def test_the_page_of_a_folder_opens_without_complaint(
     chromium: Browser, tmp_path: Path, people: Path, width: int

@@ -16,6 +16,7 @@ from facecli.cli.options import (
     pass_settings,
 )
 from facecli.cli.output import counted, emit, note, shown, table
+from facecli.cli.reports import facts_of, publish, report_option
 from facecli.cli.samples import read_samples
 
 if TYPE_CHECKING:
@@ -25,11 +26,14 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("data", metavar="DIR|FILE.csv", type=click.Path(exists=True, path_type=Path))
 @cluster_count
+@report_option
 @library_options
 @command_options
 @pass_settings
 @click.pass_context
-def clustering(ctx: click.Context, settings: Settings, data: Path, k: int | None) -> None:
+def clustering(
+    ctx: click.Context, settings: Settings, data: Path, k: int | None, report: Path | None
+) -> None:
     """Measure how well clustering finds the people of a folder.
 
     Each person is a folder in DIR, or a CSV lists path and person; one face a photo is clustered
@@ -51,6 +55,11 @@ def clustering(ctx: click.Context, settings: Settings, data: Path, k: int | None
     )
     record = {"kind": "clustering_score", **dataclasses.asdict(result), "k": k, "model": card.name}
     emit(record, _described(result, card.name))
+    if report is not None:
+        from facecli.report.clustering import clustering_page
+
+        facts = facts_of(card, result.threshold)
+        publish(clustering_page(result, lost=samples.failures, facts=facts), report)
     ctx.exit(2 if samples.unreadable else bool(samples.failures))
 
 
