@@ -13,7 +13,9 @@ JOINERS = "\u200c\u200d"
 
 def shown(text: object) -> str:
     """Return text fit for one line of a terminal or page: control characters become escapes."""
-    return "".join(map(_visible, str(text)))
+    whole = str(text)
+    # What Python calls printable holds nothing hidden, and most text is.
+    return whole if whole.isprintable() else "".join(map(_visible, whole))
 
 
 def _visible(character: str) -> str:

@@ -171,15 +171,16 @@ def test_what_is_said_in_the_browser_stays_said(
             tab.keyboard.press("u")
             tab.locator(".last", has_text="merge 2 3").wait_for()
             assert cards(tab) == {name: 3, "Person 2": 4}
+            assert run(library, "name", 2, "Bob")
             tab.reload()
-            assert cards(tab) == {name: 3, "Person 2": 4}
+            assert cards(tab) == {name: 3, "Bob": 4}
         with opened(chromium, address) as other:
-            assert cards(other) == {name: 3, "Person 2": 4}
+            assert cards(other) == {name: 3, "Bob": 4}
     with reviewing(photos, library) as address, opened(chromium, address) as tab:
-        assert cards(tab) == {name: 3, "Person 2": 4}
+        assert cards(tab) == {name: 3, "Bob": 4}
     assert clusters(library, photos) == {
         (1, name): {"ada0.webp", "ada2.webp", HOSTILE},
-        (2, None): {"bob0.png", "bob1.png", "bob15.png", "bob16.png"},
+        (2, "Bob"): {"bob0.png", "bob1.png", "bob15.png", "bob16.png"},
         (4, None): {"stranger.png"},
     }
 

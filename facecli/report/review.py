@@ -34,7 +34,7 @@ class ReviewDesk:
         places: Mapping[Key, tuple[float, float]],
         facts: Sequence[tuple[str, str]],
     ) -> None:
-        self._grouping = grouping
+        self._sorted = grouping
         self._pictures = pictures
         self._store = store
         self._namer = namer
@@ -44,11 +44,19 @@ class ReviewDesk:
         self._names = {_name(key): key for key in faces_of(grouping)}
 
     def page(self) -> str:
-        """Return the page as things stand."""
-        apart = said_apart(self._store)
+        """Return the page as things stand, whoever said so."""
+        grouping = replace(
+            regroup(
+                self._pictures,
+                store=self._store,
+                min_photos=self._sorted.min_photos,
+                namer=self._namer,
+            ),
+            threshold=self._sorted.threshold,
+        )
         return people_page(
-            self._grouping,
-            find_doubts(self._grouping, self._pictures, apart=apart),
+            grouping,
+            find_doubts(grouping, self._pictures, apart=said_apart(self._store)),
             picture_of=_name,
             days=self._days,
             places=self._places,
@@ -67,15 +75,6 @@ class ReviewDesk:
     def correct(self, said: Any) -> None:
         """Store one correction; raise FacecliError where it is none, or cannot be."""
         _apply(Corrections(self._store), said)
-        self._grouping = replace(
-            regroup(
-                self._pictures,
-                store=self._store,
-                min_photos=self._grouping.min_photos,
-                namer=self._namer,
-            ),
-            threshold=self._grouping.threshold,
-        )
 
 
 def _name(key: Key) -> str:
