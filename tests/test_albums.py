@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from fakes import THRESHOLD, embedded, embedding
+from fakes import GOOD, THRESHOLD, embedded, embedding
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,7 +19,7 @@ from facecli.recognition.cluster import Grouping, threshold_among
 from facecli.recognition.corrections import Corrections
 from facecli.recognition.embedding import EmbeddedPicture
 from facecli.recognition.naming import Namer
-from facecli.types import DIMENSION, TemplateMatrix
+from facecli.types import DIMENSION, Quality, TemplateMatrix
 
 
 @pytest.fixture
@@ -99,13 +99,43 @@ def test_a_face_is_known_again_though_its_box_has_moved_a_little(store: AlbumSto
         face = picture.faces[0]
         left, top, right, bottom = face.detection.box
         box = (left + by, top + by, right + by, bottom + by)
-        return replace(picture, faces=(replace(face, detection=replace(face.detection, box=box)),))
+        face = replace(face, detection=replace(face.detection, box=box))
+        return replace(picture, faces=(face,), size=(200, 200))
 
     pictures = [moved(one, 10) for one in (*person(1, 1), *person(0, 2))]
     assert set(numbered(group(pictures, store=store, threshold=THRESHOLD))) == {1, 2}
     assert len(store.sightings()) == 3
     elsewhere = [moved(one, 50) for one in person(0, 2)]
     assert set(numbered(group(elsewhere, store=store, threshold=THRESHOLD))) == {3}
+
+
+@pytest.mark.parametrize(
+    ("quality", "confidence", "width"),
+    [
+        (replace(GOOD, sharpness=1.0), 1.0, 200),
+        (replace(GOOD, eye_distance=9.0), 1.0, 200),
+        (GOOD, 0.98, 200),
+        (GOOD, 1.0, 50),
+    ],
+    ids=["blurred", "tiny", "doubtful", "cut off"],
+)
+def test_poor_faces_join_people_and_make_none(
+    store: AlbumStore, quality: Quality, confidence: float, width: int
+) -> None:
+    def poor(source: str, angle: int) -> EmbeddedPicture:
+        picture = embedded(source, embedding(0, angle), quality=quality)
+        face = replace(
+            picture.faces[0],
+            detection=replace(picture.faces[0].detection, confidence=confidence),
+        )
+        return replace(picture, faces=(face,), size=(width, 200))
+
+    alone = group([poor("x", 0), poor("y", 1)], store=store, threshold=THRESHOLD)
+    assert [face.weak for face in alone.seen_once] == [True, True]
+    Corrections(store).name(1, "Ada")
+    pictures = [poor("x", 0), poor("y", 1), *person(0, 2, first=2)]
+    (ada,) = group(pictures, store=store, threshold=THRESHOLD).clusters
+    assert (ada.name, len(ada.faces), sum(face.weak for face in ada.faces)) == ("Ada", 4, 2)
 
 
 def test_regrouping_shows_corrections_without_clustering_again(store: AlbumStore) -> None:

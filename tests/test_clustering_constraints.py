@@ -158,14 +158,14 @@ def slow_join(
     rows: FloatArray, labels: IntArray, weak: BoolArray, photos: IntArray, *, threshold: float
 ) -> IntArray:
     """Let the nearest pair of weak face and cluster that may meet come together, one by one."""
-    exact, found, taken = rows.astype(np.float64), labels.copy(), photos.copy()
+    exact, found = rows.astype(np.float64), labels.copy()
     found[weak] = -1
     while True:
         pairs = [
             (((exact[face] - exact[~weak & (labels == one)]) ** 2).sum(axis=1).mean(), face, one)
             for face in np.flatnonzero(weak & (found < 0)).tolist()
             for one in np.unique(labels[~weak]).tolist()
-            if taken[face] not in taken[found == one]
+            if (labels[~weak] == one).sum() >= 2 and photos[face] not in photos[found == one]
         ]
         best = min(pairs, default=(np.inf, 0, 0))
         if best[0] > threshold:

@@ -1,4 +1,4 @@
-"""Faces too poor to found a cluster: they join those that others made, or stay alone.
+"""Faces too poor to found a cluster: they join those of two others or more, or stay alone.
 
 Blurred, tiny and cut faces resemble each other, whoever they are. Of LFW's development photos, 130
 faces in the background were not good enough to be enrolled; of the pairs of these, 1.6 % lay within
@@ -12,6 +12,9 @@ import numpy as np
 
 from facecli.types import BoolArray, FloatArray, IntArray
 
+FOUNDERS = 2
+"""Other faces that make a cluster one to join: somebody seen once is as likely a poor likeness."""
+
 CELLS = 2**22
 """Comparisons held at a time: 16 MB of float32."""
 
@@ -22,8 +25,9 @@ def join_weak(
     """Return clusters int64 (n,) with the weak faces in them, or each in one of its own.
 
     `labels` int64 (n,) are those of the others, 0..k-1. A weak face joins the cluster whose other
-    faces are nearest, if their mean squared L2 is at most `threshold`, and none that holds a face
-    it may not meet: the pairs of `conflicts`, int64 (2, p), both ways round. The nearest go first.
+    faces, FOUNDERS or more, are nearest, if their mean squared L2 is at most `threshold`, and none
+    that holds a face it may not meet: the pairs of `conflicts`, int64 (2, p), both ways round. The
+    nearest go first.
     """
     found = np.where(weak, -1, labels)
     foes: dict[int, list[int]] = {}
@@ -46,12 +50,13 @@ def _near(
         return []
     means = np.zeros((int(labels.max()) + 1, rows.shape[1]))
     np.add.at(means, labels[strong], rows[strong])
-    means /= np.bincount(labels[strong])[:, None]
+    founders = np.bincount(labels[strong])
+    means /= founders[:, None]
     near: list[tuple[float, int, int]] = []
     height = max(1, CELLS // len(means))
     for start in range(0, len(weak), height):
         squared = 2 - 2 * rows[weak[start : start + height]] @ means.T.astype(np.float32)
-        line, cluster = np.nonzero(squared <= threshold)
+        line, cluster = np.nonzero((squared <= threshold) & (founders >= FOUNDERS))
         values = squared[line, cluster]
         near += zip(values.tolist(), weak[start + line].tolist(), cluster.tolist(), strict=True)
     return near

@@ -17,10 +17,17 @@ from facecli.recognition.cluster import Cluster, ClusteredFace, Grouping, thresh
 from facecli.recognition.demands import Demands
 from facecli.recognition.embedding import EmbeddedPicture
 from facecli.recognition.naming import Namer
-from facecli.types import BoolArray, Box, Failure, FloatArray, IntArray
+from facecli.types import BoolArray, Box, Face, Failure, FloatArray, IntArray
 
 SAME_BOX = 0.5
 """Overlap (intersection over union) from which two boxes in a photo are one face."""
+
+
+LEAST_CONFIDENCE = 0.99
+"""The detector's for a face that may found a cluster. Of 2,761 people's photos 0.5 % are below."""
+
+LEAST_INSIDE = 0.75
+"""Share of a box inside the photo. Of the same photos 0.5 % are below; what is cut off is black."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +36,7 @@ class Faces:
 
     `places` maps a picture's SHA-256 and a face's number in it to its row in `embeddings`, float32
     (n, 128), `photos` int64 (n,), the number of its picture, and `sightings`. `weak` (n,) marks
-    those that would not be enrolled, for being too small, blurred, dark or turned away.
+    those that would not be enrolled, may be no face, or are cut off.
     """
 
     places: dict[tuple[str, int], int]
@@ -64,13 +71,23 @@ class Faces:
             ),
             weak=np.array(
                 [
-                    bool(usable_for_enrollment(face.quality))
+                    _is_weak(face, picture.size)
                     for picture in different.values()
                     for face in picture.faces
                 ],
                 dtype=bool,
             ),
         )
+
+
+def _is_weak(face: Face, size: tuple[int, int]) -> bool:
+    """Tell whether a face is too poor, too doubtful or too far cut off to found a cluster."""
+    left, top, right, bottom = face.detection.box
+    width = min(right, size[0]) - max(left, 0)
+    height = min(bottom, size[1]) - max(top, 0)
+    cut = max(width, 0) * max(height, 0) < LEAST_INSIDE * face.detection.area
+    unsure = face.detection.confidence < LEAST_CONFIDENCE
+    return cut or unsure or bool(usable_for_enrollment(face.quality))
 
 
 def _matched(picture: EmbeddedPicture, known: Sequence[Sighting]) -> list[Sighting]:

@@ -23,7 +23,8 @@ class ClusteredFace:
 
     `face` counts from 0 in its photo, the largest first. `cluster` is the number of its cluster.
     `squared_l2` is to the cluster's centroid, small for a typical face of it. A `weak` one is too
-    small, blurred, dark or turned away to found a cluster: it joins others or stays alone.
+    small, blurred, dark, turned away, cut off or doubtful to found a cluster: it joins people or
+    stays alone.
     """
 
     source: str

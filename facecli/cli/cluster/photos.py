@@ -212,7 +212,7 @@ def _summarised(grouping: Grouping) -> str:
     photos = counted(grouping.photos, "photo")
     people = counted(len(grouping.people), "person", "people")
     weak = sum(face.weak for face in grouping.seen_once)
-    poor = f", {weak} of them too small, blurred, dark or turned away to tell" if weak else ""
+    poor = f", {weak} of them too poor to tell" if weak else ""
     lines.append(
         f"{faces} in {photos}: {people}, "
         f"{len(grouping.seen_once)} {rare}{poor} (threshold {grouping.threshold:.4g} squared L2)"
