@@ -13,7 +13,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "facecli"
 
 LAYERS = (
-    {"types", "errors", "text"},
+    {"types", "errors", "text", "relay"},
     {"files", "sidecars", "database", "images", "chips", "quality", "portraits", "dlib_format"},
     {"distances", "metrics", "clustering"},
     {"detectors", "encoders", "networks", "losses", "checkpoints", "torchvision_standin", "models"},
@@ -22,7 +22,7 @@ LAYERS = (
     {"recognition", "training", "evaluation", "calibration", "gate", "doctor", "demo"},
     {"records"},
     {"server", "report", "loopback"},
-    {"cli"},
+    {"cli", "entry"},
 )
 """Lowest first; a module may import its own layer and those before it."""
 

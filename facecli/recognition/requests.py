@@ -10,7 +10,7 @@ from pathlib import Path
 
 from facecli.errors import FacecliError
 from facecli.images import PICTURE_EXTENSIONS, display_name, find_pictures
-from facecli.types import Failure
+from facecli.types import Failure, Picture
 
 COLUMNS = ("name", "path", "external_id")
 DELIMITERS = (",", ";", "\t")
@@ -19,11 +19,15 @@ DELIMITERS = (",", ";", "\t")
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One photo of one person, as asked for; `external_id` is another system's key, if any."""
+    """One photo of one person, as asked for; `external_id` is another system's key, if any.
+
+    `picture` is the photo if it is no file but was read already; `path` then only names it.
+    """
 
     person: str
     path: Path
     external_id: str | None = None
+    picture: Picture | None = None
 
 
 def named_photos(

@@ -92,7 +92,8 @@ def examine(
     """
     checked = [_checked(request) for request in requests]
     photos = [item for item in checked if isinstance(item, Request)]
-    acquired = acquire((photo.path for photo in photos), detector, encoder.card.geometry)
+    sources = (photo.picture or photo.path for photo in photos)
+    acquired = acquire(sources, detector, encoder.card.geometry)
     pictures = iter(embed_pictures(watch(acquired), encoder, largest_only=False))
     for item in checked:
         if isinstance(item, Request):

@@ -1,0 +1,161 @@
+"""Handing a command to a warm service of the same user: what both ends agree on, and this end.
+
+Imported before anything else of the program, so it imports next to nothing itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import socket
+import stat
+import sys
+from collections.abc import Sequence
+
+import facecli
+
+READY = b"+"
+"""The service's first byte: a process of it waits for the command.
+
+Until then the client may stop waiting and run the command itself. Its streams go over only now: a
+service that never took them would keep them open.
+"""
+
+INTERRUPT = b"\x02"
+"""Every later byte to the service is the number of a signal; this is SIGINT."""
+
+PATIENCE = 2.0
+"""Seconds to wait for the service to start; loading the networks takes as long."""
+
+FIXED_AT_START = ("PYTHON", "OMP_", "MKL_", "OPENBLAS_", "KMP_", "GOMP_", "DNNL_", "ONEDNN_")
+"""Beginnings of environment variables that a process reads once: they can change the numbers."""
+
+MESSAGE_LENGTH = 8
+"""Bytes, big-endian, before a message."""
+
+LIMIT = 16 * 2**20
+"""Bytes of a message; Linux gives a program 2 MiB of arguments and environment, unless told."""
+
+
+def folder() -> str:
+    """Return the folder of this user's sockets."""
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    if runtime:
+        return os.path.join(runtime, "facecli")  # noqa: PTH118 - pathlib costs 10 ms
+    return os.path.join(os.environ.get("TMPDIR") or "/tmp", f"facecli-{os.getuid()}")  # noqa: PTH118, S108 - checked to be private
+
+
+def is_private(path: str) -> bool:
+    """Tell whether a path is a folder that nobody but its owner, who is this user, may enter."""
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return False
+    private = found.st_uid == os.getuid() and not found.st_mode & 0o077
+    return stat.S_ISDIR(found.st_mode) and private
+
+
+def meeting_place() -> str:
+    """Return the path of the socket where this very program may meet itself.
+
+    The name stands for all that makes two processes give the same answer: the installation, its
+    Python, and the surroundings that only count when a process starts. Anything else has another
+    name, so that it is never asked.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    same = [
+        facecli.__version__,
+        facecli.__file__,
+        os.stat(facecli.__file__).st_mtime_ns,  # noqa: PTH116
+        sys.executable,
+        sys.version,
+        sys.getfilesystemencoding(),
+        sys.flags.utf8_mode,
+        cores,
+        sorted(one for one in os.environ.items() if one[0].startswith(FIXED_AT_START)),
+    ]
+    name = hashlib.sha256(json.dumps(same).encode()).hexdigest()[:16]
+    return os.path.join(folder(), f"{name}.sock")  # noqa: PTH118
+
+
+def relayed(arguments: Sequence[str]) -> int | None:
+    """Run a command in the service and return its exit code; None if no service can.
+
+    The service reads and writes this process's own streams. Ctrl-C reaches the command; it ends
+    when this process does.
+    """
+    try:
+        connection = _handed_over(arguments)
+    except (OSError, AttributeError, ValueError):
+        return None  # no service, or a stream is closed: the ordinary way says what is wrong
+    if connection is None:
+        return None
+    with connection:
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, lambda *_: _send(connection, INTERRUPT))
+        code = _received(connection)
+    if not code:
+        print("facecli: the service was stopped in the middle: run it again", file=sys.stderr)  # noqa: T201
+        return 2
+    return code[0]
+
+
+def _handed_over(arguments: Sequence[str]) -> socket.socket | None:
+    """Return a connection to a process that has the whole command, or None."""
+    place = meeting_place()
+    if not is_private(os.path.dirname(place)):  # noqa: PTH120
+        return None
+    streams = [sys.stdin, sys.stdout, sys.stderr]
+    message = json.dumps(
+        {
+            "arguments": list(arguments),
+            "environment": dict(os.environ),
+            "encodings": [(one.encoding, one.errors) for one in streams],
+            "umask": _umask(),
+        }
+    ).encode()
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        connection.settimeout(PATIENCE)
+        connection.connect(place)
+        if connection.recv(1) != READY:
+            raise ConnectionError
+        _send_files(connection, len(message), [one.fileno() for one in streams])
+        connection.sendall(message)
+        connection.settimeout(None)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _send_files(connection: socket.socket, length: int, streams: list[int]) -> None:
+    """Send a message's length, and with it the streams and the folder this process is in."""
+    here = os.open(".", os.O_RDONLY)
+    try:
+        head = length.to_bytes(MESSAGE_LENGTH, "big")
+        socket.send_fds(connection, [head], [*streams, here])
+    finally:
+        os.close(here)
+
+
+def _umask() -> int:
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
+def _send(connection: socket.socket, byte: bytes) -> None:
+    try:
+        connection.sendall(byte)
+    except OSError:
+        return  # it has ended: the answer, or that there is none, is what counts
+
+
+def _received(connection: socket.socket) -> bytes:
+    try:
+        return connection.recv(1)
+    except OSError:
+        return b""

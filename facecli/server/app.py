@@ -1,0 +1,232 @@
+"""The HTTP interface: what is asked where, and what is answered."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import Body, FastAPI, Query, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from pydantic import Base64Bytes, BaseModel, model_validator
+from starlette.exceptions import HTTPException
+
+from facecli import __version__
+from facecli.errors import FacecliError
+from facecli.recognition.identify import CANDIDATES
+from facecli.records import Record, stamped, to_json
+from facecli.server import examples
+from facecli.server.access import Access
+from facecli.server.desk import Desk, EnrollRequest, Faces
+from facecli.server.guard import Guard, Workers
+from facecli.server.metrics import CONTENT_TYPE, Metrics
+from facecli.server.sessions import Sessions
+
+PAGE = Path(__file__).parent / "page"
+PAGES = {
+    "/": ("index.html", "text/html; charset=utf-8"),
+    "/page.js": ("page.js", "text/javascript; charset=utf-8"),
+    "/page.css": ("page.css", "text/css; charset=utf-8"),
+}
+PICTURE: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "description": "A photo: JPEG, PNG, WebP, TIFF, GIF, BMP, AVIF or HEIC",
+        "content": {"image/*": {"schema": {"type": "string", "format": "binary"}}},
+    }
+}
+DESCRIPTION = (
+    "Every number is a squared L2 between unit vectors: 0 for the same picture, at most 4, lower "
+    "is more alike. The records are those of `facecli --json`."
+)
+
+
+class Side(BaseModel):
+    """A photo in base64, or the name of an enrolled person."""
+
+    photo: Base64Bytes | None = None
+    person: str | None = None
+
+    @model_validator(mode="after")
+    def _is_one(self) -> Side:
+        if (self.photo is None) is (self.person is None):
+            raise ValueError("give either photo or person")
+        return self
+
+    @property
+    def given(self) -> bytes | str:
+        """What was given."""
+        return self.person if self.photo is None else self.photo  # type: ignore[return-value]
+
+
+class Pair(BaseModel):
+    """Two sides to compare."""
+
+    a: Side
+    b: Side
+
+
+class Names(BaseModel):
+    """People to forget."""
+
+    names: Annotated[list[str], Body(min_length=1)]
+
+
+def build(desk: Desk, sessions: Sessions, access: Access, workers: Workers) -> Guard:
+    """Return the service as an ASGI application, inside its limits."""
+    app = FastAPI(
+        title="facecli",
+        version=__version__,
+        description=DESCRIPTION,
+        docs_url=None,  # these pages would be fetched from elsewhere
+        redoc_url=None,
+        responses={"4XX": _shown(examples.ERROR, "Refused, and why, in one line")},
+    )
+    metrics = Metrics()
+    guard = Guard(app, access, workers, metrics)
+    _add_questions(app, desk, workers, metrics)
+    _add_changes(app, desk, workers)
+    _add_state(app, desk, guard, metrics)
+    _add_page(app, sessions, workers, metrics)
+    _add_errors(app)
+    guard.paths = frozenset(route.path for route in app.routes if hasattr(route, "path"))
+    return guard
+
+
+def _add_questions(app: FastAPI, desk: Desk, workers: Workers, metrics: Metrics) -> None:
+    @app.post("/verify", responses={200: _shown(examples.VERIFICATION, "The verdict")})
+    async def verify(pair: Pair) -> Response:
+        """Tell whether two photos, or a photo and an enrolled person, are the same person."""
+        return _json(await workers.do(lambda: desk.verify((pair.a.given, pair.b.given))))
+
+    @app.post(
+        "/identify",
+        openapi_extra=PICTURE,
+        responses={200: _shown([examples.IDENTIFICATION], "An answer for each face")},
+    )
+    async def identify(
+        request: Request,
+        k: Annotated[int, Query(ge=1, le=100)] = CANDIDATES,
+        gap: Annotated[float | None, Query(ge=0, le=4)] = None,
+        faces: Faces = "all",
+    ) -> Response:
+        """Tell who is in a photo, among the people enrolled."""
+        photo = await request.body()
+        found = await workers.do(lambda: desk.identify(photo, k=k, gap=gap, faces=faces))
+        metrics.faces(str(one["status"]) for one in found)
+        return _json(found)
+
+
+def _add_changes(app: FastAPI, desk: Desk, workers: Workers) -> None:
+    @app.post(
+        "/enroll",
+        openapi_extra=PICTURE,
+        responses={
+            200: _shown(examples.ENROLLMENT, "On the disk, or there already"),
+            422: _shown(examples.ENROLLMENT | {"refused": True}, "Refused, and why"),
+        },
+    )
+    async def enroll(
+        request: Request,
+        name: str,
+        external_id: str | None = None,
+        largest: bool = False,
+        allow_look_alike: bool = False,
+        dry_run: bool = False,
+    ) -> Response:
+        """Remember a person from a photo. Needs the administrator's token."""
+        photo = await request.body()
+        wanted = EnrollRequest(name, external_id, largest, allow_look_alike, dry_run)
+        record = await workers.do(lambda: desk.enroll(photo, wanted))
+        return _json(record, status=422 if record["refused"] else 200)
+
+    @app.post("/forget", responses={200: _shown(examples.FORGOTTEN, "The receipt")})
+    async def forget(people: Names) -> Response:
+        """Erase people with all their templates. Needs the administrator's token."""
+        return _json(await workers.do(lambda: desk.forget(people.names)))
+
+
+def _add_state(app: FastAPI, desk: Desk, guard: Guard, metrics: Metrics) -> None:
+    workers = guard.workers
+
+    @app.get("/people", responses={200: _shown([examples.PERSON], "Everyone, by name")})
+    async def people() -> Response:
+        """List everyone enrolled."""
+        return _json(await workers.do(desk.people))
+
+    @app.get("/health", responses={200: _shown(examples.HEALTH, "All is well")})
+    async def health() -> Response:
+        """Tell whether the gallery can be read; needs no token and says nothing of it."""
+        try:
+            await workers.do(desk.counts)
+            healthy = True
+        except FacecliError:
+            healthy = False
+        record = {"kind": "health", "healthy": healthy, "version": __version__}
+        return _json(record, status=200 if healthy else 503)
+
+    @app.get("/metrics")
+    async def count() -> Response:
+        """Return counts for Prometheus."""
+        enrolled, templates = await workers.do(desk.counts)
+        text = metrics.text(
+            requests_in_flight=guard.in_flight, people=enrolled, templates=templates
+        )
+        return Response(text, media_type=CONTENT_TYPE)
+
+
+def _add_page(app: FastAPI, sessions: Sessions, workers: Workers, metrics: Metrics) -> None:
+    @app.post("/gate", openapi_extra=PICTURE)
+    async def gate(
+        request: Request, session: Annotated[str, Query(pattern="^[0-9a-f]{32}$")]
+    ) -> Response:
+        """Show a frame of a camera; answers what is in view, and decisions as they fall."""
+        frame = await request.body()
+        seen = await workers.do(lambda: sessions.feed(session, frame))
+        metrics.faces(str(event["status"]) for event in seen["events"])
+        return _json(seen)
+
+    for path, (file, kind) in PAGES.items():
+        app.get(path, include_in_schema=False)(_page((PAGE / file).read_bytes(), kind))
+
+
+def _page(content: bytes, kind: str) -> Any:
+    async def page() -> Response:
+        return Response(content, media_type=kind)
+
+    return page
+
+
+def _add_errors(app: FastAPI) -> None:
+    @app.exception_handler(FacecliError)
+    async def refused(_: Request, error: Exception) -> Response:
+        # A gallery out of reach is not the client's mistake: the same may work later.
+        out_of_reach = isinstance(error.__cause__, sqlite3.Error)
+        return _error(503 if out_of_reach else 422, str(error))
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(_: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        first = error.errors()[0]
+        where = ".".join(str(one) for one in first["loc"][1:]) or "request"
+        return _error(422, f"{where}: {first['msg']}")
+
+    @app.exception_handler(HTTPException)
+    async def missing(_: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        return _error(error.status_code, str(error.detail))
+
+
+def _error(status: int, reason: str) -> Response:
+    return _json({"kind": "error", "reason": reason}, status=status)
+
+
+def _json(said: Record | list[Record], *, status: int = 200) -> Response:
+    whole = [stamped(one) for one in said] if isinstance(said, list) else stamped(said)
+    return Response(to_json(whole), status_code=status, media_type="application/json")
+
+
+def _shown(example: Any, description: str) -> dict[str, Any]:
+    content = {"application/json": {"example": example}}
+    return {"description": description, "content": content}

@@ -1,0 +1,178 @@
+"""The limits every request is under, before anything looks at it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from facecli.records import stamped, to_json
+from facecli.server.access import Access, Refusal
+from facecli.server.metrics import Metrics
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Message, Receive, Send], Awaitable[None]]
+Answer = TypeVar("Answer")
+
+MOST_BYTES = 32 * 2**20
+"""Of a body: two photos of a 50-megapixel camera in base64."""
+
+MOST_REQUESTS = 16
+"""Received or worked on at a time; more are asked to come back, so that memory has a bound."""
+
+MOST_SECONDS = 30.0
+"""From the first byte of a request to its answer."""
+
+RETRY_SECONDS = 1
+
+SAFE = {
+    b"content-security-policy": b"default-src 'none'; script-src 'self'; style-src 'self'; "
+    b"img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
+    b"frame-ancestors 'none'",
+    b"cross-origin-resource-policy": b"same-origin",
+    b"cross-origin-opener-policy": b"same-origin",
+    b"permissions-policy": b"camera=(self), microphone=(), geolocation=()",
+    b"referrer-policy": b"no-referrer",
+    b"x-content-type-options": b"nosniff",
+    b"cache-control": b"no-store",
+}
+"""Headers of every answer: nothing is kept, framed, or fetched from elsewhere."""
+
+
+class Workers:
+    """Threads that do the work; a job nobody waits for any more still counts until it ends."""
+
+    def __init__(self, threads: int) -> None:
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="work")
+        self._abandoned: set[Future[Any]] = set()
+
+    async def do(self, work: Callable[[], Answer]) -> Answer:
+        """Run work in a thread and return what it returns."""
+        future = self._pool.submit(work)
+        try:
+            return await asyncio.wrap_future(future)
+        except asyncio.CancelledError:
+            self._abandoned.add(future)
+            raise
+
+    @property
+    def abandoned(self) -> int:
+        """How many jobs go on though their time is over."""
+        self._abandoned = {one for one in self._abandoned if not one.done()}
+        return len(self._abandoned)
+
+    def close(self) -> None:
+        """Finish what has begun; what waits is dropped."""
+        self._pool.shutdown(cancel_futures=True)
+
+
+class Guard:
+    """An ASGI application around another that keeps strangers, floods and slow senders out."""
+
+    def __init__(self, app: App, access: Access, workers: Workers, metrics: Metrics) -> None:
+        self._app = app
+        self._access = access
+        self.workers = workers
+        self._metrics = metrics
+        self.in_flight = 0
+        self.paths: frozenset[str] = frozenset()
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            return
+        began = time.monotonic()
+        reply = _Reply(send)
+        refusal = await self._answered(scope, receive, reply)
+        if refusal is not None and not reply.status:
+            await reply.refuse(refusal)
+        path = scope["path"] if scope["path"] in self.paths else "other"
+        self._metrics.request(path, reply.status, time.monotonic() - began)
+
+    async def _answered(self, scope: Message, receive: Receive, reply: _Reply) -> Refusal | None:
+        """Let the application answer, or return why it may not."""
+        headers = dict(scope["headers"])
+        if refusal := self._access.refusal(scope["path"], headers):
+            return refusal
+        if self.in_flight + self.workers.abandoned >= MOST_REQUESTS:
+            return Refusal(429, "busy: try again in a second")
+        with self._counted():
+            try:
+                async with asyncio.timeout(MOST_SECONDS):
+                    body = await _body(headers, receive)
+                    if body is None:
+                        return Refusal(413, f"more than {MOST_BYTES // 2**20} MiB")
+                    await self._app(scope, _replayed(body, receive), reply)
+            except TimeoutError:
+                return Refusal(503, f"not done after {MOST_SECONDS:.0f} s")
+            except ConnectionError:
+                return Refusal(499, "the client has gone")
+        return None
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        self.in_flight += 1
+        try:
+            yield
+        finally:
+            self.in_flight -= 1
+
+
+class _Reply:
+    """The answer on its way out: adds the headers of every answer, and knows the status."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.status = 0
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            message["headers"] = [*message.get("headers", ()), *SAFE.items()]
+        await self._send(message)
+
+    async def refuse(self, refusal: Refusal) -> None:
+        body = to_json(stamped({"kind": "error", "reason": refusal.reason})).encode()
+        headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
+        headers.append((b"content-length", str(len(body)).encode()))
+        if refusal.status == 429:
+            headers.append((b"retry-after", str(RETRY_SECONDS).encode()))
+        if refusal.status == 401:
+            headers.append((b"www-authenticate", b"Bearer"))
+        start = {"type": "http.response.start", "status": refusal.status, "headers": headers}
+        await self(start)
+        await self({"type": "http.response.body", "body": body})
+
+
+async def _body(headers: dict[bytes, bytes], receive: Receive) -> bytes | None:
+    """Return the whole body, or None if it is too long; raise ConnectionError if it ends early."""
+    announced = headers.get(b"content-length", b"0")
+    if announced.isdigit() and int(announced) > MOST_BYTES:
+        return None
+    body = bytearray()
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ConnectionError
+        body += message.get("body", b"")
+        if len(body) > MOST_BYTES:
+            return None
+        if not message.get("more_body"):
+            return bytes(body)
+
+
+def _replayed(body: bytes, receive: Receive) -> Receive:
+    """Return what hands the body on in one piece, and then what else comes."""
+    pieces = [body]
+
+    async def next_message() -> Message:
+        if pieces:
+            return {"type": "http.request", "body": pieces.pop(), "more_body": False}
+        return await receive()
+
+    return next_message

@@ -1,0 +1,88 @@
+"""Networks that remember what they were asked, so that nothing is worked out twice."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from facecli.types import Detection, Detector, Encoder, FloatArray, ModelCard, PixelArray
+
+KEPT = 4096
+"""Answers, of about a kilobyte each."""
+
+
+class Memory:
+    """Answers of the networks by a hash of what they were asked: the latest, in memory only.
+
+    A network gives one answer to one question, so a remembered one changes nothing but the time.
+    `learnt` holds what was not known when this process began.
+    """
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[bytes, Any] = OrderedDict()
+        self.learnt: dict[bytes, Any] = {}
+
+    def recall(self, key: bytes, work_out: Callable[[], Any]) -> Any:
+        """Return the answer to a question, worked out if it is new."""
+        if key not in self._known:
+            self._known[key] = self.learnt[key] = work_out()
+        return self._known[key]
+
+    def absorb(self, learnt: dict[bytes, Any]) -> None:
+        """Take over what another process has learnt, and forget the oldest beyond the limit."""
+        for key, answer in learnt.items():
+            self._known[key] = answer
+            self._known.move_to_end(key)
+        while len(self._known) > KEPT:
+            self._known.popitem(last=False)
+
+
+class RememberingDetector:
+    """A detector that searches no picture twice; implements the Detector protocol."""
+
+    def __init__(self, detector: Detector, memory: Memory) -> None:
+        self._detector = detector
+        self._memory = memory
+
+    def detect(self, pictures: Sequence[Image.Image]) -> list[list[Detection]]:
+        """Return the detections of each picture, which depend on no other."""
+        return [self._detect_one(picture) for picture in pictures]
+
+    def _detect_one(self, picture: Image.Image) -> list[Detection]:
+        question = hashlib.sha256(f"detect {picture.mode} {picture.size} ".encode())
+        question.update(picture.tobytes())
+        found: list[Detection] = self._memory.recall(
+            question.digest(), lambda: self._detector.detect([picture])[0]
+        )
+        return list(found)
+
+
+class RememberingEncoder:
+    """An encoder that embeds no batch twice; implements the Encoder protocol.
+
+    A batch is remembered as a whole: in another one a chip's last digits may differ.
+    """
+
+    def __init__(self, encoder: Encoder, memory: Memory) -> None:
+        self._encoder = encoder
+        self._memory = memory
+
+    @property
+    def card(self) -> ModelCard:
+        """The model's card."""
+        return self._encoder.card
+
+    def embed(self, chips: Sequence[PixelArray] | PixelArray) -> FloatArray:
+        """Embed chips as the encoder does."""
+        question = hashlib.sha256(f"embed {self.card.fingerprint} {len(chips)} ".encode())
+        for chip in chips:
+            question.update(np.asarray(chip).tobytes())
+        vectors: FloatArray = self._memory.recall(
+            question.digest(), lambda: self._encoder.embed(chips)
+        )
+        return vectors.copy()

@@ -1,0 +1,80 @@
+"""The process that serves: its socket, its threads, and how it stops."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+
+import uvicorn
+
+from facecli.errors import FacecliError
+from facecli.gate.journal import Journal
+from facecli.server.access import Access
+from facecli.server.app import build
+from facecli.server.desk import Desk
+from facecli.server.guard import Workers
+from facecli.server.sessions import Sessions
+
+MOST_CONNECTIONS = 128
+"""Beyond the requests worked on, so that a page may keep one open; more are turned away."""
+
+IDLE_SECONDS = 5
+GRACE_SECONDS = 5
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Open the port, 0 for any that is free; raise FacecliError if it is taken."""
+    try:
+        (family, _, _, _, address), *_ = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(MOST_CONNECTIONS)
+    except OSError as error:
+        raise FacecliError(f"{host} port {port}: {error.strerror}") from error
+    return listener
+
+
+def serve(
+    desk: Desk,
+    access: Access,
+    listener: socket.socket,
+    journal: Journal,
+) -> None:
+    """Answer until SIGINT or SIGTERM; what has begun is finished first.
+
+    Decisions of gates go into the journal.
+    """
+    workers = Workers(os.cpu_count() or 1)
+    sessions = Sessions(desk, journal)
+    server = uvicorn.Server(
+        uvicorn.Config(
+            build(desk, sessions, access, workers),
+            http="h11",
+            loop="asyncio",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            limit_concurrency=MOST_CONNECTIONS,
+            timeout_keep_alive=IDLE_SECONDS,
+            timeout_graceful_shutdown=GRACE_SECONDS,
+        )
+    )
+
+    def stop(*_: object) -> None:
+        server.should_exit = True
+
+    # The server hands a signal it has obeyed to whoever was listening before it.
+    for one in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(one, stop)
+    try:
+        server.run(sockets=[listener])
+    finally:
+        workers.close()
+        sessions.close()

@@ -1,0 +1,99 @@
+"""Gates for cameras in browsers: one for each page that is open, its decisions written down."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import Any
+
+from facecli import records
+from facecli.gate.engine import Gate
+from facecli.gate.journal import Journal
+from facecli.gate.records import Event, GateSettings
+from facecli.images import read_picture
+from facecli.server.desk import Desk
+
+MOST_SESSIONS = 16
+IDLE_SECONDS = 60.0
+"""A page that shows nothing for so long is taken for closed."""
+
+
+@dataclass(slots=True)
+class _Session:
+    gate: Gate
+    settings: GateSettings
+    began: float
+    used: float
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+class Sessions:
+    """The gates of the pages that are open, by the name each page has drawn for itself.
+
+    Every decision is written in the journal.
+    """
+
+    def __init__(self, desk: Desk, journal: Journal) -> None:
+        self._desk = desk
+        self._journal = journal
+        self._sessions: OrderedDict[str, _Session] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def feed(self, name: str, frame: bytes) -> dict[str, Any]:
+        """Show a frame to a page's gate and return what is in view and what was decided."""
+        picture = read_picture(frame, "frame")
+        session = self._session(name)
+        with session.lock:
+            at = time.monotonic() - session.began
+            sighting = session.gate.feed(picture.pixels, at, source=f"page {name[:8]}")
+            events = [self._written(event, session) for event in sighting.events]
+        self._journal.retry()
+        faces = [
+            {
+                "track": one.track,
+                "box": one.box,
+                "state": one.state,
+                "person": one.person,
+                "squared_l2": one.squared_l2,
+                "notes": one.notes,
+            }
+            for one in sighting.faces
+        ]
+        return {"kind": "sighting", "size": picture.pixels.size, "faces": faces, "events": events}
+
+    def close(self) -> None:
+        """Decide about everyone still in view of any page."""
+        with self._lock:
+            for session in self._sessions.values():
+                self._finish(session)
+            self._sessions.clear()
+
+    def _session(self, name: str) -> _Session:
+        """Return a page's gate, made if it is new; pages that are closed make room."""
+        now = time.monotonic()
+        with self._lock:
+            session = self._sessions.pop(name, None)
+            if session is None:
+                settings = GateSettings(self._desk.point())
+                gate = Gate(self._desk.detector, self._desk.encoder, self._desk.watch, settings)
+                session = _Session(gate, settings, began=now, used=now)
+            session.used = now
+            self._sessions[name] = session
+            while self._is_over(next(iter(self._sessions.values())), now):
+                self._finish(self._sessions.popitem(last=False)[1])
+        return session
+
+    def _is_over(self, oldest: _Session, now: float) -> bool:
+        return len(self._sessions) > MOST_SESSIONS or now - oldest.used > IDLE_SECONDS
+
+    def _finish(self, session: _Session) -> None:
+        with session.lock:
+            for event in session.gate.finish(time.monotonic() - session.began):
+                self._written(event, session)
+
+    def _written(self, event: Event, session: _Session) -> dict[str, Any]:
+        record = records.gate_event(event, session.settings.point)
+        self._journal.append(record)
+        return record

@@ -1,0 +1,73 @@
+"""The service with the fake networks, as a program: fake_service.py GALLERY LOG [slow].
+
+It listens on a free port, which it prints. The tokens are TOKEN and ADMIN below.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from subprocess import PIPE, Popen
+
+from fakes import FakeDetector, FakeEncoder
+from PIL import Image
+
+from facecli.gallery import Gallery
+from facecli.gate.journal import Journal
+from facecli.gate.watch import GalleryWatch
+from facecli.server.access import Access
+from facecli.server.desk import Desk
+from facecli.server.serving import listen, serve
+from facecli.types import Detection
+
+TOKEN, ADMIN = "t" * 32, "a" * 32
+SLOW_SECONDS = 0.5
+
+
+class SlowDetector(FakeDetector):
+    """Take its time, as on a machine that is busy."""
+
+    def detect(self, pictures: Sequence[Image.Image]) -> list[list[Detection]]:
+        time.sleep(SLOW_SECONDS)
+        return super().detect(pictures)
+
+
+@contextmanager
+def running(gallery: Path, *, slow: bool = False) -> Iterator[tuple[Popen[bytes], int]]:
+    """Run the service on a gallery and yield its process and port."""
+    words = [str(gallery), str(gallery.with_name("log.db")), *(["slow"] if slow else [])]
+    with Popen([sys.executable, __file__, *words], stdout=PIPE) as process:
+        try:
+            assert process.stdout is not None
+            yield process, int(process.stdout.readline())
+        finally:
+            process.kill()
+
+
+def main() -> None:
+    gallery, log = map(Path, sys.argv[1:3])
+    Gallery(gallery).close()
+
+    def open_gallery() -> Gallery:
+        return Gallery(gallery, create=False)
+
+    encoder = FakeEncoder()
+    desk = Desk(
+        detector=SlowDetector() if sys.argv[3:] else FakeDetector(),
+        encoder=encoder,
+        open_gallery=open_gallery,
+        watch=GalleryWatch(open_gallery, encoder.card.fingerprint),
+        threshold=None,
+    )
+    listener = listen("127.0.0.1", 0)
+    sys.stdout.write(f"{listener.getsockname()[1]}\n")
+    sys.stdout.flush()
+    access = Access(token=TOKEN.encode(), admin=ADMIN.encode(), loopback=True)
+    serve(desk, access, listener, Journal(log, say=sys.exit, rescue=sys.exit))
+
+
+if __name__ == "__main__":
+    main()

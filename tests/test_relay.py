@@ -1,0 +1,241 @@
+"""Commands handed to a warm process of the same user: as if run here, or run here after all."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from facecli import relay
+from facecli.server.runner import open_socket
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+
+SERVICE = """
+import os, sys, time
+from facecli.server.memory import Memory
+from facecli.server.runner import open_socket, start_runner
+
+memory = Memory()
+
+def run(arguments):
+    names = {"memory": memory, "code": 0, "os": os, "sys": sys, "time": time}
+    try:
+        exec(arguments[0], names)
+    except KeyboardInterrupt:
+        print("interrupted")
+        return 130
+    return names["code"]
+
+listener = open_socket()
+if listener:
+    start_runner(listener, run, memory)
+print("first" if listener else "second", flush=True)
+sys.stdin.read()
+"""
+CLIENT = """
+import sys
+from facecli.relay import relayed
+code = relayed(sys.argv[1:])
+sys.exit(99 if code is None else code)
+"""
+NOT_RELAYED = 99
+SOON = 20.0
+
+Client = Callable[..., "subprocess.Popen[bytes]"]
+
+
+def start(code: str, *arguments: str, **options: object) -> subprocess.Popen[bytes]:
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    return subprocess.Popen([sys.executable, "-c", code, *arguments], **(pipes | options))  # type: ignore[call-overload, no-any-return]
+
+
+def first_line(process: subprocess.Popen[bytes]) -> bytes:
+    assert process.stdout is not None
+    return process.stdout.readline()
+
+
+def ended(done: Callable[[], bool]) -> bool:
+    """Wait for something to become true."""
+    deadline = time.monotonic() + SOON
+    while not done():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+@pytest.fixture
+def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "run"
+    folder.mkdir(mode=0o700)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(folder))
+    return folder
+
+
+@pytest.fixture
+def service(runtime: Path) -> Iterator[subprocess.Popen[bytes]]:
+    process = start(SERVICE)
+    assert first_line(process) == b"first\n"
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def ask(code: str, **options: object) -> tuple[int, bytes, bytes]:
+    """Have code run and return exit code, stdout and stderr."""
+    process = start(CLIENT, code, **options)
+    out, err = process.communicate(b"", timeout=SOON)
+    return process.returncode, out, err
+
+
+def test_a_command_has_its_clients_streams_folder_environment_and_umask(
+    service: subprocess.Popen[bytes], tmp_path: Path
+) -> None:
+    code = (
+        "print(os.getcwd(), os.environ['MARK'], sys.stdin.read(), sys.stdout.encoding);"
+        "print('Zoë', file=sys.stderr); os.close(os.open('made', os.O_CREAT, 0o666)); code = 7"
+    )
+    surroundings = {**os.environ, "MARK": "here", "LC_ALL": "C.UTF-8"}
+    process = start(CLIENT, code, cwd=tmp_path, env=surroundings, umask=0o027)
+    out, err = process.communicate(b"typed")
+    assert (process.returncode, err) == (7, "Zoë\n".encode())
+    assert out == f"{tmp_path} here typed utf-8\n".encode()
+    assert (tmp_path / "made").stat().st_mode & 0o777 == 0o640
+
+
+def test_without_a_service_nothing_is_relayed(runtime: Path) -> None:
+    assert ask("1") == (NOT_RELAYED, b"", b"")
+
+
+def test_the_socket_a_killed_service_left_is_passed_over_and_taken_over(
+    service: subprocess.Popen[bytes], runtime: Path
+) -> None:
+    service.kill()
+    service.wait()
+    (left,) = runtime.rglob("*.sock")
+    assert ended(lambda: ask("1")[0] == NOT_RELAYED)
+    again = start(SERVICE)
+    try:
+        assert first_line(again) == b"first\n"
+        assert ask("code = 3")[0] == 3
+        assert left.exists()
+    finally:
+        again.kill()
+        again.communicate()
+
+
+def test_a_second_service_leaves_commands_to_the_first(service: subprocess.Popen[bytes]) -> None:
+    second = start(SERVICE)
+    assert second.communicate(b"")[0] == b"second\n"
+    assert ask("code = 4")[0] == 4
+
+
+@pytest.mark.parametrize("name", ["OMP_NUM_THREADS", "PYTHONHASHSEED"])
+def test_surroundings_that_count_only_at_the_start_keep_a_command_here(
+    service: subprocess.Popen[bytes], name: str
+) -> None:
+    assert ask("1", env={**os.environ, name: "7"})[0] == NOT_RELAYED
+
+
+def test_a_folder_others_may_enter_is_not_trusted_by_either_side(
+    service: subprocess.Popen[bytes], runtime: Path
+) -> None:
+    (runtime / "facecli").chmod(0o755)
+    assert ask("1")[0] == NOT_RELAYED
+    with pytest.raises(PermissionError):
+        open_socket()
+
+
+def test_the_socket_is_for_its_owner_alone(service: subprocess.Popen[bytes], runtime: Path) -> None:
+    (place,) = runtime.rglob("*.sock")
+    assert place.stat().st_mode & 0o777 == 0o600
+    assert place.parent.stat().st_mode & 0o777 == 0o700
+
+
+def test_ctrl_c_reaches_the_command_and_its_last_words_come_through(
+    service: subprocess.Popen[bytes],
+) -> None:
+    process = start(CLIENT, "print('begun', flush=True); time.sleep(60)")
+    assert first_line(process) == b"begun\n"
+    process.send_signal(signal.SIGINT)
+    assert process.communicate()[0] == b"interrupted\n"
+    assert process.returncode == 130
+
+
+def test_a_command_ends_when_its_client_is_killed(service: subprocess.Popen[bytes]) -> None:
+    process = start(CLIENT, "print(os.getpid(), flush=True); time.sleep(60)")
+    command = int(first_line(process))
+    process.kill()
+    assert ended(lambda: not Path(f"/proc/{command}").exists())
+    process.communicate()
+
+
+def test_a_command_outlives_its_service_and_its_answer_arrives(
+    service: subprocess.Popen[bytes],
+) -> None:
+    process = start(CLIENT, "print('begun', flush=True); time.sleep(1); code = 5")
+    assert first_line(process) == b"begun\n"
+    service.kill()
+    assert process.wait(SOON) == 5
+    process.communicate()
+
+
+def test_a_command_that_is_killed_is_an_error_in_one_line(
+    service: subprocess.Popen[bytes],
+) -> None:
+    code, _, err = ask("os.kill(os.getpid(), 9)")
+    assert (code, err.count(b"\n")) == (2, 1)
+    assert b"stopped in the middle" in err
+
+
+def test_a_service_that_does_not_answer_in_time_never_runs_the_command(
+    service: subprocess.Popen[bytes], tmp_path: Path
+) -> None:
+    _, out, _ = ask("print(os.getppid())")
+    runner = int(out)
+    os.kill(runner, signal.SIGSTOP)
+    try:
+        assert ask(f"open({str(tmp_path / 'ran')!r}, 'w')")[0] == NOT_RELAYED
+    finally:
+        os.kill(runner, signal.SIGCONT)
+    assert ask("code = 6")[0] == 6
+    assert not (tmp_path / "ran").exists()
+
+
+def test_strangers_that_say_nothing_or_nonsense_hold_nobody_up(
+    service: subprocess.Popen[bytes],
+) -> None:
+    silent, wild = (socket.socket(socket.AF_UNIX) for _ in range(2))
+    with silent, wild:
+        silent.connect(relay.meeting_place())
+        wild.connect(relay.meeting_place())
+        wild.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        assert ask("code = 8")[0] == 8
+
+
+def test_what_a_command_works_out_the_next_one_knows(service: subprocess.Popen[bytes]) -> None:
+    code = "print(memory.recall(b'key', lambda: os.getpid())); code = 1"
+    assert ask(code)[1] == ask(code)[1]
+
+
+def test_many_commands_at_once_keep_apart(service: subprocess.Popen[bytes]) -> None:
+    clients = [
+        start(CLIENT, f"print({number}); time.sleep(0.1); code = {number}") for number in range(8)
+    ]
+    answers = [one.communicate(b"")[0] for one in clients]
+    assert answers == [f"{number}\n".encode() for number in range(8)]
+    assert [one.returncode for one in clients] == list(range(8))
+
+
+def test_the_clients_end_imports_neither_click_nor_numpy() -> None:
+    code = "import sys, facecli.entry, facecli.relay; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout
+    assert not {"click", "numpy", "sqlite3", "torch"} & set(loaded.split())
