@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -82,7 +83,7 @@ def clusters(library: Path, photos: Path) -> dict[tuple[int, str | None], set[st
 
 @contextmanager
 def reviewing(photos: Path, library: Path) -> Iterator[str]:
-    """Run `facecli cluster review` and give its address."""
+    """Run `facecli cluster review`, give its address, and end it as a person would."""
     command = [sys.executable, str(TESTS / "serving.py"), "cluster", "review", str(photos)]
     command += ["--library", str(library), "--db", str(library.parent / "no.db")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ) as process:
@@ -90,7 +91,8 @@ def reviewing(photos: Path, library: Path) -> Iterator[str]:
             assert process.stdout is not None
             yield process.stdout.readline().strip()
         finally:
-            process.terminate()
+            process.send_signal(signal.SIGINT)
+            assert process.wait(timeout=20) == 0
 
 
 def cards(tab: Page) -> dict[str, int]:

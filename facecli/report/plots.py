@@ -38,7 +38,7 @@ def roc(curves: Mapping[str, Curve], *, threshold: float) -> Figure:
         for place, (name, curve) in enumerate(curves.items()):
             there = curve.fmr > 0
             axes.plot(curve.fmr[there], 1 - curve.fnmr[there], label=_label(name), **_style(place))
-        _mark(axes, [(x, 1 - y) for x, y in _ringed(curves, threshold)], threshold)
+        _mark(axes, [(x, 1 - y) for x, y in _ringed(curves, threshold) if x > 0], threshold)
         axes.set_xscale("log")
         axes.minorticks_off()
         axes.set_ylim(top=1.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,7 +49,8 @@ def review(
     note("only this machine can open it; Ctrl-C ends it")
     if opens:
         click.launch(server.address)
-    server.serve()
+    with contextlib.suppress(KeyboardInterrupt):
+        server.serve()
 
 
 def _desk(settings: Settings, paths: tuple[Path, ...], k: int | None) -> ReviewDesk:
