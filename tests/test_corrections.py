@@ -189,6 +189,18 @@ def test_later_corrections_overrule_earlier_ones() -> None:
     assert Demands.of([Fact(0, "same", 1, 3)], photos).overruled == 1, "one photo"
 
 
+def test_names_bind_and_part() -> None:
+    photos = {1: "p", 2: "q", 3: "r"}
+    names = [Fact(0, "name", 1, name="Ada"), Fact(0, "name", 2, name="Bob")]
+    apart = Demands.of([*names, Fact(0, "same", 1, 2)], photos)
+    assert (apart.apart(), apart.overruled) == ({(1, 2)}, 1)
+    bound = Demands.of([*names, Fact(0, "name", 3, name="ADA")], photos)
+    assert bound.group(1) == bound.group(3)
+    assert (bound.name(3), bound.overruled) == ("Ada", 0)
+    renamed = Demands.of([names[1], Fact(0, "same", 1, 2), names[0]], photos)
+    assert (renamed.name(1), renamed.overruled) == ("Bob", 1)
+
+
 class Shoebox(RuleBasedStateMachine):
     """Any corrections and runs in any order keep every promise."""
 
