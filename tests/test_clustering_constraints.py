@@ -155,7 +155,7 @@ def test_of_two_faces_of_a_photo_drawn_by_parts_of_one_person_the_worse_is_left_
 
 
 def test_who_may_not_meet_one_part_of_a_person_meets_no_other_part() -> None:
-    """A face in a photo with the child is like the adult too, and goes to a third who is as near."""
+    """A face beside the child is like the adult, too, and goes to a third who is as near."""
     child, adult, between, third = np.eye(4)
     rows = normalize([child, adult, adult + 0.9 * between, between, between + 0.3 * third])
     unaware = cluster(rows, threshold=0.8).labels
