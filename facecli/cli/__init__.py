@@ -30,6 +30,7 @@ COMMANDS = {
     "people": "List, rename, merge and forget enrolled people.",
     "embed": "Turn faces into 128 numbers each, for other programs.",
     "library": "Show and erase what is remembered of photos.",
+    "log": "Show, check, export and prune the gate's decisions.",
     "evaluate": "Measure a model on your own photos.",
     "calibrate": "Set the threshold from data, for a false match rate.",
     "train-verifier": "Train a logistic unit on how two photos' embeddings differ.",

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from facecli import records
+from facecli.cli.gate import gate_options, stand_at_gate
 from facecli.cli.operating import operating_point, whom
 from facecli.cli.options import MAX_SQUARED_L2, Settings, command_options, pass_settings
 from facecli.cli.output import bad, counted, detail, doubtful, emit, good, note, progress, shown
@@ -32,9 +34,7 @@ PAINT: dict[str, Callable[[str], str]] = {
 
 
 @click.command()
-@click.argument(
-    "paths", metavar="PHOTO|DIR|-…", nargs=-1, required=True, type=click.Path(path_type=Path)
-)
+@click.argument("paths", metavar="PHOTO|DIR|-…", nargs=-1, type=click.Path(path_type=Path))
 @click.option(
     "-k",
     type=click.IntRange(min=1),
@@ -54,23 +54,35 @@ PAINT: dict[str, Callable[[str], str]] = {
     show_default=True,
     help="Which faces of a photo to identify.",
 )
+@gate_options
 @command_options
 @pass_settings
 @click.pass_context
 def identify(
     ctx: click.Context,
     settings: Settings,
+    /,
     paths: tuple[Path, ...],
     k: int | None,
     gap: float | None,
     faces: str,
+    source: str | None,
+    **at_gate: Any,
 ) -> None:
     """Tell who is in photos, among the people enrolled.
 
     Every face is a match, unknown, or ambiguous between people too close to tell apart; nobody is
     named twice in a photo. "-" reads a picture from stdin. Exits with 0 if every face is a match,
     1 if some are not or a photo has none, 2 if a photo could not be read or on another error.
+
+    With --source it stands at a gate: faces are followed from frame to frame, each appearance gets
+    one decision, as a JSON line or on a terminal one for people, and every decision is logged. It
+    goes on until the source ends or Ctrl-C, and then exits with 0.
     """
+    _check_usage(ctx, paths, source, at_gate)
+    if source is not None:
+        stand_at_gate(settings, source=source, gap=gap, k=k, **at_gate)
+        return
     from facecli.recognition.acquisition import acquire
     from facecli.recognition.embedding import embed_pictures
     from facecli.recognition.identify import CANDIDATES
@@ -92,6 +104,23 @@ def identify(
         _show(answer, point, known, encoder.card, listed=k is not None)
         code = max(code, {"match": 0, "error": 2}.get(answer.status, 1))
     ctx.exit(code)
+
+
+def _check_usage(
+    ctx: click.Context, paths: tuple[Path, ...], source: str | None, at_gate: dict[str, Any]
+) -> None:
+    """Refuse options that would be passed over in silence."""
+    if source is None and not paths:
+        ctx.fail("Missing argument 'PHOTO|DIR|-…', or --source.")
+    if source is not None and (paths or _given(ctx, "faces")):
+        ctx.fail("--source stands alone: without photos, and without --faces.")
+    others = [name for name in at_gate if _given(ctx, name)]
+    if source is None and others:
+        ctx.fail(f"--{others[0].replace('_', '-')} goes with --source.")
+
+
+def _given(ctx: click.Context, name: str) -> bool:
+    return ctx.get_parameter_source(name) is not ParameterSource.DEFAULT
 
 
 def _sources(paths: tuple[Path, ...]) -> list[Path | Picture]:

@@ -63,7 +63,7 @@ class Settings:
     @property
     def database(self) -> Path:
         """Where the gallery is: --db, else FACECLI_DB, else the platform's data directory."""
-        return self.db or _place(DATABASE_VARIABLE, "gallery.db")
+        return self.db or place(DATABASE_VARIABLE, "gallery.db")
 
     def detector(self) -> Detector:
         """Return the face detector."""
@@ -120,7 +120,7 @@ class Settings:
     @property
     def library_database(self) -> Path:
         """Where the photo library is: --library, else FACECLI_LIBRARY, else as for the gallery."""
-        return self.library_path or _place(LIBRARY_VARIABLE, "photos.db")
+        return self.library_path or place(LIBRARY_VARIABLE, "photos.db")
 
     def library(self, *, create: bool = True) -> Library:
         """Open the photo library, to be closed when the program ends; say so if it is new."""
@@ -187,7 +187,7 @@ class Settings:
             self._opened_library = None
 
 
-def _place(variable: str, name: str) -> Path:
+def place(variable: str, name: str) -> Path:
     """Return the path in an environment variable, else a file in the platform's data directory."""
     if named := os.environ.get(variable):
         return Path(named)

@@ -41,7 +41,9 @@ def conclude(votes: Sequence[Vote], confirm: int, *, over: bool) -> Outcome | No
     last = votes[-confirm:]
     agreed = [vote.squared_l2 for vote in last if vote.squared_l2 is not None]
     if len(named) == 1 and len(agreed) == confirm:
-        return Outcome(Status.MATCH, f"{confirm} looks agree", named.pop(), max(agreed))
+        return Outcome(
+            Status.MATCH, f"looks in a row that agree: {confirm}", named.pop(), max(agreed)
+        )
     if not votes or not (over or len(votes) >= PATIENCE * confirm):
         return None
     if all(vote.status is Status.UNKNOWN for vote in votes):

@@ -1,0 +1,258 @@
+"""`facecli identify --source`: frames in, a decision for each appearance out."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from io import BufferedReader
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from facecli.cli.operating import operating_point, whom
+from facecli.cli.options import AnyCallable, Settings, place
+from facecli.cli.output import bad, detail, doubtful, emit, emit_json, good, note, shown, warn
+
+if TYPE_CHECKING:
+    from facecli import records
+    from facecli.calibration.operating import OperatingPoint
+    from facecli.gate.engine import Gate
+    from facecli.gate.journal import Journal
+    from facecli.gate.outlets import Outlet
+    from facecli.gate.records import Event
+    from facecli.gate.sources import Source
+
+LOG_VARIABLE = "FACECLI_LOG"
+PAINT: dict[str, Callable[[str], str]] = {"match": good, "unknown": bad, "ambiguous": doubtful}
+
+OPTIONS = (
+    click.option(
+        "--source",
+        metavar="SOURCE",
+        help="Instead of photos: a camera's number, a stream's address, a film, a folder, or - "
+        "for pictures on stdin.",
+    ),
+    click.option("--watch", is_flag=True, help="Of a folder, take what comes into it from now on."),
+    click.option(
+        "--confirm",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="Usable looks that must agree on a name; else 3, in a folder 1.",
+    ),
+    click.option(
+        "--cooldown",
+        type=click.FloatRange(min=0.0),
+        metavar="S",
+        help="Announce nobody again before they were out of view for so long; else 10.",
+    ),
+    click.option("--on-match", metavar="CMD", help="Run for a match, told in FACECLI_… variables."),
+    click.option("--on-unknown", metavar="CMD", help="Run for an unknown or ambiguous face."),
+    click.option("--webhook", metavar="URL", help="Post every decision there as JSON."),
+)
+
+
+def gate_options(function: AnyCallable) -> AnyCallable:
+    """Add the options of a source of frames, handed over as keywords beside the command's own."""
+    for option in reversed((*OPTIONS, log_option)):
+        function = option(function)
+    return function
+
+
+log_option = click.option(
+    "--log",
+    "log",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="PATH",
+    help=f"The log of decisions; else ${LOG_VARIABLE}, else the platform's data directory.",
+)
+
+
+def log_database(path: Path | None) -> Path:
+    """Return where the log of decisions is."""
+    return path or place(LOG_VARIABLE, "decisions.db")
+
+
+def stand_at_gate(
+    settings: Settings,
+    *,
+    source: str,
+    watch: bool,
+    confirm: int | None,
+    cooldown: float | None,
+    on_match: str | None,
+    on_unknown: str | None,
+    webhook: str | None,
+    log: Path | None,
+    gap: float | None,
+    k: int | None,
+) -> None:
+    """Decide about everyone who appears, until the source ends or a signal comes."""
+    from facecli.gate.journal import Journal
+    from facecli.gate.sources import source_of
+
+    found = source_of(source, watch=watch, stdin=_stdin)
+    outlets = _outlets(on_match=on_match, on_unknown=on_unknown, webhook=webhook)
+    point = operating_point(settings, settings.encoder().card)
+    gate = _gate(settings, found, point, confirm=confirm, cooldown=cooldown, gap=gap, k=k)
+    path = log_database(log)
+    journal = Journal(path, say=warn, rescue=lambda line: click.echo(line, err=True))
+    note(f"watching {found.name}; decisions are logged in {path}")
+
+    def tell(event: Event) -> None:
+        from facecli import records
+
+        record = records.gate_event(event, point)
+        journal.append(record)
+        for statuses, outlet in outlets:
+            if event.status in statuses:
+                outlet.offer(record)
+        _show(event, record, point)
+
+    try:
+        with _stopped_by_signals() as stop:
+            _run(gate, found, stop, tell, journal)
+    finally:
+        for _, outlet in outlets:
+            outlet.close()
+        journal.close()
+
+
+def _run(
+    gate: Gate,
+    source: Source,
+    stop: threading.Event,
+    tell: Callable[[Event], None],
+    journal: Journal,
+) -> None:
+    """Feed the gate until the source ends, then decide about who is still in view."""
+    at = 0.0
+    frames = looks = 0
+    for frame in source.frames(stop, warn):
+        at = frame.at
+        picture = frame.load() if frame.load and gate.due(at) else None
+        frames += frame.load is not None
+        looks += picture is not None
+        for event in gate.feed(picture, at, source=frame.source).events:
+            tell(event)
+        journal.retry()
+    for event in gate.finish(at):
+        tell(event)
+    detail(f"{source.name}: {frames} frames, {looks} looked at")
+
+
+def _gate(
+    settings: Settings,
+    source: Source,
+    point: OperatingPoint,
+    *,
+    confirm: int | None,
+    cooldown: float | None,
+    gap: float | None,
+    k: int | None,
+) -> Gate:
+    from facecli.gallery import Gallery
+    from facecli.gate.engine import Gate
+    from facecli.gate.records import CONFIRM, COOLDOWN, LOOK_SECONDS, GateSettings
+    from facecli.gate.watch import GalleryWatch
+    from facecli.recognition.identify import CANDIDATES
+
+    def open_gallery() -> Gallery:
+        return Gallery(settings.database, create=False)
+
+    encoder = settings.encoder()
+    watch = GalleryWatch(open_gallery, encoder.card.fingerprint, say=warn)
+    if not len(watch.current().matrix.template_ids):
+        note("nobody is enrolled: everyone will be unknown")
+    how = GateSettings(
+        point=point,
+        gap=gap,
+        confirm=confirm or (1 if source.apart else CONFIRM),
+        cooldown=COOLDOWN if cooldown is None else cooldown,
+        candidates=k or CANDIDATES,
+        look_seconds=0.0 if source.every else LOOK_SECONDS,
+    )
+    return Gate(settings.detector(), encoder, watch, how)
+
+
+def _outlets(
+    *, on_match: str | None, on_unknown: str | None, webhook: str | None
+) -> list[tuple[frozenset[str], Outlet]]:
+    """Return who is told of decisions, with the statuses each is told of."""
+    from facecli.gate import outlets
+
+    told: list[tuple[frozenset[str], Outlet]] = []
+    # All are checked before the first thread is started.
+    runs = [
+        ({"match"}, "--on-match", on_match and outlets.command(on_match)),
+        ({"unknown", "ambiguous"}, "--on-unknown", on_unknown and outlets.command(on_unknown)),
+        (set(PAINT), "--webhook", webhook and outlets.webhook(webhook)),
+    ]
+    for statuses, name, deliver in runs:
+        if deliver:
+            told.append((frozenset(statuses), outlets.Outlet(name, deliver, say=warn)))
+    return told
+
+
+@contextmanager
+def _stopped_by_signals() -> Iterator[threading.Event]:
+    """Turn the first SIGINT or SIGTERM into a wish to stop; a second SIGINT interrupts."""
+    stop = threading.Event()
+    former: dict[int, Any] = {}
+
+    def wish(*_: object) -> None:
+        stop.set()
+        signal.signal(signal.SIGINT, former[signal.SIGINT])
+
+    former.update((one, signal.signal(one, wish)) for one in (signal.SIGINT, signal.SIGTERM))
+    try:
+        yield stop
+    finally:
+        for one, handler in former.items():
+            signal.signal(one, handler)
+
+
+def _stdin() -> BufferedReader:
+    """Return a reader of stdin of its own: Python cannot end while a thread reads its own."""
+    try:
+        return os.fdopen(os.dup(sys.stdin.fileno()), "rb")
+    except (OSError, ValueError):
+        return BufferedReader(sys.stdin.buffer)  # type: ignore[arg-type]
+
+
+def _show(event: Event, record: records.Record, point: OperatingPoint) -> None:
+    """Write a line for people on a terminal, else JSON: a gate's output is for programs."""
+    if not sys.stdout.isatty():
+        emit_json(record)
+        return
+    lines = [
+        f"{_clock(event)}  {PAINT[event.status](f'{event.status:<9}')}  "
+        f"{shown(event.source)}: {_who(event, point)}"
+    ]
+    if event.odds is not None:
+        from facecli.calibration import sentence
+
+        lines.append(f"{'':21}{sentence(event.odds, whom(event.people))}")
+    emit(record, "\n".join(lines))
+
+
+def _clock(event: Event) -> str:
+    """Return the local time of day."""
+    return datetime.fromisoformat(event.time).astimezone().strftime("%H:%M:%S")
+
+
+def _who(event: Event, point: OperatingPoint) -> str:
+    if event.person is not None:
+        return f"{shown(event.person)}, squared L2 {event.squared_l2:.3f} {point.limit}"
+    if not event.candidates:
+        return shown(event.reason)
+    nearest = event.candidates[0]
+    return (
+        f"{shown(event.reason)}; nearest {shown(nearest.name)}, "
+        f"squared L2 {nearest.squared_l2:.3f} {point.limit}"
+    )

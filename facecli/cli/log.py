@@ -1,0 +1,123 @@
+"""`facecli log`: what the gate decided, whether the log is whole, and how long it is kept."""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from facecli.cli.gate import PAINT, log_database, log_option
+from facecli.cli.options import command_options
+from facecli.cli.output import bad, confirmed, counted, emit, emit_all, emit_json, good, shown
+from facecli.errors import GateError
+
+if TYPE_CHECKING:
+    from facecli.gate.log import Decision, DecisionLog
+
+
+@click.group()
+def log() -> None:
+    """Show, check, export and prune the gate's decisions."""
+
+
+@log.command()
+@click.option(
+    "--last",
+    type=click.IntRange(min=1),
+    default=20,
+    show_default=True,
+    metavar="N",
+    help="How many of the newest to show.",
+)
+@log_option
+@command_options
+def show(log: Path | None, last: int) -> None:
+    """Show the last decisions, the newest at the end."""
+    with _opened(log) as chain:
+        found = list(chain.decisions(last=last))
+    lines = [_described(one) for one in found]
+    emit_all([_record(one) for one in found], "\n".join(lines) or "nothing was decided yet")
+
+
+@log.command()
+@log_option
+@command_options
+@click.pass_context
+def verify(ctx: click.Context, log: Path | None) -> None:
+    """Check that no decision was changed, removed or put in.
+
+    Keep the hash it prints somewhere else: whoever can write the file can make it all anew, and
+    only then the hash differs. Exits with 1 if the chain is broken.
+    """
+    path = log_database(log)
+    with _opened(log) as chain:
+        found = chain.verify()
+    if found.broken is None:
+        count = counted(found.last - found.first + 1, "decision")
+        text = f"{good('whole')}  {shown(path)}: {count}, the last one's hash {found.head}"
+        text += f"; {found.erased} before them were erased" if found.erased else ""
+    else:
+        text = f"{bad('broken')}  {shown(path)}: decision {found.broken}: {found.reason}"
+    emit({"kind": "log_verification", "path": path, **dataclasses.asdict(found)}, text)
+    ctx.exit(0 if found.broken is None else 1)
+
+
+@log.command()
+@log_option
+@command_options
+def export(log: Path | None) -> None:
+    """Write every decision as a line of JSON, with its number and hash."""
+    with _opened(log) as chain:
+        for one in chain.decisions():
+            emit_json(_record(one))
+
+
+@log.command()
+@click.option(
+    "--older-than",
+    type=click.IntRange(min=1),
+    required=True,
+    metavar="DAYS",
+    help="How old a decision must be.",
+)
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@log_option
+@command_options
+def prune(log: Path | None, older_than: int, yes: bool) -> None:
+    """Erase old decisions for good.
+
+    What is left can still be checked: it hangs from the number and hash of the last one erased. The
+    newest decision always stays.
+    """
+    if not yes and not confirmed(f"Erase decisions older than {counted(older_than, 'day')}?"):
+        raise GateError("nothing was erased: the answer was no")
+    with _opened(log) as chain:
+        erased = chain.prune(datetime.now(UTC) - timedelta(days=older_than))
+    emit({"kind": "log_pruned", "erased": erased}, f"Erased {counted(erased, 'decision')}.")
+
+
+def _opened(path: Path | None) -> DecisionLog:
+    from facecli.gate.log import DecisionLog
+
+    return DecisionLog(log_database(path), create=False)
+
+
+def _record(one: Decision) -> dict[str, Any]:
+    return {"kind": "decision", **dataclasses.asdict(one)}
+
+
+def _described(one: Decision) -> str:
+    """Say in a line what was decided; a log may hold what other versions wrote."""
+    body = one.body
+    status = str(body.get("status", ""))
+    paint = PAINT.get(status, str)
+    who = body.get("person") or body.get("reason", "")
+    number = body.get("squared_l2")
+    near = f", squared L2 {number:.3f}" if isinstance(number, float) else ""
+    source = shown(body.get("source", ""))
+    return f"{one.number:>6}  {shown(body['time'])}  {paint(f'{shown(status):<9}')}  {source}: " + (
+        f"{shown(who)}{near}"
+    )

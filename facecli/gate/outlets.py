@@ -1,0 +1,157 @@
+"""Commands and addresses that are told of decisions, without the gate waiting for any."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import shlex
+import shutil
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any
+from urllib.error import HTTPError
+from urllib.parse import urlsplit
+from urllib.request import (
+    HTTPDefaultErrorHandler,
+    HTTPErrorProcessor,
+    HTTPHandler,
+    HTTPSHandler,
+    OpenerDirector,
+    Request,
+)
+
+from facecli.errors import GateError
+
+WAITING = 64
+"""Events that wait for a slow outlet at most; beyond it they are dropped, counted and said."""
+
+COMMAND_SECONDS = 30.0
+WEBHOOK_SECONDS = 10.0
+CLOSING_SECONDS = 10.0
+"""How long the end of the gate waits for what is still to be delivered."""
+
+FIELDS = ("status", "person", "squared_l2", "threshold", "time", "source", "track", "model")
+"""What a command finds in its environment, each as FACECLI_ and its name in capitals."""
+
+Record = Mapping[str, Any]
+
+
+class Outlet:
+    """Delivers events in a thread of its own, one at a time and in order.
+
+    `deliver` raises OSError for what could not be delivered; `say` is told of each failure, with
+    `name` and how many there have been. Nothing is tried twice: the log holds every decision.
+    """
+
+    def __init__(
+        self, name: str, deliver: Callable[[Record], None], *, say: Callable[[str], None]
+    ) -> None:
+        self.failures = 0
+        self._name = name
+        self._deliver = deliver
+        self._say = say
+        self._waiting: queue.Queue[Record | None] = queue.Queue(WAITING)
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def offer(self, event: Record) -> None:
+        """Take an event to deliver, or drop it if too many wait."""
+        try:
+            self._waiting.put_nowait(event)
+        except queue.Full:
+            self._failed(f"too slow: {WAITING} events wait")
+
+    def close(self) -> None:
+        """Deliver what waits, for a while, and say what could not be."""
+        deadline = time.monotonic() + CLOSING_SECONDS
+        with suppress(queue.Full):
+            self._waiting.put(None, timeout=CLOSING_SECONDS)
+        self._thread.join(max(0.0, deadline - time.monotonic()))
+        if self._thread.is_alive():
+            self._failed(f"not finished at the end: up to {self._waiting.qsize() + 1} events lost")
+
+    def _run(self) -> None:
+        while (event := self._waiting.get()) is not None:
+            try:
+                self._deliver(event)
+            except OSError as error:
+                self._failed(str(error))
+
+    def _failed(self, why: str) -> None:
+        self.failures += 1
+        self._say(f"{self._name}: {why} ({self.failures} failed so far)")
+
+
+def command(text: str) -> Callable[[Record], None]:
+    """Return what runs a command for an event; raise GateError for one that cannot be run.
+
+    It is split into words once and run without a shell; the event is in its environment. It reads
+    nothing, its output goes nowhere, and it is killed with its children after COMMAND_SECONDS.
+    """
+    try:
+        words = shlex.split(text)
+    except ValueError as error:
+        raise GateError(f"{text}: not a command: {str(error).lower()}") from error
+    if not words or shutil.which(words[0]) is None:
+        raise GateError(f"{text!r}: there is no such command")
+
+    def run(event: Record) -> None:
+        process = subprocess.Popen(  # noqa: S603  the command is the user's own
+            words,
+            env={**os.environ, **variables(event)},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        try:
+            code = process.wait(COMMAND_SECONDS)
+        except subprocess.TimeoutExpired as error:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            raise OSError(f"killed after {COMMAND_SECONDS:.0f} s") from error
+        if code:
+            raise OSError(f"exit code {code}")
+
+    return run
+
+
+def variables(event: Record) -> dict[str, str]:
+    """Return an event as environment variables; FACECLI_EVENT holds all of it as JSON."""
+    fields = {name: "" if event[name] is None else str(event[name]) for name in FIELDS}
+    fields["event"] = json.dumps(event)
+    # A zero byte would end the value, and the operating system refuses it.
+    return {f"FACECLI_{name.upper()}": text.replace("\0", "") for name, text in fields.items()}
+
+
+def webhook(url: str) -> Callable[[Record], None]:
+    """Return what posts an event as JSON to an address; raise GateError for one that will not do.
+
+    Only http and https are spoken, no proxy is asked and no redirection followed: whoever answers
+    cannot send the event elsewhere.
+    """
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable or "@" in parts.netloc:
+        raise GateError(f"{url}: not an http or https address without a password")
+    opener = OpenerDirector()
+    for handler in (HTTPHandler, HTTPSHandler, HTTPDefaultErrorHandler, HTTPErrorProcessor):
+        opener.add_handler(handler())
+
+    def post(event: Record) -> None:
+        headers = {"Content-Type": "application/json", "User-Agent": "facecli"}
+        request = Request(url, json.dumps(event).encode(), headers)  # noqa: S310  checked above
+        try:
+            opener.open(request, timeout=WEBHOOK_SECONDS).close()
+        except HTTPError as error:
+            error.close()
+            raise OSError(f"answered {error.code}") from error
+
+    return post
