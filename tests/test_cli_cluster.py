@@ -240,6 +240,8 @@ def test_copies_are_written_once_and_edited_ones_are_not_overwritten(
 def test_names_go_to_sidecars_and_come_back(run: Run, shoebox: Path) -> None:
     run(shoebox)
     run("name", 1, HOSTILE)
+    assert "3 sidecars to write" in run(shoebox, "--xmp", "--dry-run").stdout
+    assert not list(shoebox.glob("*.xmp"))
     assert "3 sidecars written" in run(shoebox, "--xmp").stdout
     written = tree(shoebox)
     assert {name for name in written if name.endswith(".xmp")} == {

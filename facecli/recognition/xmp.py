@@ -43,12 +43,15 @@ def sidecar_of(photo: Path) -> Path:
 
 
 def write_sidecars(
-    grouping: Grouping, pictures: Iterable[EmbeddedPicture | Failure]
+    grouping: Grouping,
+    pictures: Iterable[EmbeddedPicture | Failure],
+    *,
+    dry_run: bool = False,
 ) -> tuple[int, tuple[Failure, ...]]:
     """Write the names of faces beside their photos; return how many files changed, and failures.
 
     A sidecar that is there keeps what others wrote; one that says all already is not touched, and
-    none is made for a photo of nobody named.
+    none is made for a photo of nobody named. A dry run only counts.
     """
     named: dict[str, list[tuple[str, Box]]] = {}
     for one in grouping.clusters:
@@ -61,27 +64,32 @@ def write_sidecars(
         if isinstance(picture, EmbeddedPicture):
             sidecar = sidecar_of(Path(picture.source))
             try:
-                written += _write(sidecar, picture, named.get(picture.source, []))
+                after = _content(sidecar, picture, named.get(picture.source, []))
+                written += after is not None
+                if after is not None and not dry_run:
+                    _write(sidecar, after)
             except (FacecliError, OSError) as error:
                 failures.append(_failure(sidecar, error))
     return written, tuple(failures)
 
 
-def _write(sidecar: Path, picture: EmbeddedPicture, named: Sequence[tuple[str, Box]]) -> bool:
-    """Write one sidecar if it is to change, and tell whether it was."""
+def _content(
+    sidecar: Path, picture: EmbeddedPicture, named: Sequence[tuple[str, Box]]
+) -> bytes | None:
+    """Return what a sidecar is to hold, or None where it stays as it is."""
     before = sidecar.read_bytes() if sidecar.exists() else None
     if before is None and not named:
-        return False
+        return None
     orientation = stored_orientation(Path(picture.source))
     regions = [Region(name, stored_area(box, picture.size, orientation)) for name, box in named]
     size = picture.size[::-1] if orientation >= 5 else picture.size
-    after = merged(before, regions, size)
-    if after is None:
-        return False
-    mode = SHARED if before is None else sidecar.stat().st_mode & 0o777
+    return merged(before, regions, size)
+
+
+def _write(sidecar: Path, content: bytes) -> None:
+    mode = sidecar.stat().st_mode & 0o777 if sidecar.exists() else SHARED
     with replacing(sidecar, mode=mode) as stream:
-        stream.write(after)
-    return True
+        stream.write(content)
 
 
 def names_from_sidecars(pictures: Iterable[EmbeddedPicture | Failure], store: AlbumStore) -> Named:

@@ -54,7 +54,9 @@ COLUMNS = ("path", "face", *BOX, "confidence", "cluster", "cluster_size", "squar
     help="Write a folder of links to the photos for each person.",
 )
 @click.option("--copy", "copies", is_flag=True, help="Export copies, not links.")
-@click.option("--dry-run", is_flag=True, help="Say what an export would write, and write nothing.")
+@click.option(
+    "--dry-run", is_flag=True, help="Say what --export and --xmp would write, and do not."
+)
 @click.option("--csv", "as_csv", is_flag=True, help="Write CSV, a line a face.")
 @click.option("--xmp", is_flag=True, help="Write names and places of faces to XMP sidecars.")
 @click.option(
@@ -89,8 +91,8 @@ def photos(
     """
     if as_csv and settings.json:
         raise click.UsageError("--csv and --json exclude each other.")
-    if folder is None and (copies or dry_run):
-        raise click.UsageError("--copy and --dry-run are about --export.")
+    if folder is None and (copies or (dry_run and not xmp)):
+        raise click.UsageError("--copy is about --export, --dry-run about that or --xmp.")
     if folder is not None:
         _check_export(folder, paths)
     pictures, grouping, _ = sort_faces(
@@ -101,7 +103,7 @@ def photos(
         _export(grouping, folder, copies=copies, dry_run=dry_run, as_csv=as_csv)
     if report is not None:
         publish_html(contact_sheet(settings, grouping, pictures), report)
-    failed = write_names(grouping, pictures, as_csv=as_csv) if xmp else 0
+    failed = write_names(grouping, pictures, dry_run=dry_run, as_csv=as_csv) if xmp else 0
     ctx.exit(2 if grouping.failures or failed else 0)
 
 

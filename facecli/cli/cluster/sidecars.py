@@ -29,15 +29,16 @@ def take_names(settings: Settings, pictures: Pictures) -> bool:
     return taken.faces > 0
 
 
-def write_names(grouping: Grouping, pictures: Pictures, *, as_csv: bool) -> int:
+def write_names(grouping: Grouping, pictures: Pictures, *, dry_run: bool, as_csv: bool) -> int:
     """Write names to sidecars; return the number of those that could not be written."""
     from facecli.recognition.xmp import write_sidecars
 
-    written, failures = write_sidecars(grouping, pictures)
+    written, failures = write_sidecars(grouping, pictures, dry_run=dry_run)
     _complain(failures)
-    text = f"{counted(written, 'sidecar')} written"
+    text = f"{counted(written, 'sidecar')} {'to write' if dry_run else 'written'}"
     failed = [dataclasses.asdict(one) for one in failures]
-    emit({"kind": "sidecars", "written": written, "failed": failed}, "" if as_csv else text)
+    record = {"kind": "sidecars", "written": written, "failed": failed, "dry_run": dry_run}
+    emit(record, "" if as_csv else text)
     if as_csv:
         note(text)
     return len(failures)
