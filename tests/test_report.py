@@ -19,6 +19,7 @@ from markup import Structure
 from PIL import Image
 
 from facecli.errors import MissingExtra
+from facecli.evaluation.growth import GallerySize
 from facecli.evaluation.rates import Curve, curve_of, histogram_of
 from facecli.evaluation.robustness import ALTERATIONS, Robustness
 from facecli.metrics import Comparisons
@@ -143,12 +144,24 @@ def test_plots_tell_their_numbers_in_words() -> None:
         assert "all 75.00% at FAR 1%" in figure.alt
         assert "squared L2" in figure.alt
     refused = plots.roc(curves, threshold=0.1)
-    assert "all 0.00% at FAR 0" in refused.alt
+    assert "all 0.00% at FAR 0%" in refused.alt
     assert "90.00% at rank 1, 95.00% at rank 2" in plots.cmc([0.9, 0.95]).alt
     assert "JPEG quality 20 70%" in plots.sweep(summary()).alt
     alt = plots.histograms(histogram_of(genuine, impostor), threshold=1.1).alt
     assert "4 genuine pairs" in alt
     assert "100 impostor pairs, most at 1.95" in alt
+
+
+def test_plots_of_identification_tell_their_numbers_in_words() -> None:
+    """Of 4 searches by people enrolled 3, of 100 by strangers 1 find somebody within 1.1."""
+    curve = curve_of(Comparisons.of([0.5, 0.6, 0.7, 1.5]), Comparisons.of([1.1, *[2.0] * 99]))
+    figure = plots.open_set(curve, threshold=1.1, enrolled=855)
+    assert "FPIR is 1.00% and FNIR 25.00%" in figure.alt
+    assert "855 people" in "".join(Structure(figure.svg).texts)
+    sizes = [GallerySize(10, True, 0.01, 0.2, 0.9), GallerySize(10**6, False, 0.5, None, None)]
+    figure = plots.growth(sizes)
+    assert "FPIR 1.00% among 10, FPIR 50.00% among 1,000,000" in figure.alt
+    assert "not first 10.00% among 10." in figure.alt
 
 
 def test_the_ring_stands_where_the_threshold_is_on_the_curve() -> None:

@@ -247,16 +247,17 @@ def _ringed(curves: Mapping[str, Curve], threshold: float) -> list[tuple[float, 
 
 
 def _in_words(curves: Mapping[str, Curve], threshold: float) -> str:
+    """Tell where the rings are; the curves are thinned, so that this is about so."""
     said = "; ".join(
         f"{shown(name)} {1 - fnmr:.2%} at FAR {_rate(fmr)}"
         for name, (fmr, fnmr) in zip(curves, _ringed(curves, threshold), strict=True)
     )
-    return f"Accepted at threshold {threshold:.3g} squared L2: {said}."
+    return f"Accepted at threshold {threshold:.3g} squared L2, about: {said}."
 
 
 def _rate(value: float, _: object = None) -> str:
     """Write a rate as its users do: 1e-4, but 5 % where there is little to count."""
-    return f"{value:.0%}" if value >= 0.01 else f"{value:.0e}".replace("e-0", "e-")
+    return f"{value:.0%}" if value >= 0.01 or not value else f"{value:.0e}".replace("e-0", "e-")
 
 
 def _percent(value: float, _: object = None) -> str:
