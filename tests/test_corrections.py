@@ -90,14 +90,22 @@ def test_a_split_holds_though_the_faces_are_alike(store: AlbumStore) -> None:
 
 
 def test_a_move_holds_though_the_faces_are_unlike(store: AlbumStore) -> None:
-    Corrections(store).move(CONTENT["a1"], 1, 2)
+    Corrections(store).move(1, 2, [CONTENT["a1"]])
     assert run(store) == {1: "a0 a2", 2: "a1 b0 b1", 3: "c"}
-    Corrections(store).move(CONTENT["a1"], 2, 1)
+    Corrections(store).move(2, 1, [CONTENT["a1"]])
+    assert run(store) == {1: "a0 a1 a2", 2: "b0 b1", 3: "c"}
+
+
+def test_several_faces_move_and_come_back_together(store: AlbumStore) -> None:
+    corrections = Corrections(store)
+    corrections.move(1, 2, [CONTENT["a0"], CONTENT["a2"]])
+    assert run(store) == {1: "a1", 2: "a0 a2 b0 b1", 3: "c"}
+    corrections.undo()
     assert run(store) == {1: "a0 a1 a2", 2: "b0 b1", 3: "c"}
 
 
 def test_moving_the_only_face_empties_its_cluster(store: AlbumStore) -> None:
-    Corrections(store).move(CONTENT["c"], 3, 2)
+    Corrections(store).move(3, 2, [CONTENT["c"]])
     assert run(store) == {1: "a0 a1 a2", 2: "b0 b1 c"}
 
 
@@ -123,7 +131,7 @@ def test_who_thinks_again_leaves_no_contradictions(store: AlbumStore) -> None:
     assert run(store) == {1: "a0 a1 a2 b0 b1", 3: "c"}
     new = corrections.split(1, [CONTENT["b0"], CONTENT["b1"]])
     assert run(store) == {1: "a0 a1 a2", new: "b0 b1", 3: "c"}
-    corrections.move(CONTENT["b0"], new, 1)
+    corrections.move(new, 1, [CONTENT["b0"]])
     assert run(store) == {1: "a0 a1 a2 b0", new: "b1", 3: "c"}
     corrections.merge(3, [1, new])
     assert run(store) == {3: "a0 a1 a2 b0 b1 c"}
@@ -149,7 +157,7 @@ def test_impossible_corrections_say_why_and_change_nothing(store: AlbumStore) ->
     with pytest.raises(FaceError, match="nobody is in a photo twice"):
         corrections.merge(4, [5])
     with pytest.raises(FaceError, match="nobody is in a photo twice"):
-        corrections.move(both.sha256, 4, 5)
+        corrections.move(4, 5, [both.sha256])
     with pytest.raises(FaceError, match="cluster 9: there is none"):
         corrections.merge(1, [9])
     with pytest.raises(FaceError, match="merging takes another"):
@@ -159,7 +167,9 @@ def test_impossible_corrections_say_why_and_change_nothing(store: AlbumStore) ->
     with pytest.raises(FaceError, match="no face of it is in that photo"):
         corrections.split(1, [CONTENT["c"]])
     with pytest.raises(FaceError, match="there already"):
-        corrections.move(CONTENT["c"], 3, 3)
+        corrections.move(3, 3, [CONTENT["c"]])
+    with pytest.raises(FaceError, match="moving takes a face"):
+        corrections.move(1, 2, [])
     with pytest.raises(FaceError, match="takes another cluster"):
         corrections.not_same(1, 1)
     assert dump(store) == before
@@ -234,7 +244,7 @@ class Shoebox(RuleBasedStateMachine):
             "name": lambda: self.corrections.name(one, data.draw(st.sampled_from("ABC"))),
             "merge": lambda: self.corrections.merge(one, [other]),
             "split": lambda: self.corrections.split(one, [photo]),
-            "move": lambda: self.corrections.move(photo, one, other),
+            "move": lambda: self.corrections.move(one, other, [photo]),
             "not-same": lambda: self.corrections.not_same(one, other),
         }
         try:

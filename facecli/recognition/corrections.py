@@ -68,16 +68,17 @@ class Corrections:
         self._part(f"split {number} into {new}", out, rest, new)
         return new
 
-    def move(self, photo: str, number: int, target: int) -> None:
-        """Say that a cluster's face in a photo, by SHA-256, is the person of another cluster."""
+    def move(self, number: int, target: int, photos: Iterable[str]) -> None:
+        """Say that a cluster's faces in these photos, by SHA-256, are another cluster's person."""
         if number == target:
-            raise FaceError(f"cluster {number}: the face is there already")
+            raise FaceError(f"cluster {number}: the faces are there already")
         members, others = self._members(number), self._members(target)
-        face = self._face(members, number, photo)
-        self._refuse_twice([face, *others])
-        rest = [one for one in members if one != face]
-        said = f"move a face from {number} to {target}"
-        self._part(said, [face], rest, target, joined=others)
+        out = [self._face(members, number, sha256) for sha256 in dict.fromkeys(photos)]
+        if not out:
+            raise FaceError(f"cluster {number}: moving takes a face")
+        self._refuse_twice([*out, *others])
+        rest = [one for one in members if one not in out]
+        self._part(f"move {len(out)} from {number} to {target}", out, rest, target, joined=others)
 
     def not_same(self, one: int, other: int) -> None:
         """Say that two clusters are different people, so that they never become one."""

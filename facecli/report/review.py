@@ -100,8 +100,7 @@ def _apply(corrections: Corrections, said: Any) -> None:
         case {"what": "move", "clusters": [int(number), int(target)], "photos": list(photos)} if (
             _are(str, photos)
         ):
-            for photo in photos:
-                corrections.move(photo, number, target)
+            corrections.move(number, target, photos)
         case _:
             raise FacecliError("this is no correction")
 

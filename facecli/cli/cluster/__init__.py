@@ -15,7 +15,7 @@ COMMANDS = {
     "name": "Give a cluster's person a name.",
     "merge": "Say that clusters are one person.",
     "split": "Say that some faces of a cluster are another person.",
-    "move": "Say that a face of one cluster is the person of another.",
+    "move": "Say that some faces of a cluster are another cluster's person.",
     "not-same": "Say that two clusters are different people.",
     "undo": "Take the last correction back.",
     "log": "List the corrections that hold.",

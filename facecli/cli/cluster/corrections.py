@@ -72,18 +72,19 @@ def split(settings: Settings, number: int, photos: tuple[Path, ...]) -> None:
 
 
 @_correction(
-    click.argument("photo", type=PHOTO),
     click.argument("number", type=CLUSTER),
     click.argument("target", type=CLUSTER),
+    click.argument("photos", metavar="PHOTO…", nargs=-1, required=True, type=PHOTO),
 )
-def move(settings: Settings, photo: Path, number: int, target: int) -> None:
-    """Say that a face of one cluster is the person of another.
+def move(settings: Settings, number: int, target: int, photos: tuple[Path, ...]) -> None:
+    """Say that some faces of a cluster are another cluster's person.
 
-    It is the face of cluster NUMBER in the photo, and goes to cluster TARGET.
+    They are those of cluster NUMBER in these photos, and go to cluster TARGET.
     """
-    _corrections(settings).move(_content(settings, photo), number, target)
+    contents = [_content(settings, photo) for photo in photos]
+    _corrections(settings).move(number, target, contents)
     record = {"kind": "cluster_correction", "what": "move", "clusters": [number, target]}
-    emit(record, f"the face of cluster {number} in {shown(photo)} is now in {target}")
+    emit(record, f"{counted(len(set(contents)), 'face')} of cluster {number} now in {target}")
 
 
 @_correction(click.argument("one", type=CLUSTER), click.argument("other", type=CLUSTER))
