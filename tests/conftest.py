@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -67,15 +67,18 @@ def real_encoder() -> Encoder:
 
 
 @pytest.fixture(scope="session")
-def chromium() -> Iterator[Browser]:
-    """Return a browser of the machine's own, or skip where it or its driver is absent."""
+def launch() -> Iterator[Callable[..., Browser]]:
+    """Return what launches a browser of the machine's own, or skip where there is none.
+
+    It takes switches without their dashes.
+    """
     driver = pytest.importorskip("playwright.sync_api")
     program = next(
         filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
     )
     if program is None:
         pytest.skip("no Chromium on this machine")
-    switches = (
+    usual = (
         "no-sandbox",
         "disable-gpu",
         "disable-background-networking",
@@ -84,11 +87,17 @@ def chromium() -> Iterator[Browser]:
         "no-first-run",
     )
     with driver.sync_playwright() as play:
-        browser = play.chromium.launch(
-            executable_path=program, args=[f"--{one}" for one in switches]
+        yield lambda *switches: play.chromium.launch(
+            executable_path=program, args=[f"--{one}" for one in (*usual, *switches)]
         )
-        yield browser
-        browser.close()
+
+
+@pytest.fixture(scope="session")
+def chromium(launch: Callable[..., Browser]) -> Iterator[Browser]:
+    """Return a browser."""
+    browser = launch()
+    yield browser
+    browser.close()
 
 
 @pytest.fixture(scope="session")

@@ -36,6 +36,7 @@ COMMANDS = {
     "train-verifier": "Train a logistic unit on how two photos' embeddings differ.",
     "models": "List, describe and import face models.",
     "train": "Train a network of one's own on people's faces.",
+    "serve": "Answer over HTTP, show a page with a camera, and make other commands fast.",
     "doctor": "Check the installation, the model and the database.",
     "demo": "Show all of it on two public-domain portraits, offline.",
 }

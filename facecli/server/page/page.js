@@ -1,1 +1,244 @@
+"use strict";
 
+const FRAME_SIDE = 960; // pixels: a face at arm's length is a quarter of it wide
+const FRAME_SECONDS = 0.22; // just over the gate's own pace
+const RETRY_SECONDS = 2;
+const EVENTS = 5;
+const LONG = 26; // characters, beyond which a name is set smaller
+
+const find = (selector) => document.querySelector(selector);
+const video = find("video");
+const overlay = find("canvas");
+const frame = document.createElement("canvas");
+const session = Array.from(crypto.getRandomValues(new Uint8Array(16)), hex).join("");
+const wait = (seconds) => new Promise((done) => setTimeout(done, seconds * 1000));
+
+let token = sessionStorage.getItem("token") || "";
+let unlocked = () => {};
+let photo = null;
+
+function hex(byte) {
+  return byte.toString(16).padStart(2, "0");
+}
+
+// Names may hold anything: what cannot be seen, or would turn the line round, is spelled out.
+function shown(text) {
+  return String(text).replace(/(?![\u200c\u200d])[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu, (one) =>
+    `\\u{${one.codePointAt(0).toString(16)}}`);
+}
+
+function say(state, who, why = "") {
+  document.body.dataset.state = state;
+  find("#answer use").setAttribute("href", `#${state}`);
+  if (find("#who").textContent !== who) find("#who").textContent = who; // read out when it changes
+  find("#who").classList.toggle("long", who.length > LONG);
+  find("#why").textContent = why;
+}
+
+// The worst news counts: a stranger beside an employee is a stranger at the gate.
+function sum(faces) {
+  const of = (state) => faces.filter((one) => one.state === state);
+  const names = of("match").map((one) => shown(one.person)).join(", ");
+  const beside = names && `with ${names}`;
+  if (of("unknown").length) {
+    const count = of("unknown").length;
+    return ["unknown", count > 1 ? `${count} people not known` : "Not known", beside];
+  }
+  if (of("ambiguous").length) return ["ambiguous", "Please ask", beside];
+  if (of("looking").length) {
+    const notes = of("looking").flatMap((one) => one.notes).map((one) => one.split(":")[0]);
+    return ["looking", "Look at the camera", [...new Set(notes)].map(shown).join(", ") || beside];
+  }
+  if (names) {
+    const squared = of("match").map((one) => one.squared_l2.toFixed(2)).join(", ");
+    return ["match", names, `squared L2 ${squared}, lower is more alike`];
+  }
+  return ["idle", "Nobody in view", ""];
+}
+
+const COLOURS = { match: "#2fd07c", unknown: "#ff5d52", ambiguous: "#ff5d52", looking: "#c9cfcb" };
+
+function draw(faces, [width, height]) {
+  const context = overlay.getContext("2d");
+  overlay.width = overlay.clientWidth * devicePixelRatio;
+  overlay.height = overlay.clientHeight * devicePixelRatio;
+  const scale = Math.min(overlay.width / width, overlay.height / height);
+  const left = (overlay.width - width * scale) / 2;
+  const top = (overlay.height - height * scale) / 2;
+  const mirrored = video.classList.contains("mirrored");
+  const size = 20 * devicePixelRatio;
+  context.lineWidth = 4 * devicePixelRatio;
+  context.lineJoin = "round";
+  context.font = `600 ${size}px system-ui, sans-serif`;
+  context.textBaseline = "middle";
+  for (const face of faces) {
+    const [x0, y0, x1, y1] = face.box;
+    const x = left + (mirrored ? width - x1 : x0) * scale;
+    const y = top + y0 * scale;
+    context.strokeStyle = context.fillStyle = COLOURS[face.state];
+    context.strokeRect(x, y, (x1 - x0) * scale, (y1 - y0) * scale);
+    if (face.state === "looking") continue;
+    const text = face.state === "match" ? shown(face.person) : "not known";
+    const wide = context.measureText(text).width + size;
+    const at = Math.max(0, Math.min(x, overlay.width - wide));
+    context.fillRect(at, Math.max(0, y - 1.6 * size), wide, 1.6 * size);
+    context.fillStyle = "#0c0d0c";
+    context.fillText(text, at + size / 2, Math.max(0, y - 1.6 * size) + 0.85 * size);
+  }
+}
+
+function icon(name) {
+  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  const use = document.createElementNS("http://www.w3.org/2000/svg", "use");
+  use.setAttribute("href", `#${name}`);
+  svg.setAttribute("aria-hidden", "true");
+  svg.append(use);
+  return svg;
+}
+
+function element(name, text) {
+  const made = document.createElement(name);
+  made.textContent = text;
+  return made;
+}
+
+const WORDS = { unknown: "Not known", ambiguous: "Cannot tell" };
+
+function tell(event) {
+  const item = document.createElement("li");
+  item.className = event.status;
+  const time = element("time", new Date(event.time).toLocaleTimeString());
+  time.dateTime = event.time;
+  const [nearest] = event.candidates;
+  const squared = event.squared_l2 ?? nearest?.squared_l2;
+  const about = event.person === null && nearest ? `nearest ${shown(nearest.name)}, ` : "";
+  const number = squared === undefined ? shown(event.reason) :
+    `${about}squared L2 ${squared.toFixed(2)} (threshold ${event.threshold.toFixed(2)})`;
+  const who = element("b", event.person === null ? WORDS[event.status] : shown(event.person));
+  item.append(icon(event.status), who, time, element("small", number));
+  find("#events").prepend(item);
+  while (find("#events").children.length > EVENTS) find("#events").lastChild.remove();
+  find("#none").hidden = true;
+}
+
+// Draw what the camera shows now; no larger than `side` if one is given.
+function capture(side = Infinity) {
+  const scale = Math.min(1, side / Math.max(video.videoWidth, video.videoHeight));
+  frame.width = Math.round(video.videoWidth * scale);
+  frame.height = Math.round(video.videoHeight * scale);
+  frame.getContext("2d").drawImage(video, 0, 0, frame.width, frame.height);
+  return new Promise((done) => frame.toBlob(done, "image/jpeg", 0.9));
+}
+
+function ask(path, body, secret) {
+  const headers = secret ? { Authorization: `Bearer ${secret}` } : {};
+  return fetch(path, { method: "POST", body, headers, cache: "no-store" });
+}
+
+async function unlock() {
+  say("idle", "A token is needed");
+  find("#unlock").hidden = false;
+  find("#unlock input").focus();
+  await new Promise((done) => { unlocked = done; });
+  find("#unlock").hidden = true;
+}
+
+async function look() {
+  const answer = await ask(`gate?session=${session}`, await capture(FRAME_SIDE), token);
+  if (answer.status === 401) return unlock();
+  const seen = await answer.json();
+  if (!answer.ok) throw new Error(seen.reason);
+  draw(seen.faces, seen.size);
+  say(...sum(seen.faces));
+  seen.events.forEach(tell);
+}
+
+async function watch() {
+  for (;;) {
+    const next = wait(FRAME_SECONDS);
+    try {
+      await look();
+    } catch (error) {
+      draw([], [1, 1]);
+      say("idle", "Not watching", error instanceof TypeError ? "the service does not answer" :
+        error.message);
+      await wait(RETRY_SECONDS);
+    }
+    await next;
+  }
+}
+
+async function start() {
+  try {
+    video.srcObject = await navigator.mediaDevices.getUserMedia({
+      video: { width: { ideal: 1280 }, height: { ideal: 720 }, facingMode: "user" },
+    });
+    const [track] = video.srcObject.getVideoTracks();
+    video.classList.toggle("mirrored", track.getSettings().facingMode !== "environment");
+    await video.play();
+  } catch (error) {
+    say("idle", "No camera", window.isSecureContext ? error.message :
+      "browsers give a camera to localhost and to https only");
+    return;
+  }
+  watch();
+}
+
+function choose(blob) {
+  photo = blob;
+  const reader = new FileReader();
+  reader.onload = () => {
+    find(".photo img").src = reader.result;
+    find(".photo img").hidden = false;
+    find(".photo .quiet").hidden = true;
+  };
+  reader.readAsDataURL(blob);
+  conclude("", "");
+}
+
+function conclude(state, text) {
+  find("#outcome").className = state;
+  find("#outcome").textContent = text;
+}
+
+async function enroll(form) {
+  const name = form.elements.name.value;
+  const query = new URLSearchParams({ name });
+  const answer = await ask(`enroll?${query}`, photo, form.elements.admin.value);
+  const said = await answer.json();
+  if (said.kind !== "enrollment") return conclude("unknown", shown(said.reason));
+  if (said.refused) {
+    return conclude("unknown", `Refused: ${said.reasons.map(shown).join("; ")}`);
+  }
+  const notes = [...said.reasons, ...said.warnings].map(shown).join("; ");
+  conclude("match", `${shown(said.person)} is enrolled${notes ? `: ${notes}` : ""}`);
+  form.elements.name.value = "";
+}
+
+find("#snap").addEventListener("click", async () => {
+  if (video.videoWidth) choose(await capture());
+  else conclude("unknown", "There is no camera");
+});
+find("#file").addEventListener("change", (event) => {
+  if (event.target.files.length) choose(event.target.files[0]);
+});
+find("#enroll").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  if (!photo) return conclude("unknown", "Take a photo or choose a file first");
+  const button = find("#enroll .main");
+  button.disabled = true;
+  conclude("", "");
+  try {
+    await enroll(event.target);
+  } catch {
+    conclude("unknown", "The service does not answer");
+  }
+  button.disabled = false;
+});
+find("#unlock").addEventListener("submit", (event) => {
+  event.preventDefault();
+  token = event.target.elements.token.value;
+  sessionStorage.setItem("token", token);
+  unlocked();
+});
+start();

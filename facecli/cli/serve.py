@@ -1,0 +1,142 @@
+"""`facecli serve`: the networks kept warm, for HTTP, a page with a camera, and other commands."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from facecli.cli.gate import log_database, log_option
+from facecli.cli.options import Settings, command_options, pass_settings
+from facecli.cli.output import note, warn
+from facecli.errors import FacecliError, MissingExtra
+
+if TYPE_CHECKING:
+    from facecli.server.access import Access
+    from facecli.server.desk import Desk
+    from facecli.types import Detector, Encoder
+
+LOOPBACK = "127.0.0.1"
+PORT = 8765
+_FILE = click.Path(dir_okay=False, path_type=Path)
+
+
+@click.command()
+@click.option("--host", default=LOOPBACK, show_default=True, help="The address to listen at.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=PORT,
+    show_default=True,
+    help="0 takes any that is free.",
+)
+@click.option("--token-file", type=_FILE, help="Answer only who knows the token in this file.")
+@click.option(
+    "--admin-token-file", type=_FILE, help="Let who knows this token enroll and forget people."
+)
+@log_option
+@command_options
+@pass_settings
+def serve(
+    settings: Settings,
+    host: str,
+    port: int,
+    token_file: Path | None,
+    admin_token_file: Path | None,
+    log: Path | None,
+) -> None:
+    """Answer over HTTP, show a page with a camera, and make other commands fast.
+
+    While it runs, enroll, verify and identify of the same user borrow its loaded networks and
+    answer as they would without it. /openapi.json describes the HTTP interface. Without
+    --admin-token-file nobody can enroll or forget people over HTTP; without --token-file it
+    listens on this machine only. Ends with Ctrl-C.
+    """
+    try:
+        import fastapi  # noqa: F401 - to say what is missing before anything is loaded
+        import uvicorn  # noqa: F401
+    except ImportError as error:
+        raise MissingExtra("serve needs FastAPI: pip install 'facecli[serve]'") from error
+    from facecli.gate.journal import Journal
+    from facecli.server.serving import listen
+    from facecli.server.serving import serve as answer
+
+    access = _access(host, token_file, admin_token_file)
+    detector, encoder = settings.detector(), settings.encoder()
+    _start_runner(settings, detector, encoder)
+    listener = listen(host, port)  # after the fork, which would keep the port open
+    desk = _desk(settings, detector, encoder, create=access.admin is not None)
+    address = f"[{host}]" if ":" in host else host
+    note(f"listening at http://{address}:{listener.getsockname()[1]}/")
+    journal = Journal(log_database(log), say=warn, rescue=lambda line: click.echo(line, err=True))
+    try:
+        answer(desk, access, listener, journal)
+    finally:
+        journal.close()
+
+
+def _access(host: str, token_file: Path | None, admin_token_file: Path | None) -> Access:
+    """Read the tokens; refuse to be heard by other machines without one."""
+    from facecli.server.access import Access, is_loopback, read_token
+
+    token = None if token_file is None else read_token(token_file)
+    admin = None if admin_token_file is None else read_token(admin_token_file)
+    if token is None and not is_loopback(host):
+        raise FacecliError(f"{host} can be reached from other machines: give --token-file")
+    if token is not None and token == admin:
+        raise FacecliError("the two tokens are the same: whoever asks could enroll")
+    return Access(token=token, admin=admin, loopback=is_loopback(host))
+
+
+def _start_runner(settings: Settings, detector: Detector, encoder: Encoder) -> None:
+    """Start the process that runs other commands, if this system and the device allow it."""
+    from facecli.cli import cli, warm
+    from facecli.server.memory import Memory, RememberingDetector, RememberingEncoder
+    from facecli.server.runner import open_socket, start_runner
+
+    if not hasattr(os, "fork") or settings.device != warm.WARM_DEVICE:
+        return
+    memory = Memory()
+    networks = RememberingDetector(detector, memory), RememberingEncoder(encoder, memory)
+    model = warm.model_file(settings.model_name)
+
+    def run(arguments: list[str]) -> int:
+        code: int = cli.main(
+            arguments, standalone_mode=False, obj=warm.WarmSettings(*networks, model)
+        )
+        return code
+
+    warm.warm_up(detector, encoder)
+    try:
+        meeting = open_socket()
+    except OSError as error:
+        warn(f"other commands will not be faster: {error.strerror or error}")
+        return
+    if meeting is None:
+        note("other commands are served by another service already")
+        return
+    start_runner(meeting, run, memory)
+
+
+def _desk(settings: Settings, detector: Detector, encoder: Encoder, *, create: bool) -> Desk:
+    """Open the gallery, made if it may be added to."""
+    from facecli.gallery import Gallery
+    from facecli.gate.watch import GalleryWatch
+    from facecli.server.desk import Desk
+
+    database = settings.database
+    Gallery(database, create=create).close()
+
+    def open_gallery() -> Gallery:
+        return Gallery(database, create=False)
+
+    watch = GalleryWatch(open_gallery, encoder.card.fingerprint, say=note)
+    return Desk(
+        detector=detector,
+        encoder=encoder,
+        open_gallery=open_gallery,
+        watch=watch,
+        threshold=settings.threshold,
+    )
