@@ -1,0 +1,291 @@
+"""Where frames come from: every picture of a stream, complete files only, cameras that go away."""
+
+from __future__ import annotations
+
+import io
+import threading
+import time
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import pytest
+from fakes import PaintedFace, paint
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from facecli.errors import GateError, PictureError
+from facecli.gate import sources as module
+from facecli.gate.capture import Capture
+from facecli.gate.picturestream import pictures
+from facecli.gate.sources import Frame, film, live, source_of, watched
+
+
+def encoded(kind: str, size: int = 20, seed: int = 0, **how: object) -> bytes:
+    """Return a noisy picture file: noise makes every byte value likely, 0xFF too."""
+    noise = np.random.default_rng(seed).integers(0, 256, (size, size, 3), dtype=np.uint8)
+    out = io.BytesIO()
+    Image.fromarray(noise).save(out, kind, **how)
+    return out.getvalue()
+
+
+def split(data: bytes, step: int = 7) -> list[bytes]:
+    """Read a stream that gives `step` bytes at a time."""
+
+    class Slow(io.RawIOBase):
+        place = 0
+
+        def readable(self) -> bool:
+            return True
+
+        def readinto(self, buffer: object) -> int:
+            some = data[self.place : self.place + min(step, len(cast("bytearray", buffer)))]
+            cast("bytearray", buffer)[: len(some)] = some
+            self.place += len(some)
+            return len(some)
+
+    return list(pictures(io.BufferedReader(Slow(), 16)))
+
+
+FILES = [
+    encoded("JPEG"),
+    encoded("JPEG", 64, quality=100, progressive=True),
+    encoded("JPEG", 40, restart_marker_blocks=1, comment=b"\xff\xd9 is no end here \xff\xd8"),
+    encoded("PNG"),
+    encoded("PNG", 50, seed=1),
+]
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(st.sampled_from(FILES), max_size=5), st.integers(1, 400))
+def test_a_stream_is_cut_into_the_very_files_that_were_joined(
+    files: list[bytes], step: int
+) -> None:
+    assert split(b"".join(files), step) == files
+
+
+@pytest.mark.parametrize("whole", FILES)
+def test_a_picture_cut_short_is_said_and_not_passed_on(whole: bytes) -> None:
+    for length in range(1, len(whole), 97):
+        with pytest.raises(PictureError, match=r"middle of a picture|neither"):
+            split(whole[:length])
+
+
+@given(st.binary(min_size=1, max_size=200))
+def test_any_bytes_end_in_pictures_or_one_line(data: bytes) -> None:
+    for start in (b"", b"\xff\xd8", b"\x89PNG\r\n\x1a\n"):
+        with pytest.raises(PictureError, match="stdin: "):
+            split(start + data + b"\0")
+
+
+def test_a_picture_that_never_ends_is_refused_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("facecli.gate.picturestream.MAX_FILE_BYTES", 1000)
+    with pytest.raises(PictureError, match="larger than"):
+        split(b"\xff\xd8" + bytes(5000))
+
+
+@pytest.fixture
+def said() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def stop() -> threading.Event:
+    return threading.Event()
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "TICK", 0.02)
+    monkeypatch.setattr(module, "FIRST_RETRY", 0.01)
+    monkeypatch.setattr(module, "LAST_RETRY", 0.04)
+
+
+def arriving(frames: Iterator[Frame], count: int = 1) -> list[str]:
+    """Wait for so many pictures and return the names of those that could be read."""
+    names = []
+    deadline = time.monotonic() + 5
+    for frame in frames:
+        assert time.monotonic() < deadline, "no picture comes"
+        if frame.load is None:
+            continue
+        if frame.load() is not None:
+            names.append(Path(frame.source).name)
+        count -= 1
+        if not count:
+            break
+    return names
+
+
+def test_only_what_comes_into_a_folder_is_taken(
+    tmp_path: Path, stop: threading.Event, said: list[str], quick: None
+) -> None:
+    paint(tmp_path / "old.png")
+    frames = watched(tmp_path, stop, said.append)
+    assert next(frames).load is None, "time passes"
+    paint(tmp_path / "new.png")
+    paint(tmp_path / "deep" / "er.png")
+    (tmp_path / "note.txt").write_text("no picture")
+    assert arriving(frames, 2) == ["er.png", "new.png"]
+    paint(tmp_path / "old.png", PaintedFace())
+    assert arriving(frames) == ["old.png"], "a picture written anew is a new one"
+    stop.set()
+    assert not [frame for frame in frames if frame.load]
+
+
+def test_a_file_being_written_is_left_alone_until_it_stays_as_it_is(
+    tmp_path: Path, stop: threading.Event, said: list[str], quick: None
+) -> None:
+    frames = watched(tmp_path, stop, said.append)
+    next(frames)
+    with (tmp_path / "slow.png").open("wb") as file:
+        for place in range(0, 3000, 200):
+            file.write(FILES[4][place : place + 200])
+            file.flush()
+            assert next(frames).load is None
+        file.write(FILES[4][3000:])
+    assert arriving(frames) == ["slow.png"]
+    assert not said
+
+
+def test_a_damaged_file_is_said_and_taken_when_it_is_mended(
+    tmp_path: Path, stop: threading.Event, said: list[str], quick: None
+) -> None:
+    frames = watched(tmp_path, stop, said.append)
+    next(frames)
+    (tmp_path / "x.png").write_bytes(FILES[3][:100])
+    assert arriving(frames) == []
+    assert len(said) == 1
+    assert "x.png: " in said[0]
+    (tmp_path / "x.png").write_bytes(FILES[3])
+    assert arriving(frames) == ["x.png"]
+
+
+class FakeCapture:
+    """A camera that numbers its frames in the red channel, and fails after some."""
+
+    def __init__(self, frames: list[int]) -> None:
+        self.opened = bool(frames)
+        self.frames = 0
+        self._left = list(frames)
+        self._current = 0
+        self.closed = False
+
+    def grab(self) -> bool:
+        if not self._left:
+            return False
+        self._current = self._left.pop(0)
+        return True
+
+    def at(self) -> float:
+        return 0.0
+
+    def decode(self) -> Image.Image:
+        return Image.new("RGB", (4, 4), (self._current, 0, 0))
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_a_camera_that_goes_away_is_opened_again_and_again(
+    stop: threading.Event, said: list[str], quick: None
+) -> None:
+    made = [FakeCapture(frames) for frames in ([1], [], [], [2], [3])]
+    waiting = iter(made)
+    frames = live(
+        "camera 0",
+        lambda: cast("Capture", next(waiting, FakeCapture([]))),
+        stop,
+        said.append,
+    )
+    seen = []
+    for frame in frames:
+        if frame.load is not None:
+            picture = frame.load()
+            assert picture is not None
+            seen.append(cast("tuple[int, int, int]", picture.getpixel((0, 0)))[0])
+        if len(seen) == 3:
+            break
+    frames.close()  # type: ignore[attr-defined]
+    assert seen == [1, 2, 3]
+    assert all(capture.closed for capture in made)
+    assert said[0].startswith("camera 0: no pictures come; trying again")
+    assert said[1] == "camera 0: pictures come again"
+
+
+def test_a_slow_gate_gets_the_newest_frame_and_not_the_next(
+    stop: threading.Event, said: list[str], quick: None
+) -> None:
+    class Steady(FakeCapture):
+        def grab(self) -> bool:
+            time.sleep(0.001)
+            return super().grab()
+
+    camera = Steady(list(range(256)))
+    frames = live("camera 0", lambda: cast("Capture", camera), stop, said.append)
+    seen = []
+    for frame in islice((one for one in frames if one.load), 3):
+        assert frame.load is not None
+        picture = frame.load()
+        assert picture is not None
+        seen.append(cast("tuple[int, int, int]", picture.getpixel((0, 0)))[0])
+        time.sleep(0.05)
+    frames.close()  # type: ignore[attr-defined]
+    assert seen[2] - seen[0] > 10
+
+
+@pytest.mark.parametrize(
+    "text", ["nowhere", "file:///etc/passwd", "concat://a|b", "rtsp://", "http://[", "pipe://1"]
+)
+def test_what_is_no_source_is_refused(text: str) -> None:
+    with pytest.raises(GateError):
+        source_of(text, watch=False, stdin=lambda: pytest.fail("stdin was touched"))
+
+
+def test_a_password_is_not_in_a_streams_name() -> None:
+    address = "rtsp://user:secret@camera.example:554/stream?token=secret"
+    found = source_of(address, watch=False, stdin=lambda: pytest.fail("stdin was touched"))
+    assert found.name == "rtsp://camera.example:554/stream"
+
+
+def test_a_film_is_read_whole_at_its_own_times(
+    tmp_path: Path, stop: threading.Event, said: list[str]
+) -> None:
+    """A film of 20 frames at 10 a second, written here by OpenCV itself."""
+    cv2 = pytest.importorskip("cv2")
+    path = tmp_path / "film.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 10, (64, 48))
+    for number in range(20):
+        writer.write(np.full((48, 64, 3), 12 * number, np.uint8))
+    writer.release()
+    found = source_of(str(path), watch=False, stdin=lambda: pytest.fail("stdin was touched"))
+    times, greys = [], []
+    for frame in found.frames(stop, said.append):
+        assert frame.load is not None
+        picture = frame.load()
+        assert picture is not None
+        times.append(frame.at)
+        greys.append(cast("tuple[int, int, int]", picture.getpixel((9, 9)))[0])
+    assert times == pytest.approx([number / 10 for number in range(20)], abs=0.01)
+    assert greys == pytest.approx([12 * number for number in range(20)], abs=4)
+    assert not said
+
+
+def test_a_film_cut_short_is_said(stop: threading.Event, said: list[str]) -> None:
+    cut = FakeCapture(list(range(80)))
+    cut.frames = 100
+    assert len(list(film("x.mp4", lambda: cast("Capture", cut), stop, said.append))) == 80
+    assert said == ["x.mp4: ends after 80 of 100 frames: is it damaged?"]
+    assert cut.closed
+
+
+def test_what_is_no_film_is_refused(tmp_path: Path, stop: threading.Event, said: list[str]) -> None:
+    pytest.importorskip("cv2")
+    path = tmp_path / "no.mp4"
+    path.write_bytes(b"not a film")
+    found = source_of(str(path), watch=False, stdin=lambda: pytest.fail("stdin was touched"))
+    with pytest.raises(GateError, match="cannot be opened as a film"):
+        list(found.frames(stop, said.append))
