@@ -7,6 +7,7 @@ import http.client
 import json
 import os
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -319,6 +320,42 @@ def test_concurrent_answers_are_those_given_one_by_one(port: int, folder: Path) 
         together = list(pool.map(lambda photo: ask(port, "/identify", photo)[1], photos))
     assert together == alone
     assert {one[0]["status"] for one in alone} == {"match", "unknown"}
+
+
+LONG = "x" * 32
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["--host", "0.0.0.0"], "0.0.0.0 can be reached from other machines: give --token-file"),
+        (["--host", "::"], ":: can be reached from other machines: give --token-file"),
+        (["--token-file", "short"], "short: a token is one word of 32 ASCII characters or more"),
+        (["--token-file", "words"], "words: a token is one word"),
+        (["--token-file", "open"], "open: others may read it: chmod 600 it"),
+        (["--token-file", "none"], "none: No such file or directory"),
+        (["--token-file", "long", "--admin-token-file", "same"], "the two tokens are the same"),
+        ([], "gallery 'gallery.db': there is none"),
+    ],
+)
+def test_the_service_refuses_to_start_unsafely(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], reason: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    contents = {"short": "x" * 31, "words": f"{LONG} x", "open": LONG, "long": LONG, "same": LONG}
+    for name, content in contents.items():
+        Path(name).write_text(f"{content}\n")
+        Path(name).chmod(0o640 if name == "open" else 0o600)
+    settings = Settings(detector=FakeDetector(), encoder=FakeEncoder())
+    result = CliRunner().invoke(cli, ["serve", "--db", "gallery.db", *words], obj=settings)
+    assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
+    assert result.stderr.startswith(f"facecli: {reason}")
+
+
+def test_without_its_packages_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    result = CliRunner().invoke(cli, ["serve"])
+    assert (result.exit_code, "pip install 'facecli[serve]'" in result.stderr) == (2, True)
 
 
 # life and death

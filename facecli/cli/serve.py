@@ -59,15 +59,18 @@ def serve(
         import uvicorn  # noqa: F401
     except ImportError as error:
         raise MissingExtra("serve needs FastAPI: pip install 'facecli[serve]'") from error
+    from facecli.gallery import Gallery
     from facecli.gate.journal import Journal
     from facecli.server.serving import listen
     from facecli.server.serving import serve as answer
 
     access = _access(host, token_file, admin_token_file)
+    # Made if people may be added; closed again, since no database may be open across a fork.
+    Gallery(settings.database, create=access.admin is not None).close()
     detector, encoder = settings.detector(), settings.encoder()
     _start_runner(settings, detector, encoder)
     listener = listen(host, port)  # after the fork, which would keep the port open
-    desk = _desk(settings, detector, encoder, create=access.admin is not None)
+    desk = _desk(settings, detector, encoder)
     address = f"[{host}]" if ":" in host else host
     note(f"listening at http://{address}:{listener.getsockname()[1]}/")
     journal = Journal(log_database(log), say=warn, rescue=lambda line: click.echo(line, err=True))
@@ -120,14 +123,12 @@ def _start_runner(settings: Settings, detector: Detector, encoder: Encoder) -> N
     start_runner(meeting, run, memory)
 
 
-def _desk(settings: Settings, detector: Detector, encoder: Encoder, *, create: bool) -> Desk:
-    """Open the gallery, made if it may be added to."""
+def _desk(settings: Settings, detector: Detector, encoder: Encoder) -> Desk:
     from facecli.gallery import Gallery
     from facecli.gate.watch import GalleryWatch
     from facecli.server.desk import Desk
 
     database = settings.database
-    Gallery(database, create=create).close()
 
     def open_gallery() -> Gallery:
         return Gallery(database, create=False)
