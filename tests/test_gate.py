@@ -256,6 +256,16 @@ def test_a_forgotten_person_stops_matching_at_the_next_frame(watch: FakeWatch, s
     assert show.said == [(Status.MATCH, "Ada"), (Status.UNKNOWN, None)]
 
 
+def test_a_forgotten_person_who_comes_back_is_a_stranger_at_once(
+    watch: FakeWatch, show: Show
+) -> None:
+    show(ADA, times=5)
+    watch.now(Bob=1)
+    show.nothing(2)
+    show(ADA, times=10)
+    assert show.said == [(Status.MATCH, "Ada"), (Status.UNKNOWN, None)]
+
+
 def test_a_change_of_others_announces_nobody_again(watch: FakeWatch, show: Show) -> None:
     faces = (ADA, replace(STRANGER, left=RIGHT))
     show(*faces, times=10)

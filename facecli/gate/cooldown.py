@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass
 
 from facecli.gate.tracking import SAME_PLACE, Track, agree
@@ -61,6 +62,12 @@ class Cooldown:
         """Drop what is over."""
         for number, one in list(self._announced.items()):
             if at - one.seen > self._seconds:
+                del self._announced[number]
+
+    def keep(self, people: Container[str]) -> None:
+        """Drop whoever was announced as somebody who is not among these people any more."""
+        for number, one in list(self._announced.items()):
+            if one.person is not None and one.person not in people:
                 del self._announced[number]
 
     def _lately(self, at: float) -> list[Announced]:

@@ -64,6 +64,7 @@ class Gate:
         known = self._watch.current()
         if known is not self._known:
             self._known = known
+            self._cooldown.keep(set(known.matrix.names.values()))
             for track in self._tracks:
                 track.reconsider()
         if frame is not None and self.due(at):

@@ -1,0 +1,115 @@
+"""The gate on real clips: the right man is named, nobody is taken for another, strangers pass."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from facecli.calibration.operating import operating_point
+from facecli.gallery import Gallery
+from facecli.gate import watch as watch_module
+from facecli.gate.engine import Gate
+from facecli.gate.records import Event, GateSettings
+from facecli.gate.sources import source_of
+from facecli.gate.watch import GalleryWatch
+from facecli.recognition.enroll import examine, store
+from facecli.recognition.requests import Request
+from facecli.types import Detector, Encoder
+
+pytestmark = [pytest.mark.faces, pytest.mark.network]
+LIN, ALEX = "Lin-Manuel Miranda", "Alex Lacamoire"
+
+
+@pytest.fixture(scope="module")
+def database(
+    faces: Path,
+    real_detector: Detector,
+    real_encoder: Encoder,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    """Return a gallery of both men, from one portrait each."""
+    path = tmp_path_factory.mktemp("gate") / "gallery.db"
+    with Gallery(path) as gallery:
+        _enroll(gallery, faces, real_detector, real_encoder, ALEX, LIN)
+    return path
+
+
+def _enroll(
+    gallery: Gallery, faces: Path, detector: Detector, encoder: Encoder, *names: str
+) -> None:
+    portraits = faces / "photos" / "hamilton"
+    requests = [
+        Request(name, portraits / f"{name.lower().replace(' ', '-')}.png") for name in names
+    ]
+    outcomes = list(examine(requests, detector=detector, encoder=encoder))
+    assert store(outcomes, gallery, encoder.card) == len(names)
+
+
+def gate_of(database: Path, detector: Detector, encoder: Encoder) -> Gate:
+    watch = GalleryWatch(lambda: Gallery(database, create=False), encoder.card.fingerprint)
+    point = operating_point(encoder.card, [], threshold=None)
+    return Gate(detector, encoder, watch, GateSettings(point))
+
+
+def decided(gate: Gate, clip: Path, *, start: float = 0.0, seconds: float = 60.0) -> list[Event]:
+    """Return the decisions about a part of a clip."""
+    pytest.importorskip("cv2")
+    found = source_of(str(clip), watch=False, stdin=lambda: pytest.fail("stdin was touched"))
+    events: list[Event] = []
+    for frame in found.frames(threading.Event(), pytest.fail):
+        if frame.at < start or frame.at > start + seconds:
+            continue
+        assert frame.load is not None
+        picture = frame.load() if gate.due(frame.at) else None
+        events += gate.feed(picture, frame.at).events
+    return [*events, *gate.finish(start + seconds)]
+
+
+def test_who_is_seen_clearly_is_named_and_nobody_is_taken_for_another(
+    database: Path, faces: Path, real_detector: Detector, real_encoder: Encoder
+) -> None:
+    """Of the clip's nine seconds Miranda is clear in the middle; the last show strangers."""
+    clip = faces / "photos" / "hamilton" / "short_hamilton_clip.mp4"
+    events = decided(gate_of(database, real_detector, real_encoder), clip)
+    assert [event.person for event in events if event.person is not None] == [LIN]
+    (match,) = (event for event in events if event.person == LIN)
+    assert 2.5 < match.at < 4.5
+    assert match.squared_l2 is not None
+    assert match.squared_l2 <= match.threshold
+    blurred = [event for event in events if event.box[0] < 100 and event.at < 2.5]
+    assert {event.person for event in blurred} <= {None, ALEX}
+
+
+def test_a_street_of_strangers_gives_no_match(
+    database: Path, faces: Path, real_detector: Detector, real_encoder: Encoder
+) -> None:
+    clip = faces / "photos" / "multiface" / "street.mp4"
+    events = decided(gate_of(database, real_detector, real_encoder), clip, seconds=2.5)
+    assert events, "someone was looked at"
+    assert {event.person for event in events} == {None}
+
+
+def test_a_man_forgotten_in_view_never_matches_again(
+    faces: Path,
+    real_detector: Detector,
+    real_encoder: Encoder,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Miranda is enrolled, matched, and forgotten through another connection while in view."""
+    monkeypatch.setattr(watch_module, "EVERY", 0.0)
+    clip = faces / "photos" / "hamilton" / "short_hamilton_clip.mp4"
+    path = tmp_path / "gallery.db"
+    with Gallery(path) as gallery:
+        _enroll(gallery, faces, real_detector, real_encoder, LIN)
+        gate = gate_of(path, real_detector, real_encoder)
+        before = decided(gate, clip, start=3.0, seconds=1.0)
+        assert [event.person for event in before] == [LIN]
+        gallery.forget([LIN])
+        after = decided(gate, clip, start=4.5, seconds=1.5)
+        assert {event.person for event in after} == {None}
+        _enroll(gallery, faces, real_detector, real_encoder, LIN)
+        again = decided(gate, clip, start=6.0, seconds=1.0)
+        assert [event.person for event in again] == [LIN]
