@@ -260,6 +260,13 @@ class Shoebox(RuleBasedStateMachine):
         self.corrections.undo()
         assert dump(self.store) == self.history.pop()
 
+    @precondition(lambda self: not self.history and self.store.corrections())
+    @rule()
+    def undo_after_a_run(self) -> None:
+        said = len(self.store.corrections())
+        self.corrections.undo()
+        assert len(self.store.corrections()) == said - 1
+
     @rule()
     def running_changes_nothing_that_was_corrected(self) -> None:
         facts = self.store.facts()

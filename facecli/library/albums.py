@@ -37,8 +37,12 @@ ADD_FACT = "INSERT INTO fact (correction_id, kind, one_id, other_id, name) VALUE
 RESTORE = """
     UPDATE sighting SET identity_id = before.identity_id FROM
         (SELECT sighting_id, identity_id FROM move WHERE correction_id = ?) AS before
-    WHERE sighting.id = before.sighting_id
+    WHERE sighting.id = before.sighting_id AND NOT EXISTS (
+        SELECT 1 FROM sighting AS other
+        WHERE other.sha256 = sighting.sha256 AND other.identity_id = before.identity_id
+    )
 """
+"""A run since may have given the place to another face of the photo: the next run sees to that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +181,10 @@ class AlbumStore:
                 )
 
     def undo(self) -> Correction | None:
-        """Take the last correction back, leaving all as it was before; None if there is none."""
+        """Take the last correction back and return it; None if there is none.
+
+        All is as it was before it, but for what faces have been sorted into since.
+        """
         with self.library.writing() as database:
             query = "SELECT id, said, created FROM correction ORDER BY id DESC LIMIT 1"
             row = database.execute(query).fetchone()
