@@ -8,16 +8,19 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from fakes import FakeDetector, FakeEncoder
+from PIL import Image
 from test_scanning import SlowDetector, assert_same, painted, scanned, searched
 
 from facecli.errors import LibraryError
 from facecli.library import Library
 from facecli.recognition import scanning, workers
 from facecli.recognition.scanning import scan
+from facecli.types import Detection
 
 PHOTOS = 40
 
@@ -110,6 +113,27 @@ def test_an_interrupt_ends_all_quietly(tmp_path: Path, count: int) -> None:
         assert library.statistics().photos >= 10
 
 
+class HearingDetector(SlowDetector):
+    """Says in the process that it looks in whether Ctrl-C would be heard there."""
+
+    def detect(self, pictures: Sequence[Image.Image]) -> list[list[Detection]]:
+        say(f"hears {signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])}")
+        return super().detect(pictures)
+
+
+def listen(folder: Path) -> None:
+    """Look at photos in two processes, the first that this program starts."""
+    workers.PATIENCE = 0.0
+    scanned(sorted(folder.iterdir()), Library.memory(), detector=HearingDetector(), workers=2)
+
+
+def test_no_process_hears_ctrl_c(tmp_path: Path) -> None:
+    """One that does prints a traceback over the answer of the one that started it."""
+    painted(tmp_path / "photos", 4)
+    output, _ = start(tmp_path / "photos", tmp_path / "photos.db", -1).communicate(timeout=60)
+    assert set(output.splitlines()) == {"hears False"}
+
+
 def test_two_scans_at_once_agree(tmp_path: Path) -> None:
     """Neither waits for the other for long, and the library holds each photo once."""
     paths = painted(tmp_path / "photos", PHOTOS)
@@ -158,7 +182,9 @@ def test_a_full_disk_is_one_line_and_keeps_what_was_stored(tmp_path: Path) -> No
 
 if __name__ == "__main__":
     photos, database, count = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
-    if count:
+    if count < 0:
+        listen(photos)
+    elif count:
         scan_aloud(photos, database, count)
     else:
         scan_until_full(photos, database)
