@@ -246,8 +246,18 @@ def test_a_rate_that_the_pairs_cannot_support_is_refused_with_what_it_takes() ->
 def test_people_enrolled_twice_under_two_names_are_no_basis() -> None:
     rows, _ = crowd(100, 1)
     doubled = np.concatenate([rows, rows])
-    with pytest.raises(CalibrationError, match="twice under two names"):
+    with pytest.raises(CalibrationError, match="more than 2e-3 of the pairs"):
         calibrate(doubled, np.arange(200), far=0.002, card=CARD, source="x")
+
+
+def test_rounding_does_not_make_one_picture_two() -> None:
+    """The same picture twice is not always 0 apart: a threshold of 1e-7 would match nobody."""
+    rows, _ = crowd(100, 1)
+    again = normalize(rows.astype(np.float64) + 8e-4 / 128**0.5)
+    apart = np.diagonal(squared_l2(rows, again))
+    assert 0 < np.median(apart) <= apart.max() < 1e-6
+    with pytest.raises(CalibrationError, match="twice under two names"):
+        calibrate(np.concatenate([rows, again]), np.arange(200), far=0.002, card=CARD, source="x")
 
 
 # the gallery

@@ -14,6 +14,9 @@ from facecli.metrics.pairs import number_people
 from facecli.metrics.support import ERRORS_NEEDED, rate_name, supported
 from facecli.types import Calibration, FloatArray, ModelCard
 
+ONE_PICTURE = 1e-6
+"""Squared L2 below which two pictures are one: `squared_l2` is 2e-7 from the exact value."""
+
 
 def calibrate(
     embeddings: FloatArray, labels: npt.ArrayLike, *, far: float, card: ModelCard, source: str
@@ -27,10 +30,10 @@ def calibrate(
     pairs = all_pairs(embeddings, labels)
     refuse_unsupported(far, pairs.impostor.size, source)
     threshold = threshold_at_fmr(pairs.impostor, far)
-    if threshold <= 0:
+    if threshold < ONE_PICTURE:
         raise CalibrationError(
-            f"{source}: more than {far:.1%} of the pairs of strangers are one and the same: is "
-            "someone there twice under two names?"
+            f"{source}: more than {rate_name(far)} of the pairs of strangers are one and the same "
+            "picture: is someone there twice under two names?"
         )
     tail = impostor_distribution(embeddings, labels, pairs.impostor, source=source)
     reached = Odds(None, 0.0, 1.0) if tail is None else tail.share(threshold)
