@@ -162,7 +162,7 @@ def brute_gallery(
 
 @pytest.mark.parametrize("size", [1, 3, 5, 6])
 def test_measured_rates_are_means_over_all_galleries(size: int) -> None:
-    samples = crowd(7, people=5, photos=3, spread=1.4)
+    samples = crowd(7, people=5, photos=25, spread=1.4)
     distractors = crowd(8, people=2, photos=1).embeddings
     found = gallery_sizes(samples, distractors, threshold=1.2, largest=size)[0]
     assert (found.size, found.measured) == (size, True)
@@ -213,6 +213,16 @@ def test_computed_rates_are_those_of_independent_strangers() -> None:
     assert (beyond.fnir, beyond.rank_one) == (None, None)
 
 
+@pytest.mark.parametrize(("errors", "rates"), [(29, (None, None)), (30, (30 / 32, 1.0))])
+def test_a_rate_of_fewer_than_thirty_errors_is_not_measured(
+    errors: int, rates: tuple[float | None, float | None]
+) -> None:
+    """All of Bob's photos but the first look like Ada: each is an alarm, and a miss."""
+    samples = at(("Ada", 0, 0), ("Bob", 1, 0), *[("Bob", 0, 1.0)] * errors)
+    (found,) = gallery_sizes(samples, samples.embeddings[:0], threshold=0.5, largest=1)
+    assert (found.fpir, found.fnir) == pytest.approx(rates)
+
+
 def test_what_the_pairs_do_not_support_is_not_computed() -> None:
     samples = crowd(4, people=20, photos=3)
     beyond = gallery_sizes(samples, samples.embeddings[:0], threshold=0.0, largest=10**6)[-1]
@@ -220,16 +230,19 @@ def test_what_the_pairs_do_not_support_is_not_computed() -> None:
 
 
 def test_lost_photos_lower_every_rate_of_finding() -> None:
-    people = [f"p{place // 3:03}" for place in range(60)]
-    whole = crowd(5, people=20, photos=3)
+    people = [f"p{place // 9:03}" for place in range(180)]
+    whole = crowd(5, people=20, photos=9, spread=1.4)
     lost = samples_of(whole.embeddings, people, failed=people)
     before, after = (
         gallery_sizes(one, whole.embeddings[:0], threshold=1.0, largest=19)[-1]
         for one in (whole, lost)
     )
-    assert after.fpir == pytest.approx((before.fpir or 0) / 2)
-    assert after.rank_one == pytest.approx((before.rank_one or 0) * 40 / 100)
-    assert after.fnir == pytest.approx(1 - (1 - (before.fnir or 0)) * 40 / 100)
+    assert before.fpir
+    assert before.fnir
+    assert before.rank_one
+    assert after.fpir == pytest.approx(before.fpir / 2)
+    assert after.rank_one == pytest.approx(before.rank_one * 160 / 340)
+    assert after.fnir == pytest.approx(1 - (1 - before.fnir) * 160 / 340)
 
 
 def test_angles_are_what_the_hand_computed_cases_take_them_for() -> None:

@@ -119,13 +119,21 @@ def _measured(searches: _Searches, size: int, threshold: float) -> GallerySize:
     alone = _none_drawn(searches.others, size - 1)[searches.rivals]
     hit = np.where(searches.own <= np.float64(threshold), alone, 0.0)
     unseen = _none_drawn(searches.others, size)[searches.matching]
+    fpir = float((1 - unseen).mean()) * searches.found_share
     return GallerySize(
         size=size,
         measured=True,
-        fpir=float((1 - unseen).mean()) * searches.found_share,
-        fnir=1 - float(hit.mean()) * searches.mated_share,
+        fpir=fpir if np.count_nonzero(searches.matching) >= ERRORS_NEEDED else None,
+        fnir=_fnir(searches, hit),
         rank_one=float(alone.mean()) * searches.mated_share,
     )
+
+
+def _fnir(searches: _Searches, hit: RateArray) -> float | None:
+    """Return FNIR from each search's chance to hit, or None where fewer than 30 searches fail."""
+    fnir = 1 - float(hit.mean()) * searches.mated_share
+    misses = fnir * len(hit) / searches.mated_share
+    return fnir if misses >= ERRORS_NEEDED * (1 - 1e-9) else None
 
 
 def _none_drawn(others: int, drawn: int) -> RateArray:
@@ -152,6 +160,6 @@ def _computed(
         nearer = impostor.matched(searches.own) / impostor.size
         alone = np.exp((size - 1) * np.log1p(-nearer))
         hit = np.where(searches.own <= np.float64(threshold), alone, 0.0)
-        fnir = 1 - float(hit.mean()) * searches.mated_share
+        fnir = _fnir(searches, hit)
         rank_one = float(alone.mean()) * searches.mated_share
     return GallerySize(size, measured=False, fpir=fpir, fnir=fnir, rank_one=rank_one)
