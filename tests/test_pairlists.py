@@ -98,12 +98,20 @@ def test_a_broken_list_says_where(lfw: Path, text: str, reason: str) -> None:
         ("a,b,same\n", "no pairs in it"),
         ("a,b,same\nx,y,maybe\n", "line 2: not two paths"),
         ("a,b,same\nx\n", "line 2: not two paths"),
+        ("a,b,same\n" + "x" * 200_000, "cannot be read as CSV: field larger"),
     ],
 )
 def test_a_broken_csv_says_where(lfw: Path, text: str, reason: str) -> None:
     (lfw / "mine.csv").write_text(text)
     with pytest.raises(FacecliError, match=reason):
         read_pairs(lfw / "mine.csv")
+
+
+@pytest.mark.parametrize("name", ["two\nlines.jpg", "a\u2028b.jpg", "a\x0bb.jpg"])
+def test_a_name_may_hold_whatever_breaks_lines(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).touch()
+    (tmp_path / "mine.csv").write_text(f'a,b,same\n"{name}","{name}",1\n')
+    assert read_pairs(tmp_path / "mine.csv").first == (tmp_path / name,)
 
 
 def test_no_list_and_no_folder_are_named(lfw: Path) -> None:

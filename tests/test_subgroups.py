@@ -151,6 +151,7 @@ def test_paths_group_photos_and_failures_and_leftovers_are_named(
         (["person,age"], "needs the columns path or person, and kind"),
         (["name,kind"], "needs the columns path or person, and kind"),
         (["person,kind", "p001,a", "p001,b"], "line 3: p001 is both a and b"),
+        (["person,kind", "p001,"], "nothing in the column kind"),
     ],
 )
 def test_a_file_that_does_not_say_is_refused(tmp_path: Path, lines: list[str], reason: str) -> None:

@@ -8,6 +8,7 @@ many genuine pairs (name, number, number) and as many impostor pairs (name, numb
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,16 +120,20 @@ def _photo(root: Path, person: str, number: str) -> Path:
 
 
 def _read_csv(source: Path, text: str) -> PairList:
-    reader = csv.DictReader(text.splitlines())
-    if not {"a", "b", "same"} <= set(reader.fieldnames or ()):
-        raise FacecliError(f"{source}: a list of pairs needs the columns a, b and same")
+    reader = csv.DictReader(io.StringIO(text, newline=""))
     photos, same = [], []
-    for line, row in enumerate(reader, start=2):
-        answer = (row["same"] or "").strip().lower()
-        if not row["a"] or not row["b"] or answer not in TRUE | FALSE:
-            raise FacecliError(f"{source}, line {line}: not two paths and 1 or 0")
-        photos.append((source.parent / row["a"], source.parent / row["b"]))
-        same.append(answer in TRUE)
+    try:
+        if not {"a", "b", "same"} <= set(reader.fieldnames or ()):
+            raise FacecliError(f"{source}: a list of pairs needs the columns a, b and same")
+        for row in reader:
+            answer = (row["same"] or "").strip().lower()
+            if not row["a"] or not row["b"] or answer not in TRUE | FALSE:
+                where = f"{source}, line {reader.line_num}"
+                raise FacecliError(f"{where}: not two paths and 1 or 0")
+            photos.append((source.parent / row["a"], source.parent / row["b"]))
+            same.append(answer in TRUE)
+    except csv.Error as error:
+        raise FacecliError(f"{source}: cannot be read as CSV: {error}") from error
     return _pair_list(source, photos, same, np.zeros(len(same), np.int64))
 
 

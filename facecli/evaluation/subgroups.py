@@ -119,6 +119,8 @@ def read_answers(path: Path, column: str) -> Answers:
                     raise FacecliError(f"{path}, line {line}: {who} is {both}")
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise FacecliError(f"{path}: cannot be read as CSV: {error}") from error
+    if not answers:
+        raise FacecliError(f"{path}: nothing in the column {column}")
     return Answers(column, key, answers)
 
 
