@@ -99,6 +99,7 @@ def test_the_command_shows_what_two_portraits_survive_and_names_bad_files(
 def test_the_command_without_any_face_is_an_error(tmp_path: Path) -> None:
     result = CliRunner().invoke(cli, ["evaluate", "robustness", str(tmp_path)])
     assert result.exit_code == 2
+    assert result.stderr == f"facecli: {tmp_path}: no pictures in this folder\n"
 
 
 def test_the_report_holds_every_alteration(

@@ -126,7 +126,7 @@ def database(tmp_path: Path, encoder: FakeEncoder) -> Path:
 def test_the_command_shows_what_to_look_at_and_exits_with_1(database: Path) -> None:
     result = run(database)
     assert result.exit_code == 1, result.output
-    assert "4 people, 6 templates (threshold 0.5)" in result.stdout
+    assert "4 people, 6 templates, compared by squared L2 (threshold 0.5)" in result.stdout
     assert "3 things to look at" in result.stdout
     assert "2 people have one photo; a second one would help most: Ada, Eve" in result.stdout
     assert "facecli calibrate tells" in result.stdout

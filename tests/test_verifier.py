@@ -295,6 +295,9 @@ def test_train_verifier_on_a_folder(tmp_path: Path, nowhere: Path) -> None:
     text = run(*arguments).stdout
     assert "16 people never trained on, 16 genuine and 480 impostor pairs" in text
     assert "not shown to be better than the threshold alone" in text
+    lost = run(*arguments[:2], "--out", tmp_path / "nowhere" / "v.json")
+    assert (lost.exit_code, lost.stderr.count("\n")) == (2, 1)
+    assert "there is no folder" in lost.stderr
     few = run(*arguments[:4], "--far", "1e-4", "--library", tmp_path / "photos.db")
     assert few.exit_code == 2
     assert isinstance(few.exception, SystemExit)

@@ -88,7 +88,7 @@ def _data(settings: Settings, source: str) -> tuple[FloatArray, npt.ArrayLike, s
         return matrix.embeddings, matrix.person_ids, f"the gallery's {everyone}"
     from facecli.cli.samples import read_samples
 
-    samples = read_samples(settings, Path(source)).without_copies()
+    samples = read_samples(settings, Path(source))
     return samples.embeddings, list(samples.people), source
 
 

@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from facecli.cli.output import counted, note, progress, warn
+from facecli.errors import FaceError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from facecli.cli.options import Settings
     from facecli.evaluation.samples import Samples
 
 
+@contextmanager
+def naming(data: Path) -> Iterator[None]:
+    """Let an error about faces say in which data."""
+    try:
+        yield
+    except FaceError as error:
+        raise FaceError(f"{data}: {error}") from error
+
+
 def read_samples(settings: Settings, data: Path) -> Samples:
-    """Return one face a photo of a folder of people or a manifest; say which photos gave none."""
+    """Return one face a photo of a folder of people or a manifest, without copies of photos.
+
+    What is left out, and which photos gave no face, is said.
+    """
     from facecli.datasets import read_photo_set
     from facecli.evaluation.samples import gather
     from facecli.images import find_pictures
@@ -34,4 +49,7 @@ def read_samples(settings: Settings, data: Path) -> Samples:
     samples = gather(photos, progress(scanned, len(photos), "Looking at photos"))
     for failure in samples.failures:
         warn(f"{failure.source}: {failure.reason}")
-    return samples
+    fresh = samples.without_copies()
+    if copies := len(samples) - len(fresh):
+        note(f"{counted(copies, 'photo')} left out: copies of another photo of the person")
+    return fresh

@@ -10,6 +10,7 @@ import click
 
 from facecli.cli.options import Settings, command_options, library_options, pass_settings
 from facecli.cli.output import bad, emit, good, shown, table
+from facecli.errors import FacecliError
 
 if TYPE_CHECKING:
     from facecli.calibration.comparing import Comparison
@@ -53,7 +54,9 @@ def train_verifier(settings: Settings, data: Path, out: Path, far: float, form: 
     from facecli.calibration.verifier import save_verifier
     from facecli.cli.samples import read_samples
 
-    samples = read_samples(settings, data).without_copies()
+    if not out.parent.is_dir():
+        raise FacecliError(f"{out}: there is no folder {out.parent}")
+    samples = read_samples(settings, data)
     verifier, comparison = train(
         samples.embeddings,
         list(samples.people),

@@ -85,7 +85,7 @@ def _described(
 ) -> Iterator[str]:
     people = counted(len(found.standings), "person", "people")
     templates = counted(sum(one.templates for one in found.standings), "template")
-    yield f"{people}, {templates} {point.limit}"
+    yield f"{people}, {templates}, compared by squared L2 {point.limit}"
     for title, header, rows in _tables(found):
         if rows:
             more = f" (the first {SHOWN} of {len(rows)})" if len(rows) > SHOWN else ""

@@ -15,9 +15,9 @@ from facecli.cli.options import (
     library_options,
     pass_settings,
 )
-from facecli.cli.output import counted, emit, note, shown, table
+from facecli.cli.output import counted, emit, shown, table
 from facecli.cli.reports import facts_of, publish, report_option
-from facecli.cli.samples import read_samples
+from facecli.cli.samples import naming, read_samples
 
 if TYPE_CHECKING:
     from facecli.evaluation.clustering import ClusteringResult
@@ -42,17 +42,12 @@ def clustering(
     """
     from facecli.evaluation.clustering import measure_clustering
 
-    every = read_samples(settings, data)
-    samples = every.without_copies()
-    if copies := len(every) - len(samples):
-        note(f"{counted(copies, 'photo')} left out: copies of another photo of the person")
+    samples = read_samples(settings, data)
     card = settings.card()
-    result = measure_clustering(
-        samples,
-        threshold=settings.threshold_for(card),
-        rates=card.thresholds if settings.threshold is None else None,
-        k=k,
-    )
+    threshold = settings.threshold_for(card)
+    rates = card.thresholds if settings.threshold is None else None
+    with naming(data):
+        result = measure_clustering(samples, threshold=threshold, rates=rates, k=k)
     record = {"kind": "clustering_score", **dataclasses.asdict(result), "k": k, "model": card.name}
     emit(record, _described(result, card.name))
     if report is not None:

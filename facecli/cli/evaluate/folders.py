@@ -21,7 +21,7 @@ from facecli.cli.evaluate.figures import (
 from facecli.cli.options import Settings, command_options, library_options, pass_settings
 from facecli.cli.output import counted, emit_all, note, shown, table, warn
 from facecli.cli.reports import facts_of, publish, report_option
-from facecli.cli.samples import read_samples
+from facecli.cli.samples import naming, read_samples
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,11 +73,9 @@ def folders(
     splits_of = _grouping(groups_file, by)
     card = settings.card()
     threshold = settings.threshold_for(card)
-    every = read_samples(settings, data)
-    samples = every.without_copies()
-    if copies := len(every) - len(samples):
-        note(f"{counted(copies, 'photo')} left out: copies of another photo of the person")
-    result = measure_folder(samples, threshold=threshold, watch=watched)
+    samples = read_samples(settings, data)
+    with naming(data):
+        result = measure_folder(samples, threshold=threshold, watch=watched)
     groups = [_measured(samples, split, threshold) for split in splits_of(samples)]
     records = [
         *_records(result, samples),

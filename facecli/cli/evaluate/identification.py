@@ -12,7 +12,7 @@ from facecli.cli.evaluate.figures import curve_record, rate_record, said, share
 from facecli.cli.options import Settings, command_options, library_options, pass_settings
 from facecli.cli.output import counted, emit_all, progress, shown, table, warn
 from facecli.cli.reports import facts_of, publish, report_option
-from facecli.cli.samples import read_samples
+from facecli.cli.samples import naming, read_samples
 
 if TYPE_CHECKING:
     from facecli.evaluation.growth import GallerySize
@@ -65,9 +65,10 @@ def identification(
         raise click.UsageError("--distractors needs --gallery-size N.")
     card = settings.card()
     threshold = settings.threshold_for(card)
-    samples = read_samples(settings, data).without_copies()
-    closed = closed_set(samples)
-    opened = open_set(samples, threshold=threshold)
+    samples = read_samples(settings, data)
+    with naming(data):
+        closed = closed_set(samples)
+        opened = open_set(samples, threshold=threshold)
     sizes: list[GallerySize] = []
     if gallery_size is not None:
         others = _distractors(settings, distractors, samples)

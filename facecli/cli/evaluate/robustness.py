@@ -41,9 +41,11 @@ def robustness(
     from facecli.images import find_pictures
     from facecli.types import Failure
 
+    found = find_pictures(paths)
+    if not found:
+        raise FacecliError(f"{paths[0]}: no pictures in this folder")
     encoder = settings.encoder()
     threshold = settings.threshold_for(encoder.card)
-    found = find_pictures(paths)
     unreadable: list[str] = []
     faceless = 0
     rows = []
