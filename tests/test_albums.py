@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,9 +13,7 @@ from hypothesis import strategies as st
 
 from facecli.distances import normalize
 from facecli.library import Library
-from facecli.library import store as store_module
 from facecli.library.albums import AlbumStore
-from facecli.library.migrations import LIBRARY
 from facecli.recognition.albums import group, regroup
 from facecli.recognition.cluster import Grouping, threshold_among
 from facecli.recognition.corrections import Corrections
@@ -253,20 +250,3 @@ def test_the_threshold_never_rises_with_faces(few: int, many: int, threshold: fl
 
 def test_a_model_that_knows_one_rate_keeps_its_threshold() -> None:
     assert threshold_among(10**6, 1.1, {"1e-4": 1.1}) == 1.1
-
-
-# The tables
-
-
-def test_a_library_made_before_albums_is_given_them(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "photos.db"
-    with monkeypatch.context() as patch:
-        patch.setattr(store_module, "LIBRARY", replace(LIBRARY, steps=LIBRARY.steps[:1]))
-        with Library(path) as library, library.writing() as database:
-            database.execute("INSERT INTO file VALUES (x'61', 1, 1, ?)", ("0" * 64,))
-    with Library(path) as library:
-        assert library.statistics().files == 1
-        grouping = group(person(0, 2), store=AlbumStore(library), threshold=THRESHOLD)
-    assert list(numbered(grouping)) == [1]
