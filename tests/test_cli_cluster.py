@@ -193,6 +193,17 @@ def test_corrections_need_a_library(run: Run) -> None:
     assert "there is none" in result.stderr
 
 
+def test_strangers_beyond_a_screenful_are_counted(run: Run, tmp_path: Path) -> None:
+    for number in range(22):
+        side = PaintedFace(number % 16, 40 * (number // 16))
+        paint(tmp_path / "crowd" / f"{number:02}.png", side)
+    result = run(tmp_path / "crowd")
+    assert "19.png" in result.stdout
+    assert "20.png" not in result.stdout
+    assert "  and 2 more, whom --csv and --report list" in result.stdout
+    assert len(run(tmp_path / "crowd", "--csv").stdout.splitlines()) == 23
+
+
 # Exports
 
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from facecli.types import ModelCard
 
 SHOWN_PHOTOS = 3
+SHOWN_ONCE = 20
 BOX = ("left", "top", "right", "bottom")
 COLUMNS = ("path", "face", *BOX, "confidence", "cluster", "cluster_size", "squared_l2", "name")
 
@@ -209,7 +210,10 @@ def _summarised(grouping: Grouping) -> str:
     lines = []
     if grouping.seen_once:
         lines = [strong(rare)]
-        lines += [f"  {face.cluster}: {shown(face.source)}" for face in grouping.seen_once]
+        listed = grouping.seen_once[:SHOWN_ONCE]
+        lines += [f"  {face.cluster}: {shown(face.source)}" for face in listed]
+        if (more := len(grouping.seen_once) - len(listed)) > 0:
+            lines.append(f"  and {more} more, whom --csv and --report list")
     faces = counted(sum(len(one.faces) for one in grouping.clusters), "face")
     photos = counted(grouping.photos, "photo")
     people = counted(len(grouping.people), "person", "people")
