@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-FINGERPRINT = "1d8ce42d72d91609315ec5a12f6cc0fefab05660814d7a38cba8db232182abf9"
+FINGERPRINT = "c42323e76e9478952476ad6451a7948131e43aeac80e617b41a35dc0e92935db"
 ODDS = {
     "calibrated": {"far": 1e-4, "created": "2026-11-20T08:00:00+00:00"},
     "strangers": {
