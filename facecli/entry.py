@@ -8,11 +8,15 @@ import sys
 RELAYED = {"enroll", "verify", "identify"}
 """Commands that spend most of their time loading networks."""
 
+ALONE = {"serve", "--source"}
+"""What runs for long, and has to outlive a service and take signals itself."""
+
 
 def main() -> None:
     """Run the program."""
     arguments = sys.argv[1:]
-    if RELAYED.intersection(arguments) and "serve" not in arguments and hasattr(os, "fork"):
+    words = {one.partition("=")[0] for one in arguments}
+    if words & RELAYED and not words & ALONE and hasattr(os, "fork"):
         from facecli.relay import relayed
 
         code = relayed(arguments)

@@ -17,6 +17,7 @@ import pytest
 from click.testing import CliRunner, Result
 from fakes import FakeDetector, FakeEncoder, PaintedFace, embedding, new_template, paint
 
+from facecli import entry, relay
 from facecli.cli import cli
 from facecli.cli.options import Settings
 from facecli.gallery import Gallery
@@ -87,7 +88,7 @@ def test_a_folder_gives_a_decision_a_picture_and_the_log_holds_them_all(
     with DecisionLog(log, create=False) as chain:
         assert chain.verify().broken is None
         logged = [one.body for one in chain.decisions()]
-    assert logged == [{k: v for k, v in one.items() if k != "schema"} for one in found]
+    assert logged == found
 
 
 def test_pictures_on_stdin_are_one_source_and_confirm_asks_for_several(
@@ -242,6 +243,28 @@ def test_a_signal_stops_it_with_its_last_decision_written(
     said = [(one["status"], one["person"]) for one in map(json.loads, out.splitlines())]
     assert said == [("match", "Bob"), ("unknown", None)]
     assert [body["status"] for body in _decisions(log)] == ["match", "unknown"]
+
+
+@pytest.mark.parametrize("source", [["--source", "0"], ["--source=0"]])
+def test_a_gate_is_never_run_by_a_service(
+    source: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would end with the service, and its signals would reach nobody."""
+    asked: list[str] = []
+
+    def answer(_: object) -> int:
+        asked.append("service")
+        return 0
+
+    monkeypatch.setattr(relay, "relayed", answer)
+    monkeypatch.setattr("facecli.cli.main", lambda: asked.append("here"))
+    monkeypatch.setattr(sys, "argv", ["facecli", "identify", *source])
+    entry.main()
+    assert asked == ["here"]
+    monkeypatch.setattr(sys, "argv", ["facecli", "identify", "photo.jpg"])
+    with pytest.raises(SystemExit):
+        entry.main()
+    assert asked == ["here", "service"]
 
 
 def _decisions(log: Path) -> list[dict[str, Any]]:

@@ -107,7 +107,7 @@ def stand_at_gate(
     def tell(event: Event) -> None:
         from facecli import records
 
-        record = records.gate_event(event, point)
+        record = records.stamped(records.gate_event(event, point))
         journal.append(record)
         for statuses, outlet in outlets:
             if event.status in statuses:
