@@ -1,10 +1,13 @@
-"""The service with the fake networks, as a program: fake_service.py GALLERY LOG [slow].
+"""Services to ask: the real one, and one with the fake networks.
 
-It listens on a free port, which it prints. The tokens are TOKEN and ADMIN below.
+The second is this file as a program: fake_service.py GALLERY LOG [slow] listens on a free port,
+which it prints. The tokens are TOKEN and ADMIN below.
 """
 
 from __future__ import annotations
 
+import os
+import re
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -25,6 +28,7 @@ from facecli.types import Detection
 
 TOKEN, ADMIN = "t" * 32, "a" * 32
 SLOW_SECONDS = 0.5
+ENTRY = "from facecli.entry import main; main()"
 
 
 class SlowDetector(FakeDetector):
@@ -43,6 +47,28 @@ def running(gallery: Path, *, slow: bool = False) -> Iterator[tuple[Popen[bytes]
         try:
             assert process.stdout is not None
             yield process, int(process.stdout.readline())
+        finally:
+            process.kill()
+
+
+@contextmanager
+def real_service(folder: Path) -> Iterator[tuple[Popen[bytes], int]]:
+    """Run `facecli serve` on gallery.db in a folder, its sockets under run; yield as above."""
+    (folder / "run").mkdir(mode=0o700)
+    words = ["serve", "--port", "0", "--db", "gallery.db", "--log", "decisions.db"]
+    for option, token in (("token", TOKEN), ("admin-token", ADMIN)):
+        (folder / option).touch(mode=0o600)
+        (folder / option).write_text(token)
+        words += [f"--{option}-file", option]
+    surroundings = {**os.environ, "XDG_RUNTIME_DIR": str(folder / "run")}
+    command = [sys.executable, "-c", ENTRY, *words]
+    with Popen(command, stderr=PIPE, cwd=folder, env=surroundings) as process:
+        try:
+            assert process.stderr is not None
+            line = process.stderr.readline().decode()
+            found = re.fullmatch(r"listening at http://127\.0\.0\.1:(\d+)/\n", line)
+            assert found, line + process.stderr.read().decode()
+            yield process, int(found[1])
         finally:
             process.kill()
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import pytest
 from browsing import PHONE, overflow
 from click.testing import CliRunner
-from fake_service import ADMIN, TOKEN
+from fake_service import ADMIN, ENTRY, TOKEN, real_service
 from PIL import Image
 from test_serve import ask
 
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.network
 
-ENTRY = "from facecli.entry import main; main()"
 HOSTILE = "<img src=x onerror=alert(1)> &amp; ${7*7} Zoë"
 FRAME = (640, 480)
 LIGHTEST_CONTRAST = 4.5
@@ -68,25 +67,10 @@ class Service:
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     folder = tmp_path_factory.mktemp("real")
-    runtime = folder / "run"
-    runtime.mkdir(mode=0o700)
-    words = ["serve", "--port", "0", "--db", str(folder / "g.db"), "--log", str(folder / "l.db")]
-    for option, token in (("token", TOKEN), ("admin-token", ADMIN)):
-        file = folder / option
-        file.touch(mode=0o600)
-        file.write_text(token)
-        words += [f"--{option}-file", str(file)]
-    with subprocess.Popen(
-        [sys.executable, "-c", ENTRY, *words],
-        stderr=subprocess.PIPE,
-        env={**os.environ, "XDG_RUNTIME_DIR": str(runtime)},
-    ) as process:
-        assert process.stderr is not None
-        line = process.stderr.readline().decode()
-        found = re.fullmatch(r"listening at http://127\.0\.0\.1:(\d+)/\n", line)
-        assert found, line + process.stderr.read().decode()
-        yield Service(int(found[1]), folder / "g.db", runtime)
+    with real_service(folder) as (process, port):
+        yield Service(port, folder / "gallery.db", folder / "run")
         process.terminate()
+        assert process.stderr is not None
         assert process.stderr.read() == b""
         assert process.wait(20) == 0
 
