@@ -132,6 +132,25 @@ def test_a_threshold_outside_0_to_4_is_a_usage_error(
     assert "--threshold" in outcome.stderr
 
 
+def test_no_option_between_two_ends_takes_nan() -> None:
+    """A gap of NaN would have made every ambiguous face a match."""
+    context = click.Context(cli)
+    tried = 0
+    groups: list[click.Group] = [cli]
+    while groups:
+        group = groups.pop()
+        for name in group.list_commands(context):
+            command = group.get_command(context, name)
+            assert command is not None
+            groups += [command] if isinstance(command, click.Group) else []
+            for option in command.params:
+                if isinstance(option.type, click.FloatRange):
+                    tried += 1
+                    with pytest.raises(click.BadParameter):
+                        option.type(float("nan"), option, context)
+    assert tried > 3
+
+
 def test_the_database_is_the_options_then_the_variables_then_the_platforms(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

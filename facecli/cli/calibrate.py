@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from facecli.cli.options import Settings, command_options, library_options, pass_settings
+from facecli.cli.options import Range, Settings, command_options, library_options, pass_settings
 from facecli.cli.output import confirmed, counted, emit, emit_all, shown
 from facecli.errors import FacecliError
 
@@ -25,7 +25,7 @@ MAX_FAR = 0.1
 @click.command()
 @click.option(
     "--far",
-    type=click.FloatRange(0.0, MAX_FAR, min_open=True),
+    type=Range(0.0, MAX_FAR, min_open=True),
     default=1e-4,
     show_default=True,
     metavar="RATE",

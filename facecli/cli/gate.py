@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from facecli.cli.operating import operating_point, whom
-from facecli.cli.options import AnyCallable, Settings, place
+from facecli.cli.options import AnyCallable, Range, Settings, place
 from facecli.cli.output import bad, detail, doubtful, emit, emit_json, good, note, shown, warn
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ OPTIONS = (
     ),
     click.option(
         "--cooldown",
-        type=click.FloatRange(min=0.0),
+        type=Range(min=0.0),
         metavar="S",
         help="Announce nobody again before they were out of view for so long; else 10.",
     ),

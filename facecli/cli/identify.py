@@ -12,7 +12,7 @@ from click.core import ParameterSource
 from facecli import records
 from facecli.cli.gate import gate_options, stand_at_gate
 from facecli.cli.operating import operating_point, whom
-from facecli.cli.options import MAX_SQUARED_L2, Settings, command_options, pass_settings
+from facecli.cli.options import MAX_SQUARED_L2, Range, Settings, command_options, pass_settings
 from facecli.cli.output import bad, counted, detail, doubtful, emit, good, note, progress, shown
 from facecli.errors import FacecliError, PictureError
 
@@ -43,7 +43,7 @@ PAINT: dict[str, Callable[[str], str]] = {
 )
 @click.option(
     "--gap",
-    type=click.FloatRange(0.0, MAX_SQUARED_L2),
+    type=Range(0.0, MAX_SQUARED_L2),
     metavar="0..4",
     help="Two people whose squared L2 differ by less are ambiguous; else 5 % of the threshold.",
 )

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from facecli.gallery import Gallery
     from facecli.library import Library
-    from facecli.types import Calibration, Detector, Encoder, ModelCard
+    from facecli.types import Detector, Encoder, ModelCard
 
 DATABASE_VARIABLE = "FACECLI_DB"
 LIBRARY_VARIABLE = "FACECLI_LIBRARY"
@@ -26,6 +26,19 @@ MOST_WORKERS = 8
 """By default: each takes 0.3 GB, and the process that embeds and stores keeps up with few."""
 
 AnyCallable = TypeVar("AnyCallable", bound="Callable[..., Any]")
+
+
+class Range(click.FloatRange):
+    """Numbers between two ends; NaN, which Click lets through, is not one of them."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Return the number; raise BadParameter if it is none or lies outside."""
+        number = float(super().convert(value, param, ctx))
+        if math.isnan(number):
+            self.fail(f"{value} is not a number.", param, ctx)
+        return number
 
 
 class Settings:
@@ -141,25 +154,14 @@ class Settings:
         """Return the largest squared L2 called a match.
 
         That is --threshold, else what the gallery in use was calibrated to, else the model's own.
-        An explicit 0 is a threshold like any other.
+        An explicit 0 is a threshold like any other. Raises FingerprintMismatch where the gallery
+        was calibrated for other models only.
         """
         if self.threshold is not None:
             return self.threshold
-        calibration = self.calibration_for(card)
-        return card.threshold if calibration is None else calibration.threshold
+        from facecli.cli.operating import operating_point
 
-    def calibration_for(self, card: ModelCard) -> Calibration | None:
-        """Return the threshold that the gallery in use, if there is one, was given for this model.
-
-        Raises FingerprintMismatch where it was calibrated for other models only and no --threshold
-        says what to do.
-        """
-        if not self.has_gallery():
-            return None
-        from facecli.calibration.operating import calibration_of
-
-        calibrations = self.gallery().calibrations()
-        return calibration_of(card, calibrations, needed=self.threshold is None)
+        return operating_point(self, card).threshold
 
     def for_another_command(self, hear: Callable[[dict[str, Any]], None]) -> Settings:
         """Return settings for a command run from within this one, with the same networks.
@@ -212,8 +214,6 @@ def _remember(ctx: click.Context, param: click.Parameter, value: Any) -> None:
 
     if param.name is None or ctx.get_parameter_source(param.name) is ParameterSource.DEFAULT:
         return
-    if isinstance(value, float) and math.isnan(value):
-        raise click.BadParameter("nan is not a number between 0 and 4.", ctx=ctx, param=param)
     setattr(settings_of(ctx), param.name, value)
 
 
@@ -232,7 +232,7 @@ SHARED = (
     _shared("--model", metavar="NAME|FILE", help="A model by name, or a checkpoint file."),
     _shared(
         "--threshold",
-        type=click.FloatRange(0.0, MAX_SQUARED_L2),
+        type=Range(0.0, MAX_SQUARED_L2),
         metavar="SQUARED_L2",
         help="The largest squared L2 called the same person; else as calibrated, else the model's.",
     ),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from facecli.cli.options import Settings, command_options, pass_settings
+from facecli.cli.options import Range, Settings, command_options, pass_settings
 from facecli.cli.output import (
     QUIET_SECONDS,
     bad,
@@ -88,7 +88,7 @@ def configured(function: Any) -> Any:
 @click.option("--resume", is_flag=True, help="Continue the run that stopped.")
 @click.option(
     "--time-budget",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Range(min=0, min_open=True),
     metavar="SECONDS",
     help="End the training after so long.",
 )

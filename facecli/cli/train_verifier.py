@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from facecli.cli.options import Settings, command_options, library_options, pass_settings
+from facecli.cli.options import Range, Settings, command_options, library_options, pass_settings
 from facecli.cli.output import bad, emit, good, shown, table
 from facecli.errors import FacecliError
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--far",
-    type=click.FloatRange(0.0, 0.1, min_open=True),
+    type=Range(0.0, 0.1, min_open=True),
     default=1e-3,
     show_default=True,
     metavar="RATE",
