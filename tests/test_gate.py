@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -67,6 +68,7 @@ def gate(watch: FakeWatch) -> Gate:
     return gate_of(watch)
 
 
+@cache
 def frame(*faces: PaintedFace) -> Image.Image:
     return Image.fromarray(pixels_of(*faces))
 
