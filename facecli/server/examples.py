@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
-FINGERPRINT = "c42323e76e9478952476ad6451a7948131e43aeac80e617b41a35dc0e92935db"
+from facecli.recognition.verify import Side
+
+DIGEST = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 ODDS = {
     "calibrated": {"far": 1e-4, "created": "2026-11-20T08:00:00+00:00"},
     "strangers": {
@@ -15,8 +18,7 @@ ODDS = {
         "source": "LFW's development people",
     },
 }
-BOX = [171.2, 110.4, 353.9, 327.6]
-SIDE = {"templates": None, "faces": 1, "notes": [], "kind": "photo", "box": BOX}
+BOX = (171.2, 110.4, 353.9, 327.6)
 
 VERIFICATION: dict[str, Any] = {
     "schema": 1,
@@ -25,17 +27,10 @@ VERIFICATION: dict[str, Any] = {
     "squared_l2": 0.412,
     "threshold": 1.1,
     "model": "facecli-128",
-    "fingerprint": FINGERPRINT,
+    "fingerprint": DIGEST,
     "sides": [
-        {"source": "a", **SIDE},
-        {
-            "source": "Ada",
-            "kind": "person",
-            "templates": 2,
-            "faces": None,
-            "box": None,
-            "notes": [],
-        },
+        asdict(Side("a", "photo", box=BOX, faces=1)),
+        asdict(Side("Ada", "person", templates=2)),
     ],
     **ODDS,
 }
@@ -70,7 +65,7 @@ ENROLLMENT: dict[str, Any] = {
     "warnings": [],
     "look_alike": None,
     "external_id": None,
-    "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+    "sha256": DIGEST,
     "box": BOX,
     "dry_run": False,
 }

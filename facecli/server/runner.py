@@ -119,7 +119,14 @@ class _Runner:
         except OSError:
             return
         lesson, telling = os.pipe()
-        if os.fork():
+        try:
+            child = os.fork()
+        except OSError:  # no memory, or too many processes: the client helps itself
+            connection.close()
+            os.close(telling)
+            os.close(lesson)
+            return
+        if child:
             connection.close()
             os.close(telling)
             self._lessons[lesson] = bytearray()

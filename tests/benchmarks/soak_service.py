@@ -18,6 +18,7 @@ import threading
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 from fake_service import ADMIN, ENTRY, TOKEN, real_service
 
@@ -45,30 +46,31 @@ class Soak:
         self.port = port
         self.done: Counter[str] = Counter()
         self.wrong: str | None = None
+        self.over = False
 
     def keep_asking(self, path: str, name: str) -> None:
         """Ask over HTTP who is in a portrait."""
-        while self.wrong is None:
+        while not self.over:
             status, said = self.ask(path, NAMES[name].read_bytes())
             self.done[f"{path.partition('?')[0]} {status}"] += 1
             if status not in (200, 429):
                 self.wrong = f"{path}: {status} {said}"
             elif status == 200:
                 answers = said["faces"] if isinstance(said, dict) else said
-                named = {one["person"] for one in answers} - {None, name}
-                self.wrong = self.wrong or (f"{name} was called {named}" if named else None)
+                if named := {one["person"] for one in answers} - {None, name}:
+                    self.wrong = f"{name} was called {named}"
 
     def keep_verifying(self) -> None:
         """Compare the portraits from the command line."""
         surroundings = {**os.environ, "XDG_RUNTIME_DIR": str(self.folder / "run")}
         words = [sys.executable, "-c", ENTRY, "verify", *map(str, NAMES.values())]
-        while self.wrong is None:
+        while not self.over:
             code = subprocess.run(words, env=surroundings, capture_output=True).returncode
             self.done[f"verify {code}"] += 1
             if code != 1:
                 self.wrong = f"verify: exit code {code}"
 
-    def ask(self, path: str, body: bytes, token: str = TOKEN) -> tuple[int, object]:
+    def ask(self, path: str, body: bytes, token: str = TOKEN) -> tuple[int, Any]:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         connection.request("POST", path, body, {"Authorization": f"Bearer {token}"})
         answer = connection.getresponse()
@@ -90,13 +92,13 @@ def main(seconds: float) -> int:
         soak = Soak(folder, port)
         for name, photo in NAMES.items():
             assert soak.ask(f"/enroll?name={name}", photo.read_bytes(), ADMIN)[0] == 200
-        jobs = [(soak.keep_verifying, ())]
-        jobs += [
-            (soak.keep_asking, (f"{path}{number:032x}" if path[-1] == "=" else path, name))
+        jobs = [
+            (f"{path}{number:032x}" if path[-1] == "=" else path, name)
             for path in ("/identify", "/gate?session=")
             for number, name in enumerate(NAMES)
         ]
-        threads = [threading.Thread(target=work, args=words) for work, words in jobs]
+        threads = [threading.Thread(target=soak.keep_asking, args=words) for words in jobs]
+        threads.append(threading.Thread(target=soak.keep_verifying))
         command = [sys.executable, "-c", COMING_AND_GOING, str(folder / "gallery.db")]
         with subprocess.Popen([*command, str(NAMES["Grace"])], stdout=subprocess.DEVNULL) as other:
             for thread in threads:
@@ -104,7 +106,7 @@ def main(seconds: float) -> int:
             children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
             watch(soak, seconds, {"service": process.pid, "warm": int(children.split()[0])}, other)
             other.kill()
-        soak.wrong = soak.wrong or ""
+        soak.over = True
         for thread in threads:
             thread.join()
         with DecisionLog(folder / "decisions.db") as log:

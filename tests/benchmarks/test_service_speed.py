@@ -57,7 +57,7 @@ def test_a_second_verify_from_the_shell(
         return subprocess.run(command, capture_output=True, env=surroundings).returncode
 
     verify()
-    assert benchmark.pedantic(verify, rounds=20) == 1
+    assert benchmark.pedantic(verify, rounds=20) == 1  # type: ignore[no-untyped-call]
     assert benchmark.stats is not None
     # The fastest: this is about the program, not about who else uses the machine.
     assert benchmark.stats.stats.min < SECOND_VERIFY_SECONDS
@@ -65,7 +65,7 @@ def test_a_second_verify_from_the_shell(
 
 def test_python_alone(benchmark: BenchmarkFixture) -> None:
     """What any program in Python takes to start and stop here."""
-    benchmark.pedantic(subprocess.run, args=([sys.executable, "-c", ""],), rounds=20)
+    benchmark.pedantic(subprocess.run, args=([sys.executable, "-c", ""],), rounds=20)  # type: ignore[no-untyped-call]
 
 
 def test_identify_under_load(benchmark: BenchmarkFixture, service: tuple[Path, int]) -> None:
@@ -84,7 +84,7 @@ def test_identify_under_load(benchmark: BenchmarkFixture, service: tuple[Path, i
         with ThreadPoolExecutor(CLIENTS) as pool:
             assert all(pool.map(ask, range(QUESTIONS)))
 
-    benchmark.pedantic(load, rounds=1)
+    benchmark.pedantic(load, rounds=1)  # type: ignore[no-untyped-call]
     assert benchmark.stats is not None
     p50, p99 = np.percentile(taken, [50, 99])
     benchmark.extra_info["requests/s"] = QUESTIONS / benchmark.stats.stats.mean
