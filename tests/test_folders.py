@@ -104,9 +104,14 @@ def test_intervals_are_those_of_resampling_people() -> None:
 
 
 def test_where_nothing_was_rejected_the_rule_of_three_limits_val() -> None:
-    """Thirty people of two equal photos each: VAL is 1, and at least 1 - 3/30."""
-    rows = np.repeat(np.eye(30, 128, dtype=np.float32), 2, axis=0)
-    samples = samples_of(rows, [f"p{row // 2:02}" for row in range(60)])
+    """Thirty people of two equal photos each: VAL is 1, and at least 1 - 3/30.
+
+    Those of one photo each have no genuine pair, and say nothing of VAL.
+    """
+    alone = np.eye(40, 128, 30, dtype=np.float32)
+    rows = np.concatenate([np.repeat(np.eye(30, 128, dtype=np.float32), 2, axis=0), alone])
+    people = [f"p{row // 2:02}" for row in range(60)]
+    samples = samples_of(rows, [*people, *(f"q{row:02}" for row in range(40))])
     point = measure_folder(samples, threshold=1.0).val[0]
     assert point.interval is not None
     assert (point.val, point.interval.low, point.interval.high) == (1.0, 0.9, 1.0)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -144,23 +145,16 @@ def measure(
     val = [val_at(genuine, impostor, far) for far in FARS]
     resampled = {}
     if draws is not None:
+        rates = partial(_resampled, samples, labels, pairs=pairs, draws=draws, watch=watch)
         fars = [point.far for point in val if point.val is not None]
-        resampled = _resampled(
-            samples,
-            labels,
-            pairs=pairs,
-            draws=draws,
-            fars=fars,
-            threshold=threshold,
-            watch=watch,
-        )
+        resampled = rates(fars=fars, threshold=threshold)
     false_matches = Rate(int(impostor.matched(threshold)), impostor.size)
     matched = int(genuine.matched(threshold))
-    people = len(np.unique(labels[labels >= 0]))
+    mated = len(np.unique(pairs.genuine_person))
     everyone = genuine_with_failures(samples)
     return FolderResult(
         photos=len(samples),
-        people=people,
+        people=len(np.unique(labels[labels >= 0])),
         unnamed=int((labels < 0).sum()),
         failures=len(samples.failures),
         threshold=threshold,
@@ -168,7 +162,7 @@ def measure(
         fnmr=_with_interval(Rate(genuine.size - matched, genuine.size), resampled.get(FNMR)),
         frr=Rate(everyone - matched, everyone),
         val=tuple(
-            _val_with_interval(point, resampled.get(val_name(point.far)), people) for point in val
+            _val_with_interval(point, resampled.get(val_name(point.far)), mated) for point in val
         ),
         eer=eer(genuine, impostor),
         auc=auc(genuine, impostor),
@@ -228,18 +222,18 @@ def _with_interval(rate: Rate, draws: RateArray | None) -> Rate:
     return replace(rate, interval=interval(rate.value, draws))
 
 
-def _val_with_interval(point: Val, draws: RateArray | None, people: int) -> Val:
+def _val_with_interval(point: Val, draws: RateArray | None, mated: int) -> Val:
     """Add the interval over people; without any rejection, that of the rule of three.
 
     Resampling cannot tell how rare what never happened is; with no case among n independent ones
-    the 95 % limit is about 3/n (Hanley & Lippman-Hand, JAMA 249, 1983). People are the independent
-    ones here.
+    the 95 % limit is about 3/n (Hanley & Lippman-Hand, JAMA 249, 1983). The `mated` people, those
+    with genuine pairs, are the independent ones here.
     """
     if draws is None or point.val is None:
         return point
     found = interval(point.val, draws)
     if point.val == 1:
-        found = Interval(1.0, max(0.0, 1 - 3 / people), 1.0)
+        found = Interval(1.0, max(0.0, 1 - 3 / mated), 1.0)
     return replace(point, interval=found)
 
 
