@@ -206,6 +206,7 @@ def test_lfw_finds_its_list_and_reports_folds_with_baselines(view_2: Path) -> No
     assert result.exit_code == 0, result.output
     (found,) = records(result, "lfw")
     assert (found["folds"], found["accuracy"], found["standard_error"]) == (2, 1.0, 0.0)
+    assert (found["fold_val"]["mean"], found["fold_val"]["standard_error"]) == (1.0, 0.0)
     assert (found["photos"], found["failures"], found["lost_pairs"]) == (5, 0, 0)
     assert (found["genuine_pairs"], found["impostor_pairs"]) == (2, 2)
     assert found["accuracy_at_threshold"] == 1.0
@@ -215,6 +216,7 @@ def test_lfw_finds_its_list_and_reports_folds_with_baselines(view_2: Path) -> No
     text = run("lfw", view_2).stdout
     assert "accuracy 1.0000 ± 0.0000" in text
     assert "FaceNet" in text
+    assert "VAL 1.0000 ± 0.0000 at FAR 1e-3 by the folds" in text
     assert "not supported by 2 genuine pairs" in text
 
 

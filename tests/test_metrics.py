@@ -20,6 +20,7 @@ from facecli.metrics import (
     fnmr,
     roc,
     ten_fold_accuracy,
+    ten_fold_val,
     threshold_at_fmr,
     val_at_far,
 )
@@ -310,6 +311,32 @@ def test_ten_fold_accuracy_agrees_with_trying_every_threshold() -> None:
         expected = ((squared[test] <= threshold) == same[test]).mean()
         assert result.accuracies[fold] == pytest.approx(expected, abs=1e-15)
     assert result.mean == pytest.approx(result.accuracies.mean(), abs=1e-15)
+
+
+def test_ten_fold_val_by_hand() -> None:
+    """Fold 1 is measured just below 1.5, fold 2's nearest impostor; fold 2 just below 3."""
+    squared = [1.0, 2.0, 3.0, 0.5, 2.5, 1.5]
+    result = ten_fold_val(squared, [True, True, False] * 2, [1, 1, 1, 2, 2, 2], 0.0)
+    assert result.mean == 0.75  # one of two, then both
+    assert result.standard_error == pytest.approx(0.25)
+    assert result.fmr == 0.5  # none in fold 1, the only one in fold 2
+
+
+def test_ten_fold_val_agrees_with_trying_every_threshold() -> None:
+    rng = np.random.default_rng(6)
+    same = np.arange(800) % 2 == 0
+    squared = np.where(same, rng.normal(1.0, 0.4, 800), rng.normal(2.0, 0.4, 800)).clip(0, 4)
+    folds = np.arange(800) // 80
+    vals, rates = [], []
+    for fold in range(10):
+        train, test = folds != fold, folds == fold
+        allowed = [t for t in squared if (squared[train & ~same] <= t).mean() <= 0.05]
+        vals.append((squared[test & same] <= max(allowed)).mean())
+        rates.append((squared[test & ~same] <= max(allowed)).mean())
+    result = ten_fold_val(squared, same, folds, 0.05)
+    assert result.mean == pytest.approx(np.mean(vals), abs=1e-15)
+    assert result.standard_error == pytest.approx(np.std(vals, ddof=1) / np.sqrt(10), abs=1e-15)
+    assert result.fmr == pytest.approx(np.mean(rates), abs=1e-15)
 
 
 @pytest.mark.parametrize(

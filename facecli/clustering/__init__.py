@@ -5,8 +5,8 @@ from random seeds (k-means++, best of ten) reached a BCubed F of 0.68, from the 
 0.91. The linkage alone had 0.91 as well, so only a few iterations are worth their time.
 
 A pass afterwards that takes out members far from the others was tried and left: at 1.1 times the
-threshold average linkage has left none to speak of (0 of LFW's 2,761, at most 4 of CelebA's), and at
-1.0 times taking them out cost up to 0.006 of F. Poor faces are what goes wrong; see `weak`.
+threshold average linkage has left none to speak of (0 of LFW's 2,761, at most 4 of CelebA's), and
+at 1.0 times taking them out cost up to 0.006 of F. Poor faces are what goes wrong; see `weak`.
 """
 
 from __future__ import annotations

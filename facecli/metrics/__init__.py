@@ -14,6 +14,7 @@ from facecli.metrics.resampling import (
 from facecli.metrics.verification import (
     Comparisons,
     FoldAccuracy,
+    FoldVal,
     Roc,
     accuracy_at,
     auc,
@@ -23,6 +24,7 @@ from facecli.metrics.verification import (
     fnmr,
     roc,
     ten_fold_accuracy,
+    ten_fold_val,
     threshold_at_fmr,
     val_at_far,
 )
@@ -31,6 +33,7 @@ __all__ = [
     "AllPairs",
     "Comparisons",
     "FoldAccuracy",
+    "FoldVal",
     "Interval",
     "ListedPairs",
     "PartitionScore",
@@ -54,6 +57,7 @@ __all__ = [
     "resampled_rates",
     "roc",
     "ten_fold_accuracy",
+    "ten_fold_val",
     "threshold_at_fmr",
     "val_at_far",
 ]

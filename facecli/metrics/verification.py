@@ -11,6 +11,7 @@ used more than once. All rates are float64; counts are exact.
 from __future__ import annotations
 
 import bisect
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -217,21 +218,62 @@ def ten_fold_accuracy(
     07-49, 2007, section on reporting). Raise ValueError for a single fold, and where the other
     folds lack genuine or impostor pairs.
     """
+    results = []
+    for inside, others in _folds(squared, same, folds):
+        threshold = best_accuracy_threshold(*others)
+        results.append((accuracy_at(*inside, threshold), threshold))
+    accuracies, thresholds = np.array(results).T
+    return FoldAccuracy(*_mean_and_error(accuracies), accuracies, thresholds)
+
+
+@dataclass(frozen=True, slots=True)
+class FoldVal:
+    """VAL over folds: mean, standard error of the mean, and the mean FMR that was met with it."""
+
+    mean: float
+    standard_error: float
+    fmr: float
+
+
+def ten_fold_val(
+    squared: npt.ArrayLike, same: npt.ArrayLike, folds: npt.ArrayLike, far: float
+) -> FoldVal:
+    """Measure VAL of each fold at the threshold that has FMR `far` on all others.
+
+    Takes and raises what `ten_fold_accuracy` does; each fold needs pairs of both kinds.
+    """
+    results = []
+    for inside, others in _folds(squared, same, folds):
+        threshold = threshold_at_fmr(others[1], far)
+        results.append((1 - fnmr(inside[0], threshold), fmr(inside[1], threshold)))
+    vals, rates = np.array(results).T
+    return FoldVal(*_mean_and_error(vals), float(rates.mean()))
+
+
+_Kinds = tuple[npt.NDArray[np.floating[Any]], npt.NDArray[np.floating[Any]]]
+
+
+def _folds(
+    squared: npt.ArrayLike, same: npt.ArrayLike, folds: npt.ArrayLike
+) -> Iterator[tuple[_Kinds, _Kinds]]:
+    """Yield genuine and impostor squared L2 of each fold, in the order of their numbers.
+
+    Beside them come those of all other folds.
+    """
     values, mated, fold = np.asarray(squared), np.asarray(same, dtype=bool), np.asarray(folds)
     if not values.shape == mated.shape == fold.shape:
         raise ValueError(f"shapes differ: {values.shape}, {mated.shape}, {fold.shape}")
     numbers = np.unique(fold)
     if len(numbers) < 2:
         raise ValueError(f"at least two folds are needed, not {len(numbers)}")
-    results = []
     for number in numbers:
-        inside, outside = fold == number, fold != number
-        threshold = best_accuracy_threshold(values[outside & mated], values[outside & ~mated])
-        accuracy = accuracy_at(values[inside & mated], values[inside & ~mated], threshold)
-        results.append((accuracy, threshold))
-    accuracies, thresholds = np.array(results).T
-    spread = float(accuracies.std(ddof=1)) / len(numbers) ** 0.5
-    return FoldAccuracy(float(accuracies.mean()), spread, accuracies, thresholds)
+        here, there = fold == number, fold != number
+        inside = values[here & mated], values[here & ~mated]
+        yield inside, (values[there & mated], values[there & ~mated])
+
+
+def _mean_and_error(values: RateArray) -> tuple[float, float]:
+    return float(values.mean()), float(values.std(ddof=1)) / len(values) ** 0.5
 
 
 def _some(squared: SquaredL2, kind: str) -> Comparisons:

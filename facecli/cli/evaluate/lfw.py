@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -99,6 +100,7 @@ def _show(result: LfwResult, pairs: PairList, card: ModelCard) -> None:
         "standard_error": folds and folds.standard_error,
         "fold_accuracies": folds and folds.accuracies,
         "fold_thresholds": folds and folds.thresholds,
+        "fold_val": result.fold_val and dataclasses.asdict(result.fold_val),
         "threshold": result.threshold,
         "accuracy_at_threshold": result.accuracy,
         "best_threshold": result.best_threshold,
@@ -115,7 +117,8 @@ def _show(result: LfwResult, pairs: PairList, card: ModelCard) -> None:
 
 
 def _described(result: LfwResult, pairs: PairList, card: ModelCard) -> list[str]:
-    from facecli.evaluation.lfw import ASSUMPTION, BASELINES
+    from facecli.evaluation.lfw import ASSUMPTION, BASELINES, FOLD_FAR
+    from facecli.metrics.support import rate_name
 
     lines = [
         f"{shown(pairs.source)}: {result.genuine:,} genuine and {result.impostor:,} impostor pairs "
@@ -131,6 +134,12 @@ def _described(result: LfwResult, pairs: PairList, card: ModelCard) -> list[str]
             f"error) over {count} folds, the threshold of each best on the others"
         )
         lines += [f"    {value:.4f} {name}" for name, value in BASELINES]
+    if result.fold_val is not None:
+        lines.append(
+            f"  VAL {result.fold_val.mean:.4f} ± {result.fold_val.standard_error:.4f} at FAR "
+            f"{rate_name(FOLD_FAR)} by the folds, which met FMR {result.fold_val.fmr:.1e}: to "
+            f"compare with others; it rests on {FOLD_FAR * result.impostor:.0f} false accepts"
+        )
     lines += [
         f"  accuracy {result.accuracy:.4f} at squared L2 {result.threshold:.4g}, the threshold in "
         "force",
