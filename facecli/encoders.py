@@ -12,14 +12,13 @@ import dataclasses
 import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import platformdirs
 
 from facecli import checkpoints
-from facecli.chips import DLIB_GEOMETRY, geometry_at
-from facecli.dlib_format import read_dlib
+from facecli.chips import geometry_at
 from facecli.errors import ModelError
 from facecli.types import DIMENSION, FloatArray, ModelCard, PixelArray
 
@@ -206,62 +205,6 @@ def resolve_device(name: str) -> str:
     return name
 
 
-def import_dlib(dat: Path, out: Path | None = None) -> ModelCard:
-    """Write dlib's network as the model `dlib-128`, to `out` or into the user's model folder.
-
-    Where the weights are those we ship, so is the card, with what was measured of them.
-    """
-    from facecli.networks import resnet29_architecture
-
-    read = read_dlib(dat)
-    weights = resnet29_weights(read.convolutions)
-    weights["head.weight"] = read.head
-    weights["head.bias"] = np.zeros(DIMENSION, np.float32)
-    weights["shift"] = np.zeros(DIMENSION, np.float32)
-    card = ModelCard(
-        name="dlib-128",
-        fingerprint="",
-        architecture=resnet29_architecture({"5": 1}),
-        geometry=DLIB_GEOMETRY,
-        dimension=DIMENSION,
-        source=f"dlib_face_recognition_resnet_model_v1.dat, SHA-256 {_sha256(dat)}",
-        **DLIB_CARD,
-    )
-    path = out or user_models() / "dlib-128.safetensors"
-    saved = checkpoints.save(path, weights, card)
-    ours = checkpoints.read_card(SHIPPED / "dlib-128.safetensors")
-    same = saved.fingerprint == ours.fingerprint
-    return checkpoints.save(path, weights, ours) if same else saved
-
-
-DLIB_CARD: dict[str, Any] = {
-    "threshold": 0.116,
-    "threshold_source": "FMR 1e-4 over the impostor pairs of LFW's development people",
-    "licence": "public domain (CC0 1.0)",
-    "description": "dlib's 29-layer ResNet by Davis King, affine layers folded, unit length",
-    "data": (
-        {
-            "name": "FaceScrub, VGG-Face and pictures gathered by dlib's author",
-            "terms": "weights released into the public domain; 7,485 people, none of LFW's",
-        },
-    ),
-}
-
-
-def resnet29_weights(
-    convolutions: Sequence[tuple[FloatArray, FloatArray]],
-) -> dict[str, FloatArray]:
-    """Name the 29 convolutions as `networks.ResNet29` does, in forward order."""
-    from facecli.networks import ResNet29
-
-    names = [name for name in ResNet29({"5": 1}).state_dict() if name.endswith(".weight")]
-    weights: dict[str, FloatArray] = {}
-    for name, (weight, bias) in zip(names, convolutions, strict=True):
-        weights[f"trunk.{name}"] = weight
-        weights[f"trunk.{name.removesuffix('weight')}bias"] = bias
-    return weights
-
-
 def load_inception(name: str) -> dict[str, torch.Tensor]:
     """Return the trunk weights of one of facenet-pytorch's networks from the user's file.
 
@@ -277,7 +220,7 @@ def load_inception(name: str) -> dict[str, torch.Tensor]:
             f"{name}: weights are not installed; download {entry.file} from the v2.2.9 release "
             f"of timesler/facenet-pytorch on a machine with a network and put it at {path}"
         )
-    if entry.sha256 not in (None, digest := _sha256(path)):
+    if entry.sha256 not in (None, digest := sha256_of(path)):
         raise ModelError(f"{path}: SHA-256 {digest} is not the published {entry.sha256}")
     try:
         state: dict[str, torch.Tensor] = torch.load(path, map_location="cpu", weights_only=True)
@@ -286,7 +229,8 @@ def load_inception(name: str) -> dict[str, torch.Tensor]:
     return {f"trunk.body.{key}": state[key] for key in state if not key.startswith("logits.")}
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file, 64 hex digits."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facecli.dlib_format import STAGES, parse_dlib, read_dlib
-from facecli.encoders import import_dlib, load_encoder
+from facecli.dlib_import import import_dlib
+from facecli.encoders import load_encoder
 from facecli.errors import ModelError
 
 

@@ -70,10 +70,10 @@ def import_dlib(file: Path, out: Path | None) -> None:
     FILE.dat is dlib_face_recognition_resnet_model_v1.dat, which its author released into the
     public domain.
     """
-    from facecli import encoders
+    from facecli import dlib_import, encoders
 
     path = out or encoders.user_models() / "dlib-128.safetensors"
-    card = encoders.import_dlib(file, path)
+    card = dlib_import.import_dlib(file, path)
     emit(
         {"kind": "model_imported", "path": path, **_summary(card, default=False)},
         f"{shown(path)}: {shown(card.name)}, fingerprint {card.fingerprint[:12]}",
