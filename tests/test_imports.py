@@ -38,6 +38,7 @@ LAYERS = (
 TORCH_PARTS = {
     "detectors",
     "networks",
+    "dlib_import",
     "encoders",
     "losses",
     "training",
