@@ -51,6 +51,14 @@ def running(gallery: Path, *, slow: bool = False) -> Iterator[tuple[Popen[bytes]
             process.kill()
 
 
+def relaying(runtime: Path) -> dict[str, str]:
+    """Return an environment in which services and commands meet under a folder.
+
+    Two threads, since a pool of them is what a fork does not survive.
+    """
+    return {**os.environ, "XDG_RUNTIME_DIR": str(runtime), "OMP_NUM_THREADS": "2"}
+
+
 @contextmanager
 def real_service(folder: Path) -> Iterator[tuple[Popen[bytes], int]]:
     """Run `facecli serve` on gallery.db in a folder, its sockets under run; yield as above."""
@@ -60,8 +68,8 @@ def real_service(folder: Path) -> Iterator[tuple[Popen[bytes], int]]:
         (folder / option).touch(mode=0o600)
         (folder / option).write_text(token)
         words += [f"--{option}-file", option]
-    surroundings = {**os.environ, "XDG_RUNTIME_DIR": str(folder / "run")}
     command = [sys.executable, "-c", ENTRY, *words]
+    surroundings = relaying(folder / "run")
     with Popen(command, stderr=PIPE, cwd=folder, env=surroundings) as process:
         try:
             assert process.stderr is not None

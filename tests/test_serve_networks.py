@@ -6,7 +6,6 @@ One service for all, with both tokens and a camera that shows the two public-dom
 from __future__ import annotations
 
 import io
-import os
 import re
 import shutil
 import subprocess
@@ -19,7 +18,7 @@ from typing import TYPE_CHECKING
 import pytest
 from browsing import PHONE, overflow
 from click.testing import CliRunner
-from fake_service import ADMIN, ENTRY, TOKEN, real_service
+from fake_service import ADMIN, ENTRY, TOKEN, real_service, relaying
 from PIL import Image
 from test_serve import ask
 
@@ -54,11 +53,10 @@ class Service:
 
     def run(self, *arguments: object) -> tuple[int, bytes, bytes]:
         """Run a command in it."""
-        surroundings = {**os.environ, "XDG_RUNTIME_DIR": str(self.runtime)}
         done = subprocess.run(
             [sys.executable, "-c", ENTRY, *map(str, arguments)],
             capture_output=True,
-            env=surroundings,
+            env=relaying(self.runtime),
             timeout=60,
         )
         return done.returncode, done.stdout, done.stderr
@@ -128,9 +126,19 @@ def test_commands_answer_alike_to_the_byte(
 
 
 def test_a_whole_process_answers_alike_with_and_without(service: Service, tmp_path: Path) -> None:
+    """Also with more faces in a photo than are embedded on one thread."""
     alone = Service(service.port, service.gallery, tmp_path)
-    for words in (("verify", "--json", grace_hopper(), eileen_collins()), ("identify", "--help")):
-        assert service.run(*words) == alone.run(*words)
+    crowd = Image.new("RGB", (1200, 900))
+    with Image.open(grace_hopper()) as portrait:
+        for place in range(12):
+            crowd.paste(portrait.resize((300, 300)), (place % 4 * 300, place // 4 * 300))
+    crowd.save(tmp_path / "crowd.png")
+    shutil.copy(eileen_collins(), tmp_path / "eileen.png")
+    gallery = ("--db", service.gallery)
+    for words in (("identify", tmp_path, "--json", *gallery), ("identify", "--help")):
+        code, out, err = service.run(*words)
+        assert (code, out, err) == alone.run(*words)
+        assert out.count(b"identification") in (0, 13)
 
 
 def test_each_command_is_about_its_own_gallery(service: Service, tmp_path: Path) -> None:

@@ -67,7 +67,7 @@ def serve(
     access = _access(host, token_file, admin_token_file)
     # Made if people may be added; closed again, since no database may be open across a fork.
     Gallery(settings.database, create=access.admin is not None).close()
-    detector, encoder = settings.detector(), settings.encoder()
+    detector, encoder = _networks(settings)
     _start_runner(settings, detector, encoder)
     listener = listen(host, port)  # after the fork, which would keep the port open
     desk = _desk(settings, detector, encoder)
@@ -93,6 +93,17 @@ def _access(host: str, token_file: Path | None, admin_token_file: Path | None) -
     return Access(token=token, admin=admin, loopback=is_loopback(host))
 
 
+def _networks(settings: Settings) -> tuple[Detector, Encoder]:
+    """Load and warm the networks, on one thread: OpenMP's others would not survive a fork."""
+    from facecli.cli.warm import warm_up
+    from facecli.detectors import single_thread
+
+    with single_thread():
+        networks = settings.detector(), settings.encoder()
+        warm_up(*networks)
+    return networks
+
+
 def _start_runner(settings: Settings, detector: Detector, encoder: Encoder) -> None:
     """Start the process that runs other commands, if this system and the device allow it."""
     from facecli.cli import cli, warm
@@ -111,7 +122,6 @@ def _start_runner(settings: Settings, detector: Detector, encoder: Encoder) -> N
         )
         return code
 
-    warm.warm_up(detector, encoder)
     try:
         meeting = open_socket()
     except OSError as error:

@@ -20,7 +20,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from fake_service import ADMIN, ENTRY, TOKEN, real_service
+from fake_service import ADMIN, ENTRY, TOKEN, real_service, relaying
 
 from facecli.gate.log import DecisionLog
 from facecli.portraits import eileen_collins, grace_hopper
@@ -62,7 +62,7 @@ class Soak:
 
     def keep_verifying(self) -> None:
         """Compare the portraits from the command line."""
-        surroundings = {**os.environ, "XDG_RUNTIME_DIR": str(self.folder / "run")}
+        surroundings = relaying(self.folder / "run")
         words = [sys.executable, "-c", ENTRY, "verify", *map(str, NAMES.values())]
         while not self.over:
             code = subprocess.run(words, env=surroundings, capture_output=True).returncode

@@ -6,7 +6,6 @@ Run with `pytest tests/benchmarks/test_service_speed.py --benchmark-only -s`.
 from __future__ import annotations
 
 import http.client
-import os
 import subprocess
 import sys
 import time
@@ -16,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fake_service import ENTRY, TOKEN, real_service
+from fake_service import ENTRY, TOKEN, real_service, relaying
 from fakes import new_template
 from pytest_benchmark.fixture import BenchmarkFixture
 
@@ -49,12 +48,11 @@ def test_a_second_verify_from_the_shell(
     benchmark: BenchmarkFixture, service: tuple[Path, int]
 ) -> None:
     """Python's start, the way to the service and back, and the answer to both photos."""
-    surroundings = {**os.environ, "XDG_RUNTIME_DIR": str(service[0])}
     photos = [str(grace_hopper()), str(eileen_collins())]
 
     def verify() -> int:
         command = [sys.executable, "-c", ENTRY, "verify", *photos]
-        return subprocess.run(command, capture_output=True, env=surroundings).returncode
+        return subprocess.run(command, capture_output=True, env=relaying(service[0])).returncode
 
     verify()
     assert benchmark.pedantic(verify, rounds=20) == 1  # type: ignore[no-untyped-call]
