@@ -3,6 +3,7 @@
 const FRAME_SIDE = 960; // pixels: a face at arm's length is a quarter of it wide
 const FRAME_SECONDS = 0.22; // just over the gate's own pace
 const RETRY_SECONDS = 2;
+const STALE_SECONDS = 3; // an answer, or a picture, this old says nothing of who is there now
 const EVENTS = 5;
 const LONG = 26; // characters, beyond which a name is set smaller
 
@@ -130,9 +131,17 @@ function capture(side = Infinity) {
   return new Promise((done) => frame.toBlob(done, "image/jpeg", 0.9));
 }
 
-function ask(path, body, secret) {
+function ask(path, body, secret, signal) {
   const headers = secret ? { Authorization: `Bearer ${secret}` } : {};
-  return fetch(path, { method: "POST", body, headers, cache: "no-store" });
+  return fetch(path, { method: "POST", body, headers, signal, cache: "no-store" });
+}
+
+// Resolve when the camera shows a new picture; a camera that stands still must not look watched.
+function newPicture() {
+  return new Promise((done, fail) => {
+    video.requestVideoFrameCallback(done);
+    setTimeout(() => fail(new Error("the camera stands still")), STALE_SECONDS * 1000);
+  });
 }
 
 async function unlock() {
@@ -144,7 +153,10 @@ async function unlock() {
 }
 
 async function look() {
-  const answer = await ask(`gate?session=${session}`, await capture(FRAME_SIDE), token);
+  await newPicture();
+  const picture = await capture(FRAME_SIDE);
+  const soon = AbortSignal.timeout(STALE_SECONDS * 1000);
+  const answer = await ask(`gate?session=${session}`, picture, token, soon);
   if (answer.status === 401) return unlock();
   const seen = await answer.json();
   if (!answer.ok) throw new Error(seen.reason);
@@ -160,8 +172,8 @@ async function watch() {
       await look();
     } catch (error) {
       draw([], [1, 1]);
-      say("idle", "Not watching", error instanceof TypeError ? "the service does not answer" :
-        error.message);
+      const silent = error instanceof TypeError || error.name === "TimeoutError";
+      say("idle", "Not watching", silent ? "the service does not answer" : error.message);
       await wait(RETRY_SECONDS);
     }
     await next;

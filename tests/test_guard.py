@@ -1,0 +1,132 @@
+"""The limits around the service, and the networks that remember, each by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+import numpy as np
+import pytest
+from fakes import FakeDetector, FakeEncoder
+from PIL import Image
+
+from facecli.server import guard, memory
+from facecli.server.access import Access, is_loopback
+from facecli.server.guard import Guard, Workers
+from facecli.server.memory import Memory, RememberingDetector, RememberingEncoder
+from facecli.server.metrics import Metrics
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+EVERYONE = Access(token=None, admin=None, loopback=True)
+
+
+def ask(app: Guard, receive: Receive) -> tuple[int, dict[str, Any]]:
+    """Ask an application and return its answer's status and JSON."""
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "path": "/x", "headers": [(b"host", b"localhost")]}
+    asyncio.run(app(scope, receive, send))
+    return sent[0]["status"], json.loads(sent[1]["body"])
+
+
+async def empty() -> Message:
+    return {"type": "http.request", "body": b""}
+
+
+async def never() -> Message:
+    await asyncio.sleep(60)
+    raise AssertionError
+
+
+@pytest.fixture
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guard, "MOST_SECONDS", 0.05)
+
+
+def test_work_that_takes_too_long_is_answered_and_counts_until_it_ends(hurried: None) -> None:
+    finish = threading.Event()
+    workers = Workers(1)
+
+    async def slow(scope: Message, receive: Receive, send: Send) -> None:
+        await workers.do(lambda: finish.wait(20))
+
+    app = Guard(slow, EVERYONE, workers, Metrics())
+    status, said = ask(app, empty)
+    assert (status, said["reason"]) == (503, "not done after 0 s")
+    assert (app.in_flight, workers.abandoned) == (0, 1)
+    finish.set()
+    workers.close()
+    assert workers.abandoned == 0
+
+
+def test_jobs_nobody_waits_for_leave_no_room_for_more(
+    hurried: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guard, "MOST_REQUESTS", 2)
+    finish = threading.Event()
+    workers = Workers(2)
+
+    async def slow(scope: Message, receive: Receive, send: Send) -> None:
+        await workers.do(lambda: finish.wait(20))
+
+    app = Guard(slow, EVERYONE, workers, Metrics())
+    assert [ask(app, empty)[0] for _ in range(3)] == [503, 503, 429]
+    finish.set()
+    workers.close()
+    assert workers.abandoned == 0
+
+
+def test_a_sender_that_stalls_is_answered(hurried: None) -> None:
+    async def unreachable(scope: Message, receive: Receive, send: Send) -> None:
+        raise AssertionError("the body is not there yet")
+
+    began = time.monotonic()
+    assert ask(Guard(unreachable, EVERYONE, Workers(1), Metrics()), never)[0] == 503
+    assert time.monotonic() - began < 10
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.9.9.9", "::1", "[::1]"])
+def test_loopback_is_known_by_its_names(host: str) -> None:
+    assert is_loopback(host)
+
+
+@pytest.mark.parametrize(
+    "host", ["", "0.0.0.0", "::", "localhost.evil.example", "127.0.0.1.evil.example", "2130706433"]
+)
+def test_nothing_else_is_loopback(host: str) -> None:
+    assert not is_loopback(host)
+
+
+def test_networks_are_asked_once_and_answer_alike() -> None:
+    detector, encoder, known = FakeDetector(), FakeEncoder(), Memory()
+    remembering = RememberingDetector(detector, known)
+    pictures = [Image.new("RGB", (30, 20), colour) for colour in ("grey", "black", "grey")]
+    assert remembering.detect(pictures) == FakeDetector().detect(pictures)
+    assert detector.seen == 2
+    chips = np.zeros((3, 150, 150, 3), np.uint8)
+    embedding = RememberingEncoder(encoder, known)
+    first = embedding.embed(chips)
+    first[:] = 9  # an answer is the caller's own
+    assert np.array_equal(embedding.embed(chips), FakeEncoder().embed(chips))
+    embedding.embed(chips[:2])
+    assert encoder.batches == [3, 2], "another batch is another question"
+
+
+def test_memory_forgets_the_oldest_of_what_it_was_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "KEPT", 3)
+    known = Memory()
+    for number in range(5):
+        known.absorb({bytes([number]): number})
+    assert known.recall(b"\x04", lambda: "new") == 4
+    assert known.recall(b"\x00", lambda: "new") == "new"
+    assert known.learnt == {b"\x00": "new"}
