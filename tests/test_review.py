@@ -92,7 +92,10 @@ def reviewing(photos: Path, library: Path) -> Iterator[str]:
             yield process.stdout.readline().strip()
         finally:
             process.send_signal(signal.SIGINT)
-            assert process.wait(timeout=20) == 0
+            try:
+                assert process.wait(timeout=20) == 0
+            finally:
+                process.kill()
 
 
 def cards(tab: Page) -> dict[str, int]:
