@@ -20,7 +20,6 @@ from PIL import Image
 
 from facecli.gallery import Gallery
 from facecli.gate.journal import Journal
-from facecli.gate.watch import GalleryWatch
 from facecli.server.access import Access
 from facecli.server.desk import Desk
 from facecli.server.serving import listen, serve
@@ -88,12 +87,10 @@ def main() -> None:
     def open_gallery() -> Gallery:
         return Gallery(gallery, create=False)
 
-    encoder = FakeEncoder()
     desk = Desk(
         detector=SlowDetector() if sys.argv[3:] else FakeDetector(),
-        encoder=encoder,
+        encoder=FakeEncoder(),
         open_gallery=open_gallery,
-        watch=GalleryWatch(open_gallery, encoder.card.fingerprint),
         threshold=None,
     )
     listener = listen("127.0.0.1", 0)

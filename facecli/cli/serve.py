@@ -135,7 +135,6 @@ def _start_runner(settings: Settings, detector: Detector, encoder: Encoder) -> N
 
 def _desk(settings: Settings, detector: Detector, encoder: Encoder) -> Desk:
     from facecli.gallery import Gallery
-    from facecli.gate.watch import GalleryWatch
     from facecli.server.desk import Desk
 
     database = settings.database
@@ -143,11 +142,11 @@ def _desk(settings: Settings, detector: Detector, encoder: Encoder) -> Desk:
     def open_gallery() -> Gallery:
         return Gallery(database, create=False)
 
-    watch = GalleryWatch(open_gallery, encoder.card.fingerprint, say=note)
-    return Desk(
+    desk = Desk(
         detector=detector,
         encoder=encoder,
         open_gallery=open_gallery,
-        watch=watch,
         threshold=settings.threshold,
     )
+    desk.current()  # to say now, not at the first question, that the gallery is another model's
+    return desk

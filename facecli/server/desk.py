@@ -11,12 +11,12 @@ from typing import Literal
 from facecli import records
 from facecli.calibration.operating import OperatingPoint, operating_point
 from facecli.gallery import Gallery
-from facecli.gate.watch import GalleryWatch
 from facecli.images import read_picture
+from facecli.index import ExactIndex
 from facecli.recognition.acquisition import look
 from facecli.recognition.embedding import EmbeddedPicture, embed_pictures
 from facecli.recognition.enroll import examine, judge, store
-from facecli.recognition.identify import identify
+from facecli.recognition.identify import KnownPeople, identify
 from facecli.recognition.requests import Request
 from facecli.recognition.verify import Sample, person_sample, photo_sample, verify
 from facecli.records import Record
@@ -52,15 +52,15 @@ class Desk:
         detector: Detector,
         encoder: Encoder,
         open_gallery: Callable[[], Gallery],
-        watch: GalleryWatch,
         threshold: float | None,
     ) -> None:
         self.detector = detector
         self.encoder = encoder
-        self.watch = watch
         self._open = open_gallery
         self._threshold = threshold
         self._enrolling = threading.Lock()
+        self._reading = threading.Lock()
+        self._generation: int | None = None
 
     def verify(self, sides: tuple[bytes | str, bytes | str]) -> Record:
         """Compare two sides, each a photo as bytes or an enrolled person by name."""
@@ -77,7 +77,7 @@ class Desk:
     def identify(self, photo: bytes, *, k: int, gap: float | None, faces: Faces) -> list[Record]:
         """Say of each face in a photo who it is."""
         picture = self._embedded(photo, PHOTO, largest_only=faces == "largest")
-        known, point = self.watch.current(), self.point()
+        known, point = self.current(), self.point()
         templates = len(known.matrix.template_ids)
         answers = identify([picture], known, threshold=point.threshold, gap=gap, k=k)
         return [
@@ -127,6 +127,20 @@ class Desk:
         with self._open() as gallery:
             found = gallery.statistics()
         return found.people, found.templates
+
+    def current(self) -> KnownPeople:
+        """Return everyone enrolled now; the same object as long as nothing has changed.
+
+        Unlike a camera's gate, which goes on with those known when the gallery is out of reach, it
+        raises GalleryError: who asks can ask again.
+        """
+        with self._open() as gallery, self._reading:
+            generation = gallery.generation()
+            if generation != self._generation:
+                matrix = gallery.matrix(self.encoder.card.fingerprint)
+                self._known = KnownPeople(matrix, ExactIndex(matrix.embeddings))
+                self._generation = generation
+            return self._known
 
     def point(self) -> OperatingPoint:
         """Return the threshold in use now and what is known of strangers under it."""

@@ -77,7 +77,7 @@ class Sessions:
             session = self._sessions.pop(name, None)
             if session is None:
                 settings = GateSettings(self._desk.point())
-                gate = Gate(self._desk.detector, self._desk.encoder, self._desk.watch, settings)
+                gate = Gate(self._desk.detector, self._desk.encoder, self._desk, settings)
                 session = _Session(gate, settings, began=now, used=now)
             session.used = now
             self._sessions[name] = session
