@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -170,6 +171,23 @@ def test_copies_where_links_are_not_possible(
     assert not made.linked
     export(grouping([b, c]), tmp_path / "out")
     assert contents(tmp_path / "out") == {"person-1/b.jpg": str(b), "person-1/c.jpg": str(c)}
+
+
+def test_a_copy_cut_short_is_made_anew(
+    tmp_path: Path, photos: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: Path, target: Path) -> None:
+        Path(target).write_bytes(b"hal")
+        raise OSError(28, "No space left on device")
+
+    out = tmp_path / "out"
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "copy2", full)
+        with pytest.raises(OSError, match="No space"):
+            export(grouping(photos), out, copies=True)
+    assert contents(out) == {}
+    export(grouping(photos), out, copies=True)
+    assert contents(out) == {f"person-1/{one.name}": str(one) for one in photos}
 
 
 @pytest.mark.skipif(sys.platform == "darwin", reason="its file names are always UTF-8")

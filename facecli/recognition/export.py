@@ -22,6 +22,9 @@ SEEN_ONCE = "seen-once"
 FORBIDDEN = re.compile(r'[\\/:*?"<>|\x00-\x1f]')
 """What one system or another does not allow in a name (Windows' list, and every other's)."""
 
+UNFINISHED = ".facecli-copy.part"
+"""A copy on its way: one cut short is never taken for a file of somebody else's."""
+
 COARSEST_SECONDS = 2.0
 """How far apart the times of equal files may be: FAT keeps every other second."""
 
@@ -79,7 +82,7 @@ def export(
     _record(now)
     for name, source in planned.items():
         if name not in kept:
-            _write(folder / name, source, linked=now.linked)
+            _write(folder / name, source, linked=now.linked, draft=folder / UNFINISHED)
     return now
 
 
@@ -232,12 +235,16 @@ def _refuse_occupied(path: Path) -> None:
         raise FacecliError(f"{display_name(path)}: exists and is not the export's")
 
 
-def _write(path: Path, source: Path, *, linked: bool) -> None:
+def _write(path: Path, source: Path, *, linked: bool, draft: Path) -> None:
     path.parent.mkdir(exist_ok=True)
     if linked:
         path.symlink_to(_from(path.parent, source))
-    else:
-        shutil.copy2(source, path)
+        return
+    try:
+        shutil.copy2(source, draft)
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def _from(folder: Path, source: Path) -> str:
