@@ -282,6 +282,40 @@ def test_names_by_sidecars_bind_and_part_faces(run: Run, shoebox: Path) -> None:
     assert sorted(sorted_into(result).values()) == [["a0", "a1"], ["a2"], ["b0", "b1", "c"]]
 
 
+def test_a_photo_that_cannot_be_read_is_named_even_where_nobody_is_found(
+    run: Run, tmp_path: Path
+) -> None:
+    for command in ((), ("review",)):
+        result = run(*command, tmp_path / "nowhere")
+        assert result.exit_code == 2
+        assert "nowhere: no such file or directory" in result.stderr
+        assert "no face in 1 photo\n" in result.stderr
+
+
+def test_a_folder_called_photos_is_told_from_the_command(run: Run) -> None:
+    result = run("photos")
+    assert result.exit_code == 2
+    assert "A folder called photos is written ./photos." in result.stderr
+
+
+def test_what_facecli_wrote_itself_overrules_no_correction(run: Run, shoebox: Path) -> None:
+    """Sidecars written before a correction still say otherwise; what others changed counts."""
+    run(shoebox)
+    run("name", 1, "Ada")
+    run("name", 2, "Bob")
+    run(shoebox, "--xmp")
+    run("split", 1, shoebox / "a2.png")
+    run("name", 2, "Robert")
+    result = run(shoebox, "--from-xmp", "--json")
+    assert "0 faces named by sidecars" in result.stderr
+    assert names(result) == {1: "Ada", 2: "Robert"}
+    assert sorted(sorted_into(result).values()) == [["a0", "a1"], ["a2"], ["b0", "b1"], ["c"]]
+    sidecar = shoebox / "a2.png.xmp"
+    sidecar.write_text(sidecar.read_text().replace(">Ada<", ">Eve<", 1))
+    result = run(shoebox, "--from-xmp", "--json")
+    assert "Eve" in names(result).values()
+
+
 def test_a_sideways_photo_is_described_as_it_is_stored(run: Run, shoebox: Path) -> None:
     with Image.open(paint(shoebox / "d.png", PaintedFace(3))) as picture:
         turned = picture.transpose(Image.Transpose.ROTATE_90)

@@ -144,7 +144,7 @@ def group(
     """
     seen = [one for one in pictures if isinstance(one, EmbeddedPicture)]
     if not any(picture.faces for picture in seen):
-        raise FaceError(f"no face in {len(pictures)} photos")
+        raise FaceError(f"no face in {len(pictures)} photo{'s' * (len(pictures) != 1)}")
     faces = Faces.of(seen, store)
     within = threshold_among(len(faces.sightings), threshold, rates or {})
     demands = _demands(store)

@@ -95,10 +95,15 @@ def _write(sidecar: Path, content: bytes) -> None:
 def names_from_sidecars(pictures: Iterable[EmbeddedPicture | Failure], store: AlbumStore) -> Named:
     """Take the names that sidecars give to faces; all of them are one correction, to be undone.
 
-    The pictures have been clustered, so that their faces are known. A name twice in one photo, one
-    that is no name, and a region without a face are failures, which name the sidecar.
+    The pictures have been clustered, so that their faces are known. What facecli wrote itself may
+    be older than a correction: it counts only for faces of which this library was told nothing. A
+    name twice in one photo, one that is no name, and a region without a face are failures, which
+    name the sidecar.
     """
-    given = {fact.one: fact for fact in store.facts() if fact.kind == "name"}
+    said = store.facts()
+    given = {fact.one: fact for fact in said if fact.kind == "name"}
+    corrected = {face for fact in said for face in (fact.one, fact.other)}
+    named = store.names()
     facts: list[Fact] = []
     failures: list[Failure] = []
     for picture in {
@@ -111,7 +116,11 @@ def names_from_sidecars(pictures: Iterable[EmbeddedPicture | Failure], store: Al
             failures.append(_failure(sidecar, error))
             continue
         found, problems = _matched(picture, regions, store.sightings([picture.sha256]))
-        facts += [Fact(0, "name", sighting.id, name=name) for sighting, name in found]
+        facts += [
+            Fact(0, "name", face.id, name=name)
+            for face, name, ours in found
+            if not (ours and (face.id in corrected or face.identity in named))
+        ]
         failures += [Failure(str(sidecar), problem) for problem in problems]
     new = [
         fact
@@ -127,9 +136,9 @@ def names_from_sidecars(pictures: Iterable[EmbeddedPicture | Failure], store: Al
 
 def _matched(
     picture: EmbeddedPicture, regions: Sequence[Region], faces: Sequence[Sighting]
-) -> tuple[list[tuple[Sighting, str]], list[str]]:
-    """Return the faces that regions name, and what is wrong with the other regions."""
-    found: list[tuple[Sighting, str]] = []
+) -> tuple[list[tuple[Sighting, str, bool]], list[str]]:
+    """Return the faces that regions name, whether it is ours, and what is wrong with others."""
+    found: list[tuple[Sighting, str, bool]] = []
     problems: list[str] = []
     orientation = stored_orientation(Path(picture.source)) if regions else 1
     areas = [stored_area(face.box, picture.size, orientation) for face in faces]
@@ -146,10 +155,10 @@ def _matched(
             problems.append(f"{name} is in it {keys.count(key)} times")
         elif best is None or shares[best] < SAME_FACE:
             problems.append(f"no face was found where it shows {name}")
-        elif any(sighting == faces[best] for sighting, _ in found):
+        elif any(face == faces[best] for face, _, _ in found):
             problems.append(f"{name} is where another name is as well")
         else:
-            found.append((faces[best], name))
+            found.append((faces[best], name, region.ours))
     return found, problems
 
 

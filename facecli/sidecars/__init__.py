@@ -46,17 +46,23 @@ NO_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """A named face: middle x and y, width and height as shares of the stored picture."""
+    """A named face: middle x and y, width and height as shares of the stored picture.
+
+    `ours` is true where the name is one that facecli wrote there.
+    """
 
     name: str
     area: Area
+    ours: bool = False
 
 
 def read_regions(data: bytes) -> list[Region]:
     """Return the named faces in a sidecar; raise FacecliError for what is none."""
+    document = packet.parsed(data)
+    ours = set(packet.listed(document, OURS))
     return [
-        Region(name, area)
-        for node, area in _region_nodes(packet.parsed(data))
+        Region(name, area, name in ours)
+        for node, area in _region_nodes(document)
         if (name := _name(node)) and packet.fields(node).get("Type", FACE) == FACE
     ]
 

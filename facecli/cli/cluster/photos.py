@@ -34,7 +34,19 @@ BOX = ("left", "top", "right", "bottom")
 COLUMNS = ("path", "face", *BOX, "confidence", "cluster", "cluster_size", "squared_l2", "name")
 
 
-@click.command()
+class Photos(click.Command):
+    """The command that a folder is most likely to have the name of."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse, and where no folder is named say how one called so is written."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.MissingParameter as error:
+            text = f"{error.format_message()} A folder called photos is written ./photos."
+            raise click.UsageError(text, ctx) from error
+
+
+@click.command(cls=Photos)
 @click.argument(
     "paths", metavar="DIR|PHOTO…", nargs=-1, required=True, type=click.Path(path_type=Path)
 )
@@ -139,9 +151,7 @@ def _export(grouping: Grouping, folder: Path, *, copies: bool, dry_run: bool, as
 
 
 def _show(grouping: Grouping, card: ModelCard, *, as_csv: bool) -> None:
-    """Write faces and counts in the form asked for; say on stderr which photos gave nothing."""
-    for failure in grouping.failures:
-        warn(f"{failure.source}: {failure.reason}")
+    """Write faces and counts in the form asked for; say on stderr which photos show nobody."""
     for source in grouping.without_face:
         note(f"{source}: no face found")
     if grouping.overruled:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from facecli.cli.output import counted, emit, note, warn
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from facecli.cli.options import Settings
     from facecli.recognition.cluster import Grouping
@@ -24,7 +24,7 @@ def take_names(settings: Settings, pictures: Pictures) -> bool:
     from facecli.recognition.xmp import names_from_sidecars
 
     taken = names_from_sidecars(pictures, AlbumStore(settings.library()))
-    _complain(taken.failures)
+    complain(taken.failures)
     note(f"{counted(taken.faces, 'face')} named by sidecars")
     return taken.faces > 0
 
@@ -34,7 +34,7 @@ def write_names(grouping: Grouping, pictures: Pictures, *, dry_run: bool, as_csv
     from facecli.recognition.xmp import write_sidecars
 
     written, failures = write_sidecars(grouping, pictures, dry_run=dry_run)
-    _complain(failures)
+    complain(failures)
     text = f"{counted(written, 'sidecar')} {'to write' if dry_run else 'written'}"
     failed = [dataclasses.asdict(one) for one in failures]
     record = {"kind": "sidecars", "written": written, "failed": failed, "dry_run": dry_run}
@@ -44,6 +44,7 @@ def write_names(grouping: Grouping, pictures: Pictures, *, dry_run: bool, as_csv
     return len(failures)
 
 
-def _complain(failures: Sequence[Failure]) -> None:
+def complain(failures: Iterable[Failure]) -> None:
+    """Say on stderr what could not be used, and why."""
     for failure in failures:
         warn(f"{failure.source}: {failure.reason}")

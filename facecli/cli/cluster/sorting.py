@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from facecli.cli.cluster.sidecars import take_names
+from facecli.cli.cluster.sidecars import complain, take_names
 from facecli.cli.options import Settings
 from facecli.cli.output import note, progress
 from facecli.errors import FacecliError, FingerprintMismatch
@@ -58,6 +58,7 @@ def _scanned(
     """Look at all photos that have not been looked at."""
     from facecli.images import find_pictures
     from facecli.recognition.scanning import scan
+    from facecli.types import Failure
 
     found = find_pictures(paths)
     if not found:
@@ -69,7 +70,9 @@ def _scanned(
         encoder=encoder,
         workers=settings.workers,
     )
-    return list(progress(scanned, len(found), "Looking at photos"))
+    pictures = list(progress(scanned, len(found), "Looking at photos"))
+    complain(one for one in pictures if isinstance(one, Failure))
+    return pictures
 
 
 def _namer(settings: Settings, card: ModelCard) -> Namer | None:
