@@ -68,7 +68,7 @@ def meeting_place() -> str:
     same = [
         facecli.__version__,
         facecli.__file__,
-        os.stat(facecli.__file__).st_mtime_ns,  # noqa: PTH116
+        _changed(os.path.dirname(facecli.__file__)),  # noqa: PTH120
         sys.executable,
         sys.version,
         sys.getfilesystemencoding(),
@@ -78,6 +78,17 @@ def meeting_place() -> str:
     ]
     name = hashlib.sha256(json.dumps(same).encode()).hexdigest()[:16]
     return os.path.join(folder(), f"{name}.sock")  # noqa: PTH118
+
+
+def _changed(package: str) -> int:
+    """Return when a module was last changed: a service runs what it was started from."""
+    newest = 0
+    for entry in os.scandir(package):
+        if entry.is_dir(follow_symlinks=False) and entry.name != "__pycache__":
+            newest = max(newest, _changed(entry.path))
+        elif entry.name.endswith(".py"):
+            newest = max(newest, entry.stat().st_mtime_ns)
+    return newest
 
 
 def relayed(arguments: Sequence[str]) -> int | None:

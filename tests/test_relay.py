@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+import facecli
 from facecli import relay
 from facecli.server.runner import open_socket
 
@@ -143,6 +144,20 @@ def test_surroundings_that_count_only_at_the_start_keep_a_command_here(
     service: subprocess.Popen[bytes], name: str
 ) -> None:
     assert ask("1", env={**os.environ, name: "7"})[0] == NOT_RELAYED
+
+
+def test_a_module_changed_since_the_service_started_keeps_commands_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    part = tmp_path / "part" / "module.py"
+    part.parent.mkdir()
+    part.touch()
+    (tmp_path / "__init__.py").touch()
+    monkeypatch.setattr(facecli, "__file__", str(tmp_path / "__init__.py"))
+    before = relay.meeting_place()
+    assert relay.meeting_place() == before
+    os.utime(part, (2e9, 2e9))
+    assert relay.meeting_place() != before
 
 
 def test_a_folder_others_may_enter_is_not_trusted_by_either_side(
