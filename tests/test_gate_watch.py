@@ -109,6 +109,26 @@ def test_a_locked_gallery_does_not_hold_the_gate_up(
     holder.close()
 
 
+def test_after_a_pause_a_slow_look_is_waited_for(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody forgotten while nothing was asked never matches again, slow as reading may be."""
+    monkeypatch.setattr(module, "WITHIN", 0.1)
+    monkeypatch.setattr(module, "EVERY", 0.05)
+    slow = False
+
+    def open_gallery() -> Gallery:
+        time.sleep(0.5 if slow else 0)
+        return Gallery(path, create=False)
+
+    watch = GalleryWatch(open_gallery, CARD.fingerprint)
+    with Gallery(path) as gallery:
+        gallery.forget(["Ada"])
+    slow = True
+    time.sleep(0.15)
+    assert names(watch) == set()
+
+
 def test_no_gallery_at_the_start_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(GalleryError):
         GalleryWatch(lambda: Gallery(tmp_path / "none.db", create=False), CARD.fingerprint)

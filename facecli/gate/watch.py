@@ -20,6 +20,12 @@ EVERY = 0.5
 PATIENCE = 0.2
 """Seconds to wait for a look before going on with what was known; it ends by itself later."""
 
+WITHIN = 1.0
+"""Seconds after which what was known is too old to go on with: then a look is waited for."""
+
+LONGEST = 5.0
+"""Seconds to wait at most even so, once a look: a disk that hangs must not stop a gate."""
+
 
 class GalleryWatch:
     """The templates of one model, up to date within a second; may be used from any thread.
@@ -47,21 +53,29 @@ class GalleryWatch:
         self._trouble: str | None = None
         self._lock = threading.Lock()
         self._looking: threading.Thread | None = None
+        self._waited = False
         self._read()
-        self._looked = time.monotonic()
+        self._looked = self._seen = time.monotonic()
 
     def current(self) -> KnownPeople:
         """Return everyone enrolled; the same object as long as nothing has changed."""
         with self._lock:
+            now = time.monotonic()
+            old = now - self._seen >= WITHIN
             over = self._looking is None or not self._looking.is_alive()
-            if over and time.monotonic() - self._looked >= EVERY:
-                self._looked = time.monotonic()
+            if over and now - self._looked >= EVERY:
+                self._looked = now
                 self._looking = threading.Thread(target=self._look, name="gallery", daemon=True)
                 self._looking.start()
-                self._looking.join(PATIENCE)
+                self._looking.join(LONGEST if old else PATIENCE)
+                self._waited = old
+            elif old and self._looking is not None and not self._waited:
+                self._looking.join(LONGEST)
+                self._waited = True
             return self._known
 
     def _look(self) -> None:
+        began = time.monotonic()
         try:
             self._read()
         except FacecliError as error:
@@ -69,6 +83,8 @@ class GalleryWatch:
                 self._say(f"{error}; going on with who was enrolled before")
             self._trouble = str(error)
             return
+        finally:
+            self._seen = began
         if self._trouble is not None:
             self._trouble = None
             self._say("the gallery can be read again")
