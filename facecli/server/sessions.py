@@ -95,5 +95,5 @@ class Sessions:
 
     def _written(self, event: Event, session: _Session) -> dict[str, Any]:
         record = records.gate_event(event, session.settings.point)
-        self._journal.append(record)
+        self._journal.append(records.stamped(record))
         return record
