@@ -350,6 +350,20 @@ def test_sidecars_that_cannot_be_used_are_named_and_never_fatal(run: Run, shoebo
     assert (shoebox / "a0.png.xmp").read_bytes() == b"<!DOCTYPE x><x/>"
 
 
+def test_a_photo_with_no_room_for_a_sidecar_s_name_keeps_no_other_from_one(
+    run: Run, shoebox: Path
+) -> None:
+    """File names have 255 bytes at most, and a sidecar's is four longer than the photo's."""
+    long = (shoebox / "a0.png").rename(shoebox / f"{'a' * 248}.png")
+    run(shoebox)
+    run("name", 1, "Ada")
+    result = run(shoebox, "--xmp")
+    assert result.exit_code == 2
+    assert "2 sidecars written" in result.stdout
+    assert f"{long}.xmp: " in result.stderr
+    assert "0 faces named by sidecars" in run(shoebox, "--from-xmp").stderr
+
+
 def test_a_name_twice_in_a_photo_and_one_without_a_face_are_reported(
     run: Run, shoebox: Path
 ) -> None:

@@ -36,7 +36,7 @@ def sidecar_of(photo: Path) -> Path:
     The second is some programs' way. With two photos of one stem it would be about either.
     """
     whole, short = photo.with_name(photo.name + ENDING), photo.with_suffix(ENDING)
-    if whole.exists() or not short.exists():
+    if _exists(whole) or not _exists(short):
         return whole
     alone = sum(one.suffix != ENDING for one in photo.parent.glob(f"{_literal(photo.stem)}.*")) == 1
     return short if alone else whole
@@ -65,9 +65,9 @@ def write_sidecars(
             sidecar = sidecar_of(Path(picture.source))
             try:
                 after = _content(sidecar, picture, named.get(picture.source, []))
-                written += after is not None
                 if after is not None and not dry_run:
                     _write(sidecar, after)
+                written += after is not None
             except (FacecliError, OSError) as error:
                 failures.append(_failure(sidecar, error))
     return written, tuple(failures)
@@ -77,7 +77,7 @@ def _content(
     sidecar: Path, picture: EmbeddedPicture, named: Sequence[tuple[str, Box]]
 ) -> bytes | None:
     """Return what a sidecar is to hold, or None where it stays as it is."""
-    before = sidecar.read_bytes() if sidecar.exists() else None
+    before = sidecar.read_bytes() if _exists(sidecar) else None
     if before is None and not named:
         return None
     orientation = stored_orientation(Path(picture.source))
@@ -87,7 +87,7 @@ def _content(
 
 
 def _write(sidecar: Path, content: bytes) -> None:
-    mode = sidecar.stat().st_mode & 0o777 if sidecar.exists() else SHARED
+    mode = sidecar.stat().st_mode & 0o777 if _exists(sidecar) else SHARED
     with replacing(sidecar, mode=mode) as stream:
         stream.write(content)
 
@@ -111,7 +111,7 @@ def names_from_sidecars(pictures: Iterable[EmbeddedPicture | Failure], store: Al
     }.values():
         sidecar = sidecar_of(Path(picture.source))
         try:
-            regions = read_regions(sidecar.read_bytes()) if sidecar.exists() else []
+            regions = read_regions(sidecar.read_bytes()) if _exists(sidecar) else []
         except (FacecliError, OSError) as error:
             failures.append(_failure(sidecar, error))
             continue
@@ -160,6 +160,14 @@ def _matched(
         else:
             found.append((faces[best], name, region.ours))
     return found, problems
+
+
+def _exists(path: Path) -> bool:
+    """Tell whether a file exists; a name longer than the disk allows is of none."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
 
 
 def _failure(path: Path, error: Exception) -> Failure:
