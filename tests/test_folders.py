@@ -173,7 +173,7 @@ def test_a_failure_keeps_its_reason() -> None:
 
 
 HUNDRED_MILLION = """
-import resource
+from pathlib import Path
 import numpy as np
 from people import samples_of
 from facecli.distances import normalize
@@ -187,12 +187,16 @@ labels = person_numbers(samples)
 pairs = compared(samples, labels)
 draws = people_drawn(pairs, labels)[:20]
 result = measure(samples, labels, pairs=pairs, draws=draws, threshold=1.1)
-print(result.fmr.of, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+status = Path("/proc/self/status").read_text()
+print(result.fmr.of, status.partition("VmHWM:")[2].split()[0])
 """
 
 
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux says how much memory")
 def test_a_hundred_million_pairs_take_less_than_a_gigabyte() -> None:
-    """With intervals at every FAR down to 1e-6; ru_maxrss is in KiB."""
+    """With intervals at every FAR down to 1e-6; VmHWM is the peak in KiB, since ru_maxrss begins
+    with that of the process which started this one.
+    """
     done = subprocess.run(
         [sys.executable, "-c", HUNDRED_MILLION],
         capture_output=True,
