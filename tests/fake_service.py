@@ -67,7 +67,8 @@ def real_service(folder: Path) -> Iterator[tuple[Popen[bytes], int]]:
         (folder / option).touch(mode=0o600)
         (folder / option).write_text(token)
         words += [f"--{option}-file", option]
-    command = [sys.executable, "-c", ENTRY, *words]
+    # -P: the installed program, like everybody's, not one that lies in the folder it is run from.
+    command = [sys.executable, "-P", "-c", ENTRY, *words]
     surroundings = relaying(folder / "run")
     with Popen(command, stderr=PIPE, cwd=folder, env=surroundings) as process:
         try:

@@ -55,7 +55,7 @@ Client = Callable[..., "subprocess.Popen[bytes]"]
 
 def start(code: str, *arguments: str, **options: object) -> subprocess.Popen[bytes]:
     pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
-    return subprocess.Popen([sys.executable, "-c", code, *arguments], **(pipes | options))  # type: ignore[call-overload, no-any-return]
+    return subprocess.Popen([sys.executable, "-P", "-c", code, *arguments], **(pipes | options))  # type: ignore[call-overload, no-any-return]
 
 
 def first_line(process: subprocess.Popen[bytes]) -> bytes:
@@ -252,5 +252,7 @@ def test_many_commands_at_once_keep_apart(service: subprocess.Popen[bytes]) -> N
 
 def test_the_clients_end_imports_neither_click_nor_numpy() -> None:
     code = "import sys, facecli.entry, facecli.relay; print(*sys.modules)"
-    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout
+    loaded = subprocess.run(
+        [sys.executable, "-P", "-c", code], capture_output=True, text=True
+    ).stdout
     assert not {"click", "numpy", "sqlite3", "torch"} & set(loaded.split())

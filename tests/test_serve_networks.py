@@ -54,7 +54,7 @@ class Service:
     def run(self, *arguments: object) -> tuple[int, bytes, bytes]:
         """Run a command in it."""
         done = subprocess.run(
-            [sys.executable, "-c", ENTRY, *map(str, arguments)],
+            [sys.executable, "-P", "-c", ENTRY, *map(str, arguments)],
             capture_output=True,
             env=relaying(self.runtime),
             timeout=60,

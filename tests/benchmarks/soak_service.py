@@ -63,7 +63,7 @@ class Soak:
     def keep_verifying(self) -> None:
         """Compare the portraits from the command line."""
         surroundings = relaying(self.folder / "run")
-        words = [sys.executable, "-c", ENTRY, "verify", *map(str, NAMES.values())]
+        words = [sys.executable, "-P", "-c", ENTRY, "verify", *map(str, NAMES.values())]
         while not self.over:
             code = subprocess.run(words, env=surroundings, capture_output=True).returncode
             self.done[f"verify {code}"] += 1
@@ -99,7 +99,7 @@ def main(seconds: float) -> int:
         ]
         threads = [threading.Thread(target=soak.keep_asking, args=words) for words in jobs]
         threads.append(threading.Thread(target=soak.keep_verifying))
-        command = [sys.executable, "-c", COMING_AND_GOING, str(folder / "gallery.db")]
+        command = [sys.executable, "-P", "-c", COMING_AND_GOING, str(folder / "gallery.db")]
         with subprocess.Popen([*command, str(NAMES["Grace"])], stdout=subprocess.DEVNULL) as other:
             for thread in threads:
                 thread.start()

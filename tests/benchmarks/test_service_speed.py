@@ -51,7 +51,7 @@ def test_a_second_verify_from_the_shell(
     photos = [str(grace_hopper()), str(eileen_collins())]
 
     def verify() -> int:
-        command = [sys.executable, "-c", ENTRY, "verify", *photos]
+        command = [sys.executable, "-P", "-c", ENTRY, "verify", *photos]
         return subprocess.run(command, capture_output=True, env=relaying(service[0])).returncode
 
     verify()
@@ -63,7 +63,7 @@ def test_a_second_verify_from_the_shell(
 
 def test_python_alone(benchmark: BenchmarkFixture) -> None:
     """What any program in Python takes to start and stop here."""
-    benchmark.pedantic(subprocess.run, args=([sys.executable, "-c", ""],), rounds=20)  # type: ignore[no-untyped-call]
+    benchmark.pedantic(subprocess.run, args=([sys.executable, "-P", "-c", ""],), rounds=20)  # type: ignore[no-untyped-call]
 
 
 def test_identify_under_load(benchmark: BenchmarkFixture, service: tuple[Path, int]) -> None:
