@@ -115,9 +115,9 @@ def relayed(arguments: Sequence[str]) -> int | None:
 
 def _handed_over(arguments: Sequence[str]) -> socket.socket | None:
     """Return a connection to a process that has the whole command, or None."""
+    if not is_private(folder()):
+        return None  # there is no service: most programs need not look at every module's age
     place = meeting_place()
-    if not is_private(os.path.dirname(place)):  # noqa: PTH120
-        return None
     streams = [sys.stdin, sys.stdout, sys.stderr]
     message = json.dumps(
         {
