@@ -77,7 +77,8 @@ class Desk:
     def identify(self, photo: bytes, *, k: int, gap: float | None, faces: Faces) -> list[Record]:
         """Say of each face in a photo who it is."""
         picture = self._embedded(photo, PHOTO, largest_only=faces == "largest")
-        known, point = self.current(), self.point()
+        with self._open() as gallery:
+            known, point = self._known_in(gallery), self._point_in(gallery)
         templates = len(known.matrix.template_ids)
         answers = identify([picture], known, threshold=point.threshold, gap=gap, k=k)
         return [
@@ -100,7 +101,7 @@ class Desk:
         card = self.encoder.card
         # One at a time, or two names given to one face at once would not be noticed.
         with self._enrolling, self._open() as gallery:
-            point = operating_point(card, gallery.calibrations(), threshold=self._threshold)
+            point = self._point_in(gallery)
             (outcome,) = judge(
                 examined,
                 gallery,
@@ -134,7 +135,16 @@ class Desk:
         Unlike a camera's gate, which goes on with those known when the gallery is out of reach, it
         raises GalleryError: who asks can ask again.
         """
-        with self._open() as gallery, self._reading:
+        with self._open() as gallery:
+            return self._known_in(gallery)
+
+    def point(self) -> OperatingPoint:
+        """Return the threshold in use now and what is known of strangers under it."""
+        with self._open() as gallery:
+            return self._point_in(gallery)
+
+    def _known_in(self, gallery: Gallery) -> KnownPeople:
+        with self._reading:
             generation = gallery.generation()
             if generation != self._generation:
                 matrix = gallery.matrix(self.encoder.card.fingerprint)
@@ -142,10 +152,8 @@ class Desk:
                 self._generation = generation
             return self._known
 
-    def point(self) -> OperatingPoint:
-        """Return the threshold in use now and what is known of strangers under it."""
-        with self._open() as gallery:
-            calibrations = gallery.calibrations()
+    def _point_in(self, gallery: Gallery) -> OperatingPoint:
+        calibrations = gallery.calibrations()
         return operating_point(self.encoder.card, calibrations, threshold=self._threshold)
 
     def _person(self, name: str) -> Sample:
