@@ -99,7 +99,8 @@ class Session:
         if data.targets is None or data.rows is None:
             raise TrainingError(f"teacher {config.teacher} joins targets, and none were given")
         self.tell.say(f"embedding {len(data.rows)} chips with {config.teacher}")
-        targets = with_teacher(data.targets, config, data.chips, data.rows)
+        device = torch.device(encoders.resolve_device(self.request.device))
+        targets = with_teacher(data.targets, config, data.chips, data.rows, device)
         return dataclasses.replace(data, targets=targets)
 
     def _baseline(self) -> tuple[str, ModelCard]:

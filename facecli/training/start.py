@@ -106,9 +106,8 @@ def fit_start(
     if targets is not None:
         goals, source = targets, "the targets"
     elif card.dimension == DIMENSION:
-        teacher, _ = load_start(TrainingConfig(init=config.init), card)
-        teacher.to(network.mean.device)
-        goals, source = _embedded(teacher, chips, rows), f"the embeddings of {card.name}"
+        goals = _embedded_by(config.init, chips, rows, network.mean.device)
+        source = f"the embeddings of {card.name}"
     else:
         rows = rows[np.random.default_rng(config.seed).permutation(len(rows))[:SAMPLE]]
         goals = principal_targets(network, chips[rows], DIMENSION)
@@ -123,7 +122,11 @@ def fit_start(
 
 
 def with_teacher(
-    targets: FloatArray, config: TrainingConfig, chips: PixelArray, rows: IntArray
+    targets: FloatArray,
+    config: TrainingConfig,
+    chips: PixelArray,
+    rows: IntArray,
+    device: torch.device,
 ) -> FloatArray:
     """Return targets joined with what `config.teacher` makes of the chips: float32 (n, 128).
 
@@ -131,10 +134,8 @@ def with_teacher(
     `config.teacher_weight`, are appended to the targets; the leading 128 principal directions of
     the two together keep nearly all of their inner products. NaN stays where there is no target.
     """
-    card = encoders.read_card(config.teacher)
-    teacher, _ = load_start(TrainingConfig(init=config.teacher), card)
     known = np.isfinite(targets).all(axis=1)
-    theirs = _embedded(teacher, chips, rows[known])
+    theirs = _embedded_by(config.teacher, chips, rows[known], device)
     centred = normalize(theirs - theirs.mean(axis=0))
     joined = normalize(np.hstack([targets[known], config.teacher_weight * centred]))
     second_moment = joined.T.astype(np.float64) @ joined
@@ -142,6 +143,12 @@ def with_teacher(
     result = np.full_like(targets, np.nan)
     result[known] = normalize(joined @ leading)
     return result
+
+
+def _embedded_by(model: str, chips: PixelArray, rows: IntArray, device: torch.device) -> FloatArray:
+    """Return what another model's network makes of the chips on `device`: float32 (n, 128)."""
+    network, _ = load_start(TrainingConfig(init=model), encoders.read_card(model))
+    return _embedded(network.to(device), chips, rows)
 
 
 def _near(network: FaceNetwork, chips: PixelArray, rows: IntArray, targets: FloatArray) -> bool:
