@@ -10,9 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from facecli.errors import TrainingError
+from facecli.images import find_pictures
 from facecli.types import BoolArray, IntArray
-
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".heic", ".heif"})
 
 UNKNOWN = -1
 """Label of a photo whose person is not known."""
@@ -22,7 +21,8 @@ UNKNOWN = -1
 class PhotoSet:
     """Photos with labels: `labels[i]` indexes `people`, or is UNKNOWN for a photo of nobody named.
 
-    `paths` are relative to `root`; `validation` marks the photos kept from training.
+    `paths` are relative to `root`; `validation` marks the photos kept from training. `loose` are
+    pictures found in no person's folder, which belong to nobody and are left out.
     """
 
     root: Path
@@ -30,6 +30,7 @@ class PhotoSet:
     labels: IntArray
     people: tuple[str, ...]
     validation: BoolArray
+    loose: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -49,13 +50,15 @@ class PhotoSet:
 def read_photo_set(data: Path, *, unlabelled: Sequence[str] = ()) -> PhotoSet:
     """Read a folder of people or a manifest CSV with the columns path, person and split.
 
-    In a folder, the person of a photo is the folder it lies in, as a path relative to `data`;
-    folders under one of the names in `unlabelled` hold photos of nobody named. In a manifest an
+    In a folder, walked as `find_pictures` does, the person of a photo is the folder it lies in, as
+    a path relative to `data`; folders under one of the names in `unlabelled` hold photos of nobody
+    named. In a manifest an
     empty person means the same, paths are relative to the file, and split is `train`,
     `validation` or empty. Raises TrainingError if nothing usable is there.
     """
+    loose: tuple[str, ...] = ()
     if data.is_dir():
-        rows = _scan(data, frozenset(unlabelled))
+        rows, loose = _scan(data, frozenset(unlabelled))
     elif data.is_file():
         rows = _read_manifest(data)
     else:
@@ -70,19 +73,30 @@ def read_photo_set(data: Path, *, unlabelled: Sequence[str] = ()) -> PhotoSet:
         labels=np.array([number.get(person, UNKNOWN) for _, person, _ in rows], np.int64),
         people=people,
         validation=np.array([split == "validation" for _, _, split in rows], bool),
+        loose=loose,
     )
 
 
-def _scan(data: Path, unlabelled: frozenset[str]) -> list[tuple[str, str, str]]:
-    rows = []
-    for path in sorted(data.rglob("*")):
+def _scan(
+    data: Path, unlabelled: frozenset[str]
+) -> tuple[list[tuple[str, str, str]], tuple[str, ...]]:
+    """Return path, person and split of the photos in people's folders, and the loose paths.
+
+    A folder that may not be read stands for a photo in it, which cannot be opened: no silent skip.
+    """
+    rows, loose = [], []
+    for path in find_pictures([data]):
+        if path == data:
+            raise TrainingError(f"{data}: a folder that may not be read")
+        folder = path if path.is_dir() else path.parent
+        person = folder.relative_to(data).as_posix()
         relative = path.relative_to(data)
-        hidden = any(part.startswith(".") for part in relative.parts)
-        if path.suffix.lower() not in SUFFIXES or hidden or len(relative.parts) < 2:
-            continue
-        named = relative.parts[0] not in unlabelled
-        rows.append((relative.as_posix(), relative.parent.as_posix() if named else "", ""))
-    return rows
+        if folder == data:
+            loose.append(relative.as_posix())
+        else:
+            named = relative.parts[0] not in unlabelled
+            rows.append((relative.as_posix(), person if named else "", ""))
+    return rows, tuple(loose)
 
 
 def _read_manifest(path: Path) -> list[tuple[str, str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -34,12 +35,36 @@ def photo_set(counts: list[int], unknown: int = 0) -> PhotoSet:
 
 
 def test_a_photo_belongs_to_the_folder_it_lies_in(tmp_path: Path) -> None:
-    """Loose files, hidden ones and what is no picture are left out; case does not matter."""
-    names = ("ada/1.jpg", "ada/2.PNG", "set/bob/1.jpeg", "loose.jpg", "ada/.x.jpg", "ada/notes.txt")
+    """Hidden files and what is no picture are left out, and loose ones said; case is the same."""
+    names = ("ada/1.gif", "ada/2.PNG", "set/bob/1.jpeg", "loose.jpg", "ada/.x.jpg", "ada/notes.txt")
     photos = read_photo_set(touch(tmp_path, *names, "nobody/a/1.jpg"), unlabelled=["nobody"])
-    assert photos.paths == ("ada/1.jpg", "ada/2.PNG", "nobody/a/1.jpg", "set/bob/1.jpeg")
+    assert photos.paths == ("ada/1.gif", "ada/2.PNG", "nobody/a/1.jpg", "set/bob/1.jpeg")
     assert photos.people == ("ada", "set/bob")
     assert photos.labels.tolist() == [0, 0, UNKNOWN, 1]
+    assert photos.loose == ("loose.jpg",)
+
+
+def test_a_linked_folder_of_a_person_is_followed(tmp_path: Path) -> None:
+    touch(tmp_path, "elsewhere/1.jpg", "people/bob/1.jpg")
+    (tmp_path / "people" / "ada").symlink_to(tmp_path / "elsewhere")
+    assert read_photo_set(tmp_path / "people").paths == ("ada/1.jpg", "bob/1.jpg")
+
+
+def test_a_folder_that_may_not_be_read_is_a_photo_that_will_fail(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tests may run as root, whom no mode keeps out."""
+    touch(tmp_path, "ada/1.jpg", "set/bob/1.jpg")
+    listed = Path.iterdir
+
+    def locked(folder: Path) -> Iterator[Path]:
+        if folder.name == "bob":
+            raise PermissionError
+        return listed(folder)
+
+    monkeypatch.setattr(Path, "iterdir", locked)
+    photos = read_photo_set(tmp_path)
+    assert (photos.paths, photos.people) == (("ada/1.jpg", "set/bob"), ("ada", "set/bob"))
 
 
 def test_a_manifest_names_people_and_parts(tmp_path: Path) -> None:

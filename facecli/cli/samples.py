@@ -32,13 +32,11 @@ def read_samples(settings: Settings, data: Path) -> Samples:
     """
     from facecli.datasets import read_photo_set
     from facecli.evaluation.samples import gather
-    from facecli.images import find_pictures
     from facecli.recognition.scanning import scan
 
     photos = read_photo_set(data)
-    loose = [one for one in find_pictures([data]) if one.parent == data] if data.is_dir() else []
-    if loose:
-        note(f"{counted(len(loose), 'photo')} left out: in no person's folder")
+    if photos.loose:
+        note(f"{counted(len(photos.loose), 'photo')} left out: in no person's folder")
     scanned = scan(
         [photos.root / path for path in photos.paths],
         library=settings.library(),

@@ -112,7 +112,7 @@ class Reader:
         """Return what to learn from and what is held out; list what had to be skipped."""
         request, labels = self.request, photos.photos.labels
         store = self._load(photos.photos, "chips", ready_made=request.chips)
-        skipped = list(store.skipped)
+        skipped = [*_loose(photos.photos), *store.skipped]
         if request.validation is None:
             rows = np.flatnonzero(photos.held_back & store.usable & (labels >= 0))
             failed = int((photos.held_back & ~store.usable).sum())
@@ -139,7 +139,8 @@ class Reader:
         store = self._load(photos, "validation", ready_made=self.request.validation_chips)
         rows = np.flatnonzero(store.usable & (photos.labels >= 0))
         failed = int((~store.usable).sum())
-        return HeldOut(store.chips[rows], photos.labels[rows], failed), list(store.skipped)
+        held_out = HeldOut(store.chips[rows], photos.labels[rows], failed)
+        return held_out, [*_loose(photos), *store.skipped]
 
     def _load(self, photos: PhotoSet, name: str, *, ready_made: bool) -> ChipStore:
         self.tell.begin(len(photos), f"Reading {name}")
@@ -150,6 +151,10 @@ class Reader:
             acquire=None if ready_made else self.acquire,
             on_photo=self.tell.on_photo,
         )
+
+
+def _loose(photos: PhotoSet) -> list[str]:
+    return [f"{photos.root / path}: in no person's folder" for path in photos.loose]
 
 
 def check_data(data: TrainingData, request: Request, config: TrainingConfig) -> None:
