@@ -21,7 +21,6 @@ from facecli.errors import TrainingError
 from facecli.metrics import all_pairs, bootstrap_by_person, bootstrap_difference, threshold_at_fmr
 from facecli.metrics.support import rate_name, supported
 from facecli.networks import FaceNetwork, build, resnet29_architecture
-from facecli.training.batches import Batch, blend
 from facecli.training.batchnorm import NormalisedConvolution, fold_batch_norm, insert_batch_norm
 from facecli.training.config import TrainingConfig, config_from_dict, read_config
 from facecli.training.gate import FARS, calibrate, combine, compare, measure
@@ -117,37 +116,6 @@ def test_evening_out_is_a_power_of_the_second_moment(power: float) -> None:
     moment = before.T.astype(np.float64) @ before / len(before)
     expected = normalize(old @ fractional_matrix_power(moment, -power / 2).real)
     np.testing.assert_allclose(new, expected, atol=2e-6)
-
-
-def test_blended_faces_lie_between_two_and_are_nobodys() -> None:
-    """Chips and targets are mixed in one proportion, 0.3 to 0.7; the rest of the batch is left."""
-    targets = torch.from_numpy(random_units(10, 5))
-    batch = Batch(
-        chips=torch.arange(10.0).view(10, 1, 1, 1).expand(10, 3, 2, 2).contiguous() ** 2,
-        rows=torch.arange(10),
-        labels=torch.arange(10),
-        targets=targets,
-        all_labels=torch.arange(10),
-        all_targets=targets,
-        complete=True,
-    )
-    mixed = blend(batch, 0.4, torch.Generator().manual_seed(2))
-    changed = (mixed.labels == -1).nonzero().flatten()
-    assert len(changed) == 4
-    kept = (mixed.labels >= 0).nonzero().flatten()
-    assert mixed.targets is not None
-    assert torch.equal(mixed.chips[kept], batch.chips[kept])
-    assert torch.equal(mixed.targets[kept], targets[kept])
-    for row in changed.tolist():
-        partners = []
-        for other in set(changed.tolist()) - {row}:
-            weight = float(mixed.chips[row].mean() - row**2) / (other**2 - row**2)
-            middle = torch.lerp(targets[row], targets[other], weight)
-            unit = nn.functional.normalize(middle, dim=0)
-            if 0.3 <= weight <= 0.7 and torch.allclose(mixed.targets[row], unit, atol=1e-4):
-                partners.append(other)
-        assert len(partners) == 1
-    assert torch.equal(batch.labels, torch.arange(10))
 
 
 def test_a_head_needs_two_targets() -> None:

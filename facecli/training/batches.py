@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from facecli import losses
-from facecli.datasets import UNKNOWN
 from facecli.training.config import TrainingConfig
 from facecli.types import FloatArray, IntArray, PixelArray
 
@@ -79,28 +76,6 @@ class Batches:
             all_targets=self.targets,
             complete=self.complete,
         )
-
-
-def blend(batch: Batch, share: float, random: torch.Generator) -> Batch:
-    """Turn a random share of the batch into the picture half-way between two faces.
-
-    Two aligned faces laid over each other look like a third person's, whom the targets' network
-    would put between the two: their targets are blended in the same proportion, 0.3 to 0.7, and
-    nobody's label is kept (mixup, Zhang et al. 2018, section 2, for regression).
-    """
-    count = round(share * len(batch.chips))
-    if count < 2 or batch.targets is None:
-        return batch
-    device = batch.chips.device
-    chosen = torch.randperm(len(batch.chips), generator=random, device=device)[:count]
-    other = chosen.roll(1)
-    weight = torch.empty(count, device=device).uniform_(0.3, 0.7, generator=random)
-    chips, targets, labels = batch.chips.clone(), batch.targets.clone(), batch.labels.clone()
-    chips[chosen] = torch.lerp(batch.chips[chosen], batch.chips[other], weight.view(-1, 1, 1, 1))
-    between = torch.lerp(batch.targets[chosen], batch.targets[other], weight[:, None])
-    targets[chosen] = functional.normalize(between)
-    labels[chosen] = UNKNOWN
-    return dataclasses.replace(batch, chips=chips, targets=targets, labels=labels)
 
 
 def batch_loss(embeddings: Tensor, batch: Batch, config: TrainingConfig) -> dict[str, Tensor]:

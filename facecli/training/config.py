@@ -33,10 +33,9 @@ class TrainingConfig:
     A batch holds `people` × `photos` and `others` drawn from all photos. `margin` is in squared
     L2. The loss is `triplet_weight` × triplet + `target_weight` × (1 − cosine to the targets) +
     `relation_weight` × relational distillation + `contrast_weight` × picking one's own target out
-    of all. `blend` is the share of a batch that becomes faces half-way between two others, learned
-    from by their targets alone. Where targets exist, pairs whose labels they contradict are left
-    out of the triplets: genuine pairs beyond `doubt[1]` squared L2 between their targets, impostor
-    pairs below `doubt[0]`.
+    of all. Where targets exist, pairs whose labels they contradict are left out of the triplets:
+    genuine pairs beyond `doubt[1]` squared L2 between their targets, impostor pairs below
+    `doubt[0]`.
 
     `learning_rate` applies to the head, times `trunk_rate` to the trunk; it rises for `warm_up`
     steps, then falls as a cosine to a hundredth. `clip` is the largest norm of a gradient.
@@ -62,7 +61,6 @@ class TrainingConfig:
     target_weight: float = 1.0
     relation_weight: float = 0.0
     contrast_weight: float = 0.0
-    blend: float = 0.0
     doubt: tuple[float, float] = (0.4, 1.6)
     learning_rate: float = 1e-4
     trunk_rate: float = 1.0
@@ -99,8 +97,6 @@ class TrainingConfig:
             raise TrainingError("validation_share and threshold_fmr lie between 0 and 1")
         if self.learning_rate <= 0 or not 0 <= self.ema < 1:
             raise TrainingError("learning_rate must be above 0, and ema in [0, 1)")
-        if not 0 <= self.blend <= 1 or (self.blend and self.contrast_weight):
-            raise TrainingError("blend lies between 0 and 1, and excludes contrast_weight")
         if not 0 <= self.whitening <= 1 or self.teacher_weight <= 0:
             raise TrainingError("whitening lies between 0 and 1, and teacher_weight above 0")
         if self.clip <= 0 or self.ridge <= 0 or not 0 < self.threshold < 4:

@@ -18,7 +18,7 @@ from facecli.datasets import BatchSampler
 from facecli.errors import ModelError, TrainingError
 from facecli.networks import FaceNetwork
 from facecli.training.augmentation import augment
-from facecli.training.batches import Batch, Batches, TrainingData, batch_loss, blend
+from facecli.training.batches import Batch, Batches, TrainingData, batch_loss
 from facecli.training.batchnorm import fold_batch_norm
 from facecli.training.config import TrainingConfig
 
@@ -158,7 +158,6 @@ class Trainer:
         # By seed and step alone, so that an interrupted run continues with the same numbers.
         random = torch.Generator(self.device).manual_seed(config.seed * 1_000_003 + self.step)
         torch.manual_seed(config.seed * 1_000_003 + self.step)  # dropout draws from the global one
-        batch = blend(batch, config.blend, random)
         chips = augment(batch.chips, config.augmentation, random)
         chips = chips.contiguous(memory_format=torch.channels_last)
         with torch.autocast(
