@@ -128,10 +128,17 @@ class FaceNetwork(nn.Module):
     brought back to unit length. A vector that is the same for everybody draws all embeddings
     together, and so sets the squared L2 at which a chosen false match rate lies, while hardly
     changing who is nearer to whom. It is zero unless training sets it.
+
+    A `joined` network imitates two others. Its head's numbers unfold into a vector for each, and
+    those fold, both at unit length, into one of `dimension` - 1 numbers.
     """
 
     mean: Tensor
     shift: Tensor
+    unfold: Tensor
+    unfold_bias: Tensor
+    fold: Tensor
+    fold_bias: Tensor
 
     def __init__(self, architecture: dict[str, Any]) -> None:
         super().__init__()
@@ -140,7 +147,14 @@ class FaceNetwork(nn.Module):
         self.scale = float(architecture["scale"])
         mean = torch.tensor(architecture["mean"], dtype=torch.float32)
         self.register_buffer("mean", mean.view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("shift", torch.zeros(architecture["dimension"]))
+        dimension = architecture["dimension"]
+        self.register_buffer("shift", torch.zeros(dimension))
+        self.joined = bool(architecture.get("joined"))
+        if self.joined:
+            self.register_buffer("unfold", torch.zeros(2 * dimension, dimension))
+            self.register_buffer("unfold_bias", torch.ones(2 * dimension))
+            self.register_buffer("fold", torch.zeros(dimension - 1, 2 * dimension))
+            self.register_buffer("fold_bias", torch.zeros(dimension - 1))
 
     def forward(self, chips: Tensor) -> Tensor:
         """Map RGB chips (n, 3, size, size) of values 0 to 255 to unit vectors (n, dimension)."""
@@ -151,7 +165,25 @@ class FaceNetwork(nn.Module):
         """Map trunk features (n, f) to unit vectors (n, dimension), always in float32."""
         with torch.autocast(features.device.type, enabled=False):
             raw = self.head(features.float())
+            if self.joined:
+                raw = self._folded(self.unfolded(raw))
             return functional.normalize(functional.normalize(raw) + self.shift)
+
+    def unfolded(self, raw: Tensor) -> Tensor:
+        """Map a joined head's output (n, d) to two unit vectors end to end, (n, 2d)."""
+        both = functional.linear(raw, self.unfold, self.unfold_bias).chunk(2, dim=1)
+        return torch.cat([functional.normalize(one) for one in both], dim=1)
+
+    def _folded(self, pair: Tensor) -> Tensor:
+        """Fold pairs (n, 2d) and lift them onto the unit sphere, (n, d).
+
+        The last number is the height over the equator. What lies within it keeps its distances,
+        nearly; scaling everything to unit length instead would bring typical faces, which lie
+        near the middle, apart as far as others, and cost VAL at a low FAR.
+        """
+        low = functional.linear(pair, self.fold, self.fold_bias)
+        height = (1 - low.square().sum(dim=1, keepdim=True)).clamp(min=1e-6).sqrt()
+        return torch.cat([low, height], dim=1)
 
 
 def _trunk(architecture: dict[str, Any]) -> ResNet29 | InceptionBody:
@@ -166,8 +198,8 @@ def build(architecture: dict[str, Any]) -> FaceNetwork:
     """Make the module an architecture describes, with untrained weights.
 
     Keys: `network`, `taps` (resnet29 only), `dimension`, `mean` and `scale` (a pixel becomes
-    (pixel - mean) / scale) and `mirror` (whether the encoder averages a chip and its mirror
-    image). Raises ModelError for anything malformed.
+    (pixel - mean) / scale), `mirror` (whether the encoder averages a chip and its mirror image)
+    and `joined` (whether the head imitates two networks). Raises ModelError for anything malformed.
     """
     try:
         return FaceNetwork(architecture).eval()

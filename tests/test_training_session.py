@@ -140,11 +140,15 @@ def test_without_steps_the_model_is_the_mean_of_trunks_with_a_solved_head(
     goals = np.random.default_rng(0).normal(size=(len(paths), 128)).astype(np.float32)
     targets = tmp_path / "targets.npz"
     np.savez(targets, paths=np.array(paths), targets=goals)
-    config.write_text(SMALL + 'teacher = "dlib-128"\nwhitening = 0.1\n[taps]\n5 = 2\n')
-    more = ("--average", trained, "--targets", targets, "--steps", 0)
+    solved = SMALL.replace("steps = 6", "steps = 0") + 'teacher = "dlib-128"\nwhitening = 0.1\n'
+    config.write_text(solved + "[taps]\n5 = 2\n")
+    refused = train(people, config, out)
+    assert refused.exit_code == 2
+    assert "teacher dlib-128 joins targets, and none were given" in refused.stderr
+    more = ("--average", trained, "--targets", targets)
     result = train(people, config, out, *more)
     assert result.exit_code == 0, result.output
-    assert "a head fitted to the targets" in result.stderr
+    assert "a head fitted to the targets and dlib-128" in result.stderr
     old, new, mean = (load_file(path) for path in (encoders.find_model("dlib-128"), trained, out))
     for name in [name for name in mean if name.startswith("trunk.")]:
         expected = (old[name].astype(np.float32) + new[name]) / 2
@@ -152,6 +156,12 @@ def test_without_steps_the_model_is_the_mean_of_trunks_with_a_solved_head(
     card = load_encoder(str(out)).card
     assert card.config["average"] == [str(trained)]
     assert card.history[-1]["steps"] == 0
+    config.write_text(SMALL)
+    result = train(people, config, tmp_path / "on.safetensors", "--init", out, "--steps", 1)
+    assert result.exit_code == 0, result.output
+    assert "starting from mean with the head of mean" in result.stderr
+    kept = load_file(tmp_path / "on.safetensors")
+    np.testing.assert_array_equal(kept["unfold"], mean["unfold"])
 
 
 def test_trunks_of_two_kinds_have_no_mean(people: Path, config: Path, tmp_path: Path) -> None:

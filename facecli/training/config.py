@@ -23,12 +23,13 @@ class TrainingConfig:
     that feed the head and the side each is pooled to, `deeper` the blocks added to stages
     (ResNet-29 only; empty: as in `init`). `frozen` lists parameters, by the start of their name,
     that do not move, such as `trunk.stem`; for the first `head_steps` steps only the head moves.
-    `ridge` is the strength of the ridge in
-    the closed-form start of a new head, `whitening` the power by which that evens out how far the
-    embeddings reach in each direction, 0 to 1. Without any `steps` that start is the result.
+    `ridge` is the strength of the ridge in the closed-form start of a new head, `whitening` the
+    power by which that evens out how far the embeddings reach in each direction, 0 to 1. Without
+    any `steps` that start is the result.
 
-    `teacher` names a model whose embeddings of the photos are joined to the targets at
-    `teacher_weight`, so that two networks that err differently are imitated at once.
+    `teacher` names a model that is imitated beside the targets' network, by a joined head and
+    without `steps`: two networks that err differently know more together. Its squared L2 count
+    `teacher_weight`² times.
 
     A batch holds `people` × `photos` and `others` drawn from all photos. `margin` is in squared
     L2. The loss is `triplet_weight` × triplet + `target_weight` × (1 − cosine to the targets) +
@@ -71,7 +72,7 @@ class TrainingConfig:
     ridge: float = 1.0
     whitening: float = 0.0
     teacher: str = ""
-    teacher_weight: float = 0.3
+    teacher_weight: float = 1.0
     batch_norm: bool = False
     validation_share: float = 0.1
     threshold_fmr: float = 1e-4
@@ -97,6 +98,8 @@ class TrainingConfig:
             raise TrainingError("validation_share and threshold_fmr lie between 0 and 1")
         if self.learning_rate <= 0 or not 0 <= self.ema < 1:
             raise TrainingError("learning_rate must be above 0, and ema in [0, 1)")
+        if self.teacher and self.steps:
+            raise TrainingError("a teacher is joined to a solved head: it needs steps = 0")
         if not 0 <= self.whitening <= 1 or self.teacher_weight <= 0:
             raise TrainingError("whitening lies between 0 and 1, and teacher_weight above 0")
         if self.clip <= 0 or self.ridge <= 0 or not 0 < self.threshold < 4:

@@ -23,6 +23,7 @@ from facecli.training.gate import (
     combine,
     measure,
 )
+from facecli.training.joint import calibrated_sphere, recentre, widen
 from facecli.training.start import views_of
 from facecli.types import DIMENSION, FloatArray, IntArray, ModelCard, PixelArray
 
@@ -62,8 +63,9 @@ def calibrated(
     rates = sorted({*FARS, rate}, reverse=True)
     pairs = f"{impostors:,} impostor pairs of {former[0].people} validation people"
     if supported(rate, impostors):
-        shift, remark = _shift(network, config, chips=chips, labels=labels, mirror=mirror)
-        network.shift.copy_(torch.from_numpy(shift.astype(np.float16).astype(np.float32)))
+        move = _move_sphere if network.joined else _shift
+        remark = move(network, config, chips=chips, labels=labels, mirror=mirror)
+        _halve(network)
         embeddings = _embed(network, chips, mirror=mirror)
         measured = measure(embeddings, labels, rates=rates)
         threshold = max(measured.thresholds[rate], 1e-3) if remark else config.threshold
@@ -81,15 +83,41 @@ def _shift(
     chips: PixelArray,
     labels: IntArray,
     mirror: bool,
-) -> tuple[FloatArray, str]:
-    """Return the calibrating shift, or none and a remark: a long run must not end empty-handed."""
+) -> str:
+    """Set the calibrating shift, or none and say why: a long run must not end empty-handed."""
     network.shift.zero_()
     views = views_of(network, chips, mirror=mirror)
     try:
         shift = calibrate(views, labels, rate=config.threshold_fmr, wanted=config.threshold)
     except TrainingError as error:
-        return np.zeros(DIMENSION, np.float32), f"; not calibrated, {error}"
-    return shift, ""
+        return f"; not calibrated, {error}"
+    network.shift.copy_(torch.from_numpy(shift))
+    return ""
+
+
+def _move_sphere(
+    network: FaceNetwork,
+    config: TrainingConfig,
+    *,
+    chips: PixelArray,
+    labels: IntArray,
+    mirror: bool,
+) -> str:
+    """Do the same for a joined network, by the centre and radius of its sphere."""
+    network.shift.zero_()
+    uncalibrated = network.fold.clone(), network.fold_bias.clone()
+    widen(network)
+    views = views_of(network, chips, mirror=mirror)
+    try:
+        centre, radius = calibrated_sphere(
+            views, labels, rate=config.threshold_fmr, wanted=config.threshold
+        )
+    except TrainingError as error:
+        network.fold.copy_(uncalibrated[0])
+        network.fold_bias.copy_(uncalibrated[1])
+        return f"; not calibrated, {error}"
+    recentre(network, centre, radius)
+    return ""
 
 
 def _embed(network: FaceNetwork, chips: PixelArray, *, mirror: bool) -> FloatArray:

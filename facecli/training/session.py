@@ -15,7 +15,6 @@ from facecli import encoders
 from facecli.calibration import impostor_table
 from facecli.errors import MissingExtra, ModelError, TrainingError
 from facecli.metrics import all_pairs
-from facecli.training.batches import TrainingData
 from facecli.training.batchnorm import insert_batch_norm
 from facecli.training.chipstore import Acquire
 from facecli.training.config import TrainingConfig
@@ -29,7 +28,6 @@ from facecli.training.start import (
     fit_start,
     load_start,
     views_of,
-    with_teacher,
 )
 from facecli.types import FloatArray, ModelCard
 
@@ -66,7 +64,10 @@ class Session:
         self.tell = tell or Listeners()
         self.about = read_data_card(request.data_card)
         self.init = encoders.read_card(config.init)
-        self.architecture = architecture_of(config, self.init)
+        has_targets = request.targets is not None
+        if config.teacher and not has_targets:
+            raise TrainingError(f"teacher {config.teacher} joins targets, and none were given")
+        self.architecture = architecture_of(config, self.init, has_targets=has_targets)
         if request.out.suffix != ".safetensors" or not request.out.parent.is_dir():
             raise TrainingError(
                 f"{request.out}: the model needs a name that ends in .safetensors, in a folder "
@@ -78,8 +79,6 @@ class Session:
         reader = Reader(request, self.init.geometry, acquire, self.tell)
         self.data, self.held_out = reader.read(photos)
         check_data(self.data, request, config)
-        if config.teacher:
-            self.data = self._taught(config)
         self.baseline_name, self.baseline = self._baseline()
         self.trainer = self._make_trainer(resuming=resuming)
 
@@ -93,16 +92,6 @@ class Session:
             "init fingerprint": self.init.fingerprint,
         }
 
-    def _taught(self, config: TrainingConfig) -> TrainingData:
-        """Return the data with the teacher's embeddings joined to the targets."""
-        data = self.data
-        if data.targets is None or data.rows is None:
-            raise TrainingError(f"teacher {config.teacher} joins targets, and none were given")
-        self.tell.say(f"embedding {len(data.rows)} chips with {config.teacher}")
-        device = torch.device(encoders.resolve_device(self.request.device))
-        targets = with_teacher(data.targets, config, data.chips, data.rows, device)
-        return dataclasses.replace(data, targets=targets)
-
     def _baseline(self) -> tuple[str, ModelCard]:
         """Return the model to compare with: the one that has this name, else the start."""
         try:
@@ -114,10 +103,13 @@ class Session:
         """Build the network, give it a head, measure it, and restore what a run had saved."""
         config, folder = self.config, self.request.folder
         device = torch.device(encoders.resolve_device(self.request.device))
-        network, has_head = load_start(config, self.init)
+        has_targets = self.request.targets is not None
+        network, has_head = load_start(config, self.init, has_targets=has_targets)
         network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         assert self.data.rows is not None
         if not resuming:
+            if config.teacher:
+                self.tell.say(f"embedding {len(self.data.rows)} chips with {config.teacher}")
             start = fit_start(
                 network,
                 has_head=has_head,

@@ -8,24 +8,25 @@ import numpy as np
 import torch
 
 from facecli import checkpoints, encoders
-from facecli.distances import normalize
 from facecli.errors import TrainingError
 from facecli.networks import FaceNetwork, build
 from facecli.training.config import TrainingConfig
 from facecli.training.head import BLOCK, even_out, features_of, fit_head, principal_targets
+from facecli.training.joint import SAMPLE, fit_joined
 from facecli.types import DIMENSION, FloatArray, IntArray, ModelCard, PixelArray
 
 NEAR = 0.5
 """Mean cosine to the targets from which on a head is worth keeping; strangers have about 0."""
 
-SAMPLE = 8192
-"""Chips at most from which principal components are found."""
 
-
-def architecture_of(config: TrainingConfig, card: ModelCard) -> dict[str, Any]:
+def architecture_of(
+    config: TrainingConfig, card: ModelCard, *, has_targets: bool = False
+) -> dict[str, Any]:
     """Return the architecture to train: that of `config.init`, with the config's taps and blocks.
 
-    Raises TrainingError if the config asks for maps that the network does not have.
+    It is joined if there is a teacher, or if a joined head is kept; given targets are never those
+    of a joined head, which the run that solved it knew. Raises TrainingError if the config asks for
+    maps that the network does not have.
     """
     architecture = {**card.architecture, "dimension": DIMENSION}
     changes = {"taps": config.taps, "deeper": config.deeper}
@@ -35,20 +36,32 @@ def architecture_of(config: TrainingConfig, card: ModelCard) -> dict[str, Any]:
     for name, value in given.items():
         if not all(key in ("1", "2", "3", "4", "5") and count > 0 for key, count in value.items()):
             raise TrainingError(f"{name}: stages are 1 to 5, with numbers above 0, not {value}")
-    return {**architecture, **given}
+    changed = {**architecture, **given}
+    kept = not (config.average or has_targets) and changed.get("taps") == card.architecture.get(
+        "taps"
+    )
+    joined = bool(config.teacher) or (kept and bool(changed.get("joined")))
+    return {**changed, "joined": True} if joined else _without(changed, "joined")
 
 
-def load_start(config: TrainingConfig, card: ModelCard) -> tuple[FaceNetwork, bool]:
+def _without(architecture: dict[str, Any], key: str) -> dict[str, Any]:
+    return {name: value for name, value in architecture.items() if name != key}
+
+
+def load_start(
+    config: TrainingConfig, card: ModelCard, *, has_targets: bool = False
+) -> tuple[FaceNetwork, bool]:
     """Return the network with the weights of `config.init`, and whether its head is theirs too.
 
     With `config.average` its trunk is the mean over several models, which no head fits.
     """
-    architecture = architecture_of(config, card)
+    architecture = architecture_of(config, card, has_targets=has_targets)
     network = build(architecture)
     weights = _weights(config.init)
     same_head = (
-        not config.average
+        not (config.average or config.teacher)
         and "head.weight" in weights
+        and architecture.get("joined") == card.architecture.get("joined")
         and architecture.get("taps") == card.architecture.get("taps")
     )
     if not same_head:
@@ -103,52 +116,37 @@ def fit_start(
         return f"the head of {card.name}"
     mirror = bool(card.architecture.get("mirror"))
     network.shift.zero_()
+    if config.teacher:
+        assert targets is not None  # as the session has made sure
+        embedded = _embedded_by(config.teacher, chips, rows, network.mean.device, mirror=mirror)
+        fit_joined(
+            network, chips, rows, targets=targets, embedded=embedded, config=config, mirror=mirror
+        )
+        return f"a head fitted to the targets and {config.teacher}"
     if targets is not None:
         goals, source = targets, "the targets"
     elif card.dimension == DIMENSION:
         goals = _embedded_by(config.init, chips, rows, network.mean.device)
         source = f"the embeddings of {card.name}"
     else:
-        rows = rows[np.random.default_rng(config.seed).permutation(len(rows))[:SAMPLE]]
+        rows = np.random.default_rng(config.seed).permutation(rows)[:SAMPLE]
         goals = principal_targets(network, chips[rows], DIMENSION)
         source = "its principal components"
     everywhere = np.full((len(chips), DIMENSION), np.nan, np.float32)
     everywhere[rows] = goals
     fit_head(network, chips, everywhere, config.ridge, mirror=mirror)
     if config.whitening:
-        some = rows[np.random.default_rng(config.seed).permutation(len(rows))[:SAMPLE]]
+        some = np.random.default_rng(config.seed).permutation(rows)[:SAMPLE]
         even_out(network, _embedded(network, chips, some), config.whitening)
     return f"a head fitted to {source}"
 
 
-def with_teacher(
-    targets: FloatArray,
-    config: TrainingConfig,
-    chips: PixelArray,
-    rows: IntArray,
-    device: torch.device,
+def _embedded_by(
+    model: str, chips: PixelArray, rows: IntArray, device: torch.device, *, mirror: bool = False
 ) -> FloatArray:
-    """Return targets joined with what `config.teacher` makes of the chips: float32 (n, 128).
-
-    Its embeddings of `chips` at `rows` (n,), less their mean, at unit length times
-    `config.teacher_weight`, are appended to the targets; the leading 128 principal directions of
-    the two together keep nearly all of their inner products. NaN stays where there is no target.
-    """
-    known = np.isfinite(targets).all(axis=1)
-    theirs = _embedded_by(config.teacher, chips, rows[known], device)
-    centred = normalize(theirs - theirs.mean(axis=0))
-    joined = normalize(np.hstack([targets[known], config.teacher_weight * centred]))
-    second_moment = joined.T.astype(np.float64) @ joined
-    leading = np.linalg.eigh(second_moment)[1][:, : -DIMENSION - 1 : -1]
-    result = np.full_like(targets, np.nan)
-    result[known] = normalize(joined @ leading)
-    return result
-
-
-def _embedded_by(model: str, chips: PixelArray, rows: IntArray, device: torch.device) -> FloatArray:
     """Return what another model's network makes of the chips on `device`: float32 (n, 128)."""
     network, _ = load_start(TrainingConfig(init=model), encoders.read_card(model))
-    return _embedded(network.to(device), chips, rows)
+    return _embedded(network.to(device), chips, rows, mirror=mirror)
 
 
 def _near(network: FaceNetwork, chips: PixelArray, rows: IntArray, targets: FloatArray) -> bool:
@@ -157,12 +155,17 @@ def _near(network: FaceNetwork, chips: PixelArray, rows: IntArray, targets: Floa
     return bool(len(known)) and float(cosine.mean()) >= NEAR
 
 
-def _embedded(network: FaceNetwork, chips: PixelArray, rows: IntArray) -> FloatArray:
-    """Return the network's own output for the chips, without mirror images: float32 (n, 128)."""
+def _embedded(
+    network: FaceNetwork, chips: PixelArray, rows: IntArray, *, mirror: bool = False
+) -> FloatArray:
+    """Return the network's own output for the chips: float32 (n, 128).
+
+    With `mirror` its features are the mean over each chip and its mirror image.
+    """
     parts = [np.empty((0, DIMENSION), np.float32)]
     with torch.inference_mode():
         for start in range(0, len(rows), BLOCK):
-            features = features_of(network, chips[rows[start : start + BLOCK]])
+            features = features_of(network, chips[rows[start : start + BLOCK]], mirror=mirror)
             parts.append(network.embed_features(features).cpu().numpy())
     return np.concatenate(parts)
 

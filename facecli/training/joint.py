@@ -1,0 +1,150 @@
+"""A head that imitates two networks at once: solved in closed form, then calibrated.
+
+Two networks that err differently know more together, but a distance over both says so only if
+each keeps its own unit sphere. The head's numbers therefore unfold into a vector for each, both
+come to unit length, and a linear map folds the pair into one vector less. See
+`networks.FaceNetwork.join`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from facecli.errors import TrainingError
+from facecli.metrics import all_pairs, threshold_at_fmr
+from facecli.metrics.support import rate_name
+from facecli.networks import FaceNetwork
+from facecli.training.config import TrainingConfig
+from facecli.training.gate import combine
+from facecli.training.head import features_of, fit_head
+from facecli.types import DIMENSION, FloatArray, IntArray, PixelArray
+
+SAMPLE = 8192
+"""Chips at most over which a solved head's outputs are looked at."""
+
+INSIDE = 0.95
+"""Share of the training chips that lie within the sphere's radius until it is calibrated."""
+
+SOLID = 1e-6
+"""Least variance, as a share of the largest, that a direction is taken to have."""
+
+ROUNDS = 30
+"""Halvings of the span in which the radius is sought: to a billionth of it."""
+
+
+def fit_joined(
+    network: FaceNetwork,
+    chips: PixelArray,
+    rows: IntArray,
+    *,
+    targets: FloatArray,
+    embedded: FloatArray,
+    config: TrainingConfig,
+    mirror: bool,
+) -> None:
+    """Solve head, `unfold` and `fold` of a joined network for chips (m, size, size, 3) at `rows`.
+
+    `targets` and `embedded`, unit rows float32 (n, 128), are what the two networks make of them,
+    NaN where that is not known. Squared L2 of the second count `config.teacher_weight`² times. The
+    head is the ridge regression, as in `fit_head`, of the 128 leading principal components of
+    both. `fold` then keeps 127 components of what the network makes of some of the chips, evened
+    out by the power `config.whitening`.
+    """
+    weight = config.teacher_weight
+    known = np.isfinite(targets).all(axis=1)
+    centre = embedded[known].mean(axis=0, dtype=np.float64)
+    both = np.hstack([targets, weight * (embedded - centre)])
+    mean = both[known].mean(axis=0)
+    basis = _principal(both[known] - mean)[0][:, :DIMENSION]
+    goals = np.full((len(chips), DIMENSION), np.nan, np.float32)
+    goals[rows] = (both - mean) @ basis
+    fit_head(network, chips, goals, config.ridge, mirror=mirror)
+
+    sample = np.random.default_rng(config.seed).permutation(rows)[:SAMPLE]
+    # Regression draws what it is unsure of towards the mean, in both parts alike. The first part
+    # says by how much; undone, the second one finds its place on its own sphere.
+    with torch.no_grad():
+        raw = network.head(features_of(network, chips[sample], mirror=mirror)).cpu().double()
+    drawn = np.linalg.norm((raw.numpy() @ basis.T + mean)[:, :DIMENSION], axis=1).mean()
+    parts = np.repeat([1.0, 1.0 / (weight * drawn)], DIMENSION)
+    _set(network.unfold, basis * parts[:, None])
+    _set(network.unfold_bias, mean * parts + np.concatenate([np.zeros(DIMENSION), centre]))
+
+    weights = np.repeat([1.0, weight], DIMENSION)
+    with torch.no_grad():
+        unfolded = network.unfolded(raw.float().to(network.unfold.device))
+    pairs = unfolded.cpu().double().numpy() * weights
+    middle = pairs.mean(axis=0)
+    directions, variances = _principal(pairs - middle)
+    directions, variances = directions[:, : DIMENSION - 1], variances[: DIMENSION - 1]
+    variances = np.maximum(variances, SOLID * variances[0])
+    fold = directions * (variances / variances.mean()) ** (-config.whitening / 2)
+    radius = np.quantile(np.linalg.norm((pairs - middle) @ fold, axis=1), INSIDE)
+    _set(network.fold, (fold * weights[:, None]).T / radius)
+    _set(network.fold_bias, -middle @ fold / radius)
+
+
+def widen(network: FaceNetwork) -> None:
+    """Make the sphere so large that no embedding reaches its equator: nothing is cut off."""
+    with torch.no_grad():
+        # Two unit vectors end to end are √2 long.
+        reach = torch.linalg.matrix_norm(network.fold, 2) * 2**0.5 + network.fold_bias.norm()
+        network.fold /= reach
+        network.fold_bias /= reach
+
+
+def calibrated_sphere(
+    views: FloatArray, labels: IntArray, *, rate: float, wanted: float
+) -> tuple[FloatArray, float]:
+    """Return the centre (127,) and the radius that put the false match rate at `wanted` squared L2.
+
+    `views` (v, n, 128) are the outputs of a widened network for n chips, and perhaps their mirror
+    images. What lies within the radius of the centre keeps its distances, divided by the radius;
+    the rest is drawn to the equator. Raises TrainingError where no radius can do it.
+    """
+    centre: FloatArray = views[:, :, :-1].mean(axis=(0, 1))
+    low = views[:, :, :-1] - centre
+    lengths = np.linalg.norm(low, axis=2)
+
+    def threshold(radius: float) -> float:
+        height = np.sqrt(np.maximum(radius**2 - lengths**2, 0))
+        lifted = np.concatenate([low, height[:, :, None]], axis=2)
+        embeddings = combine(lifted, np.zeros(lifted.shape[2], np.float32))
+        return threshold_at_fmr(all_pairs(embeddings, labels).impostor, rate)
+
+    # Below the shortest length nothing changes any more; at twice the longest all is nearly flat.
+    near, far = float(lengths.min()), 2 * float(lengths.max())
+    while threshold(far) > wanted:
+        far *= 2
+    if threshold(near) < wanted:
+        raise TrainingError(
+            f"FMR {rate_name(rate)} lies at {threshold(near):.3f} squared L2 at most, and cannot "
+            f"be moved to {wanted}"
+        )
+    for _ in range(ROUNDS):
+        middle = (near + far) / 2
+        measured = threshold(middle)
+        near, far = (near, middle) if measured < wanted else (middle, far)
+        if abs(measured / wanted - 1) < 1e-4:
+            break
+    return centre, middle
+
+
+def recentre(network: FaceNetwork, centre: FloatArray, radius: float) -> None:
+    """Set the sphere of a network, as it was when `views` were taken, to this centre and radius."""
+    with torch.no_grad():
+        network.fold /= radius
+        network.fold_bias.sub_(torch.from_numpy(centre).to(network.fold)).div_(radius)
+
+
+def _principal(rows: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return the principal directions of centred rows as columns, and variances, largest first."""
+    wide = rows.astype(np.float64)
+    values, directions = np.linalg.eigh(wide.T @ wide / len(wide))
+    return directions[:, ::-1], values[::-1]
+
+
+def _set(buffer: torch.Tensor, values: FloatArray) -> None:
+    with torch.no_grad():
+        buffer.copy_(torch.from_numpy(np.ascontiguousarray(values)))
