@@ -1,3 +1,3 @@
 """Face verification, identification, enrollment and clustering from the command line."""
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"

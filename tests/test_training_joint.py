@@ -34,7 +34,8 @@ def joined_network() -> FaceNetwork:
 
 
 def squared(rows: FloatArray) -> FloatArray:
-    return np.square(rows[:, None] - rows).sum(axis=2)[np.triu_indices(len(rows), 1)]
+    apart: FloatArray = np.square(rows[:, None] - rows).sum(axis=2)[np.triu_indices(len(rows), 1)]
+    return apart
 
 
 def two_networks(network: FaceNetwork, chips: PixelArray) -> tuple[FloatArray, FloatArray]:

@@ -89,7 +89,7 @@ FORGOTTEN: dict[str, Any] = {
     "scrubbed": True,
 }
 
-HEALTH: dict[str, Any] = {"schema": 1, "kind": "health", "healthy": True, "version": "0.2.0"}
+HEALTH: dict[str, Any] = {"schema": 1, "kind": "health", "healthy": True, "version": "0.3.0"}
 
 ERROR: dict[str, Any] = {
     "schema": 1,
