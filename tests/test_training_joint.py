@@ -132,6 +132,12 @@ def test_a_threshold_out_of_reach_is_said() -> None:
         calibrated_sphere(embed(network, chips)[None], np.arange(len(chips)), rate=1e-2, wanted=3.9)
 
 
+def test_one_embedding_for_everybody_has_no_sphere() -> None:
+    views = np.repeat(random_units(1, 1)[None], 50, axis=1)
+    with pytest.raises(TrainingError, match="the same embedding"):
+        calibrated_sphere(views, np.arange(50), rate=1e-2, wanted=1.1)
+
+
 def test_an_architecture_is_joined_by_a_teacher_or_with_a_kept_head() -> None:
     from facecli.encoders import read_card
 

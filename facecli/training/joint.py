@@ -106,6 +106,8 @@ def calibrated_sphere(
     centre: FloatArray = views[:, :, :-1].mean(axis=(0, 1))
     low = views[:, :, :-1] - centre
     lengths = np.linalg.norm(low, axis=2)
+    if lengths.max() < 1e-4:
+        raise TrainingError("different people of the validation photos have the same embedding")
 
     def threshold(radius: float) -> float:
         height = np.sqrt(np.maximum(radius**2 - lengths**2, 0))
