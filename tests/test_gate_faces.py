@@ -105,11 +105,11 @@ def test_a_man_forgotten_in_view_never_matches_again(
     with Gallery(path) as gallery:
         _enroll(gallery, faces, real_detector, real_encoder, LIN)
         gate = gate_of(path, real_detector, real_encoder)
-        before = decided(gate, clip, start=3.0, seconds=1.0)
+        before = decided(gate, clip, start=2.9, seconds=0.9)
         assert [event.person for event in before] == [LIN]
         gallery.forget([LIN])
-        after = decided(gate, clip, start=4.5, seconds=1.5)
+        after = decided(gate, clip, start=3.9, seconds=0.9)
         assert {event.person for event in after} == {None}
         _enroll(gallery, faces, real_detector, real_encoder, LIN)
-        again = decided(gate, clip, start=6.0, seconds=1.0)
+        again = decided(gate, clip, start=4.9, seconds=1.0)
         assert [event.person for event in again] == [LIN]
