@@ -166,7 +166,7 @@ class FaceNetwork(nn.Module):
         with torch.autocast(features.device.type, enabled=False):
             raw = self.head(features.float())
             if self.joined:
-                raw = self._folded(self.unfolded(raw))
+                raw = lifted(functional.linear(self.unfolded(raw), self.fold, self.fold_bias))
             return functional.normalize(functional.normalize(raw) + self.shift)
 
     def unfolded(self, raw: Tensor) -> Tensor:
@@ -174,16 +174,16 @@ class FaceNetwork(nn.Module):
         both = functional.linear(raw, self.unfold, self.unfold_bias).chunk(2, dim=1)
         return torch.cat([functional.normalize(one) for one in both], dim=1)
 
-    def _folded(self, pair: Tensor) -> Tensor:
-        """Fold pairs (n, 2d) and lift them onto the unit sphere, (n, d).
 
-        The last number is the height over the equator. What lies within it keeps its distances,
-        nearly; scaling everything to unit length instead would bring typical faces, which lie
-        near the middle, apart as far as others, and cost VAL at a low FAR.
-        """
-        low = functional.linear(pair, self.fold, self.fold_bias)
-        height = (1 - low.square().sum(dim=1, keepdim=True)).clamp(min=1e-6).sqrt()
-        return torch.cat([low, height], dim=1)
+def lifted(low: Tensor) -> Tensor:
+    """Lift vectors (…, d - 1) onto the unit sphere, (…, d), by their height over the equator.
+
+    What lies within it keeps its distances, nearly; scaling everything to unit length instead
+    would bring typical faces, which lie near the middle, apart as far as others, and cost VAL at
+    a low FAR. What lies without comes out longer than 1, barely off the equator.
+    """
+    height = (1 - low.square().sum(dim=-1, keepdim=True)).clamp(min=1e-6).sqrt()
+    return torch.cat([low, height], dim=-1)
 
 
 def _trunk(architecture: dict[str, Any]) -> ResNet29 | InceptionBody:

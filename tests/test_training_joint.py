@@ -12,13 +12,14 @@ from test_training_parts import TinyTrunk, random_units
 from torch import nn
 
 from facecli.distances import normalize
+from facecli.encoders import read_card
 from facecli.errors import TrainingError
 from facecli.metrics import all_pairs, threshold_at_fmr
 from facecli.networks import FaceNetwork, build, resnet29_architecture
 from facecli.training.config import TrainingConfig, config_from_dict
 from facecli.training.gate import combine
 from facecli.training.head import features_of
-from facecli.training.joint import calibrated_sphere, fit_joined, recentre, widen
+from facecli.training.joint import calibrated_sphere, fit_joined, move_sphere, widen
 from facecli.training.start import architecture_of
 from facecli.types import FloatArray, PixelArray
 
@@ -117,11 +118,12 @@ def test_a_sphere_brings_the_threshold_where_it_is_wanted(wanted: float) -> None
     """Measured on what the network itself then gives, over a chip and its mirror image."""
     network, chips, _ = fitted()
     labels = np.repeat(np.arange(80), 2)
-    widen(network)
-    views = np.stack([embed(network, chips), embed(network, chips[:, :, ::-1])])
-    recentre(network, *calibrated_sphere(views, labels, rate=5e-2, wanted=wanted))
-    after = np.stack([embed(network, chips), embed(network, chips[:, :, ::-1])])
-    pairs = all_pairs(combine(after, np.zeros(128, np.float32)), labels)
+
+    def see() -> FloatArray:
+        return np.stack([embed(network, chips), embed(network, chips[:, :, ::-1])])
+
+    move_sphere(network, see, labels, rate=5e-2, wanted=wanted)
+    pairs = all_pairs(combine(see()), labels)
     assert threshold_at_fmr(pairs.impostor, 5e-2) == pytest.approx(wanted, rel=0.005)
 
 
@@ -132,6 +134,16 @@ def test_a_threshold_out_of_reach_is_said() -> None:
         calibrated_sphere(embed(network, chips)[None], np.arange(len(chips)), rate=1e-2, wanted=3.9)
 
 
+def test_a_sphere_that_cannot_be_moved_stays_where_it_was() -> None:
+    network, chips, _ = fitted()
+    before = embed(network, chips)
+    with pytest.raises(TrainingError, match="cannot be moved"):
+        move_sphere(
+            network, lambda: embed(network, chips)[None], np.arange(160), rate=1e-2, wanted=3.9
+        )
+    np.testing.assert_allclose(embed(network, chips), before, atol=1e-5)
+
+
 def test_one_embedding_for_everybody_has_no_sphere() -> None:
     views = np.repeat(random_units(1, 1)[None], 50, axis=1)
     with pytest.raises(TrainingError, match="the same embedding"):
@@ -139,8 +151,6 @@ def test_one_embedding_for_everybody_has_no_sphere() -> None:
 
 
 def test_an_architecture_is_joined_by_a_teacher_or_with_a_kept_head() -> None:
-    from facecli.encoders import read_card
-
     plain = read_card("dlib-128")
     joined = dataclasses.replace(plain, architecture={**plain.architecture, "joined": True})
     for config, card, has_targets, expected in (

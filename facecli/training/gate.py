@@ -102,10 +102,10 @@ def compare(before: FloatArray, after: FloatArray, labels: IntArray) -> Comparis
     )
 
 
-def combine(views: FloatArray, shift: FloatArray) -> FloatArray:
+def combine(views: FloatArray, shift: FloatArray | float = 0.0) -> FloatArray:
     """Return the embeddings (n, 128) of `views` (v, n, 128) under a calibrating `shift` (128,).
 
-    A view is the unit output of the network, without a shift, for the chip or its mirror image;
+    A view is the output of the network for the chip or its mirror image, without the `shift` given;
     shift, unit length, mean over the views and unit length again are what the encoder does.
     """
     moved = views.astype(np.float64) + shift
@@ -122,14 +122,13 @@ def calibrate(views: FloatArray, labels: IntArray, *, rate: float, wanted: float
     corrections. Raises TrainingError where no shift can do it.
     """
 
-    def threshold(shift: FloatArray) -> float:
+    def threshold(shift: FloatArray | float) -> float:
         return threshold_at_fmr(all_pairs(combine(views, shift), labels).impostor, rate)
 
-    nothing = np.zeros(views.shape[2], np.float32)
-    bare = threshold(nothing)
+    bare = threshold(0.0)
     if bare < 1e-6:
         raise TrainingError("different people of the validation photos have the same embedding")
-    shift = calibrating_shift(combine(views, nothing), measured=bare, wanted=wanted)
+    shift = calibrating_shift(combine(views), measured=bare, wanted=wanted)
     for _ in range(CALIBRATION_ROUNDS):
         measured = threshold(shift)
         if abs(measured / wanted - 1) < 1e-3 or measured in (bare, 0.0):

@@ -115,12 +115,18 @@ def even_out(network: FaceNetwork, embeddings: FloatArray, power: float) -> None
     """
     second_moment = embeddings.T.astype(np.float64) @ embeddings / len(embeddings)
     values, directions = np.linalg.eigh(second_moment)
-    scales = np.maximum(values, values.max() * 1e-6) ** (-power / 2)
+    scales = evening_scales(values, power)
     matrix = (directions * (scales / scales.max())) @ directions.T
     evened = torch.from_numpy(matrix.astype(np.float32)).to(network.head.weight.device)
     with torch.no_grad():
         network.head.weight.copy_(evened @ network.head.weight)
         network.head.bias.copy_(evened @ network.head.bias)
+
+
+def evening_scales(variances: FloatArray, power: float) -> FloatArray:
+    """Return by how much to stretch each direction to even its variance out by a power, 0 to 1."""
+    scales: FloatArray = np.maximum(variances, variances.max() * 1e-6) ** (-power / 2)
+    return scales
 
 
 def principal_targets(network: FaceNetwork, chips: PixelArray, dimension: int) -> FloatArray:

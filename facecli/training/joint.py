@@ -2,11 +2,12 @@
 
 Two networks that err differently know more together, but a distance over both says so only if
 each keeps its own unit sphere. The head's numbers therefore unfold into a vector for each, both
-come to unit length, and a linear map folds the pair into one vector less. See
-`networks.FaceNetwork.join`.
+come to unit length, and a linear map folds the pair into one vector: see `networks.FaceNetwork`.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -14,10 +15,10 @@ import torch
 from facecli.errors import TrainingError
 from facecli.metrics import all_pairs, threshold_at_fmr
 from facecli.metrics.support import rate_name
-from facecli.networks import FaceNetwork
+from facecli.networks import FaceNetwork, lifted
 from facecli.training.config import TrainingConfig
 from facecli.training.gate import combine
-from facecli.training.head import features_of, fit_head
+from facecli.training.head import evening_scales, features_of, fit_head
 from facecli.types import DIMENSION, FloatArray, IntArray, PixelArray
 
 SAMPLE = 8192
@@ -25,9 +26,6 @@ SAMPLE = 8192
 
 INSIDE = 0.95
 """Share of the training chips that lie within the sphere's radius until it is calibrated."""
-
-SOLID = 1e-6
-"""Least variance, as a share of the largest, that a direction is taken to have."""
 
 ROUNDS = 30
 """Halvings of the span in which the radius is sought: to a billionth of it."""
@@ -68,8 +66,9 @@ def fit_joined(
         raw = network.head(features_of(network, chips[sample], mirror=mirror)).cpu().double()
     drawn = np.linalg.norm((raw.numpy() @ basis.T + mean)[:, :DIMENSION], axis=1).mean()
     parts = np.repeat([1.0, 1.0 / (weight * drawn)], DIMENSION)
-    _set(network.unfold, basis * parts[:, None])
-    _set(network.unfold_bias, mean * parts + np.concatenate([np.zeros(DIMENSION), centre]))
+    own_places = mean * parts + np.concatenate([np.zeros(DIMENSION), centre])
+    network.unfold.copy_(torch.from_numpy(basis * parts[:, None]))
+    network.unfold_bias.copy_(torch.from_numpy(own_places))
 
     weights = np.repeat([1.0, weight], DIMENSION)
     with torch.no_grad():
@@ -77,21 +76,42 @@ def fit_joined(
     pairs = unfolded.cpu().double().numpy() * weights
     middle = pairs.mean(axis=0)
     directions, variances = _principal(pairs - middle)
-    directions, variances = directions[:, : DIMENSION - 1], variances[: DIMENSION - 1]
-    variances = np.maximum(variances, SOLID * variances[0])
-    fold = directions * (variances / variances.mean()) ** (-config.whitening / 2)
+    kept = slice(DIMENSION - 1)
+    fold = directions[:, kept] * evening_scales(variances[kept], config.whitening)
     radius = np.quantile(np.linalg.norm((pairs - middle) @ fold, axis=1), INSIDE)
-    _set(network.fold, (fold * weights[:, None]).T / radius)
-    _set(network.fold_bias, -middle @ fold / radius)
+    network.fold.copy_(torch.from_numpy((fold * weights[:, None]).T / radius))
+    network.fold_bias.copy_(torch.from_numpy(-middle @ fold / radius))
 
 
-def widen(network: FaceNetwork) -> None:
-    """Make the sphere so large that no embedding reaches its equator: nothing is cut off."""
-    with torch.no_grad():
-        # Two unit vectors end to end are √2 long.
-        reach = torch.linalg.matrix_norm(network.fold, 2) * 2**0.5 + network.fold_bias.norm()
-        network.fold /= reach
-        network.fold_bias /= reach
+def move_sphere(
+    network: FaceNetwork,
+    see: Callable[[], FloatArray],
+    labels: IntArray,
+    *,
+    rate: float,
+    wanted: float,
+) -> None:
+    """Put the false match rate at `wanted` squared L2 by centre and radius of a joined network.
+
+    `see` returns what the network then makes of the photos of `labels`, as `calibrated_sphere`
+    takes it. Raises TrainingError where no radius can do it, and leaves the sphere as it was.
+    """
+    reach = widen(network)
+    try:
+        centre, radius = calibrated_sphere(see(), labels, rate=rate, wanted=wanted)
+    except TrainingError:
+        recentre(network, np.zeros(DIMENSION - 1, np.float32), 1 / reach)
+        raise
+    recentre(network, centre, radius)
+
+
+def widen(network: FaceNetwork) -> float:
+    """Make the sphere so large that no embedding reaches its equator; return how many times."""
+    # Two unit vectors end to end are √2 long.
+    reach = torch.linalg.matrix_norm(network.fold, 2) * 2**0.5 + network.fold_bias.norm()
+    network.fold /= reach
+    network.fold_bias /= reach
+    return float(reach)
 
 
 def calibrated_sphere(
@@ -110,10 +130,8 @@ def calibrated_sphere(
         raise TrainingError("different people of the validation photos have the same embedding")
 
     def threshold(radius: float) -> float:
-        height = np.sqrt(np.maximum(radius**2 - lengths**2, 0))
-        lifted = np.concatenate([low, height[:, :, None]], axis=2)
-        embeddings = combine(lifted, np.zeros(lifted.shape[2], np.float32))
-        return threshold_at_fmr(all_pairs(embeddings, labels).impostor, rate)
+        moved = lifted(torch.from_numpy(low / radius)).numpy()
+        return threshold_at_fmr(all_pairs(combine(moved), labels).impostor, rate)
 
     # Below the shortest length nothing changes any more; at twice the longest all is nearly flat.
     near, far = float(lengths.min()), 2 * float(lengths.max())
@@ -135,9 +153,8 @@ def calibrated_sphere(
 
 def recentre(network: FaceNetwork, centre: FloatArray, radius: float) -> None:
     """Set the sphere of a network, as it was when `views` were taken, to this centre and radius."""
-    with torch.no_grad():
-        network.fold /= radius
-        network.fold_bias.sub_(torch.from_numpy(centre).to(network.fold)).div_(radius)
+    network.fold /= radius
+    network.fold_bias.sub_(torch.from_numpy(centre).to(network.fold)).div_(radius)
 
 
 def _principal(rows: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -145,8 +162,3 @@ def _principal(rows: FloatArray) -> tuple[FloatArray, FloatArray]:
     wide = rows.astype(np.float64)
     values, directions = np.linalg.eigh(wide.T @ wide / len(wide))
     return directions[:, ::-1], values[::-1]
-
-
-def _set(buffer: torch.Tensor, values: FloatArray) -> None:
-    with torch.no_grad():
-        buffer.copy_(torch.from_numpy(np.ascontiguousarray(values)))

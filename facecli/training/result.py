@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from facecli import checkpoints
@@ -23,7 +24,7 @@ from facecli.training.gate import (
     combine,
     measure,
 )
-from facecli.training.joint import calibrated_sphere, recentre, widen
+from facecli.training.joint import move_sphere
 from facecli.training.start import views_of
 from facecli.types import DIMENSION, FloatArray, IntArray, ModelCard, PixelArray
 
@@ -62,67 +63,36 @@ def calibrated(
     rate, impostors = config.threshold_fmr, former[0].pairs[1]
     rates = sorted({*FARS, rate}, reverse=True)
     pairs = f"{impostors:,} impostor pairs of {former[0].people} validation people"
+    see = partial(views_of, network, chips, mirror=mirror)
     if supported(rate, impostors):
-        move = _move_sphere if network.joined else _shift
-        remark = move(network, config, chips=chips, labels=labels, mirror=mirror)
+        network.shift.zero_()
+        move, remark = move_sphere if network.joined else _move_shift, ""
+        try:
+            move(network, see, labels, rate=rate, wanted=config.threshold)
+        except TrainingError as error:  # a long run must not end empty-handed
+            remark = f"; not calibrated, {error}"
         _halve(network)
-        embeddings = _embed(network, chips, mirror=mirror)
+        embeddings = combine(see())
         measured = measure(embeddings, labels, rates=rates)
         threshold = max(measured.thresholds[rate], 1e-3) if remark else config.threshold
         source = f"FMR {rate_name(rate)} over {pairs}{remark}"
         return Calibrated(network, embeddings, measured, threshold, source)
-    embeddings = _embed(network, chips, mirror=mirror)
+    embeddings = combine(see())
     measured = measure(embeddings, labels, rates=rates)
     return Calibrated(network, embeddings, measured, *_moved_threshold(measured, former, pairs))
 
 
-def _shift(
+def _move_shift(
     network: FaceNetwork,
-    config: TrainingConfig,
-    *,
-    chips: PixelArray,
+    see: Callable[[], FloatArray],
     labels: IntArray,
-    mirror: bool,
-) -> str:
-    """Set the calibrating shift, or none and say why: a long run must not end empty-handed."""
-    network.shift.zero_()
-    views = views_of(network, chips, mirror=mirror)
-    try:
-        shift = calibrate(views, labels, rate=config.threshold_fmr, wanted=config.threshold)
-    except TrainingError as error:
-        return f"; not calibrated, {error}"
+    *,
+    rate: float,
+    wanted: float,
+) -> None:
+    """Do by the calibrating shift what `move_sphere` does for a joined network."""
+    shift = calibrate(see(), labels, rate=rate, wanted=wanted)
     network.shift.copy_(torch.from_numpy(shift))
-    return ""
-
-
-def _move_sphere(
-    network: FaceNetwork,
-    config: TrainingConfig,
-    *,
-    chips: PixelArray,
-    labels: IntArray,
-    mirror: bool,
-) -> str:
-    """Do the same for a joined network, by the centre and radius of its sphere."""
-    network.shift.zero_()
-    uncalibrated = network.fold.clone(), network.fold_bias.clone()
-    widen(network)
-    views = views_of(network, chips, mirror=mirror)
-    try:
-        centre, radius = calibrated_sphere(
-            views, labels, rate=config.threshold_fmr, wanted=config.threshold
-        )
-    except TrainingError as error:
-        network.fold.copy_(uncalibrated[0])
-        network.fold_bias.copy_(uncalibrated[1])
-        return f"; not calibrated, {error}"
-    recentre(network, centre, radius)
-    return ""
-
-
-def _embed(network: FaceNetwork, chips: PixelArray, *, mirror: bool) -> FloatArray:
-    """Return what the encoder will: the network's outputs, shift and all, over both views."""
-    return combine(views_of(network, chips, mirror=mirror), np.zeros(DIMENSION, np.float32))
 
 
 def _moved_threshold(

@@ -103,8 +103,7 @@ class Session:
         """Build the network, give it a head, measure it, and restore what a run had saved."""
         config, folder = self.config, self.request.folder
         device = torch.device(encoders.resolve_device(self.request.device))
-        has_targets = self.request.targets is not None
-        network, has_head = load_start(config, self.init, has_targets=has_targets)
+        network, has_head = load_start(config, self.init, self.architecture)
         network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         assert self.data.rows is not None
         if not resuming:
@@ -142,7 +141,7 @@ class Session:
         card, chips = self.baseline, self.held_out.chips
         if self.baseline_name in encoders.INCEPTION:
             views = views_of(start, chips, mirror=self._mirror)
-            return combine(views, np.zeros(views.shape[2], np.float32))
+            return combine(views)
         if card.geometry != self.init.geometry:
             raise TrainingError(
                 f"{card.name}: has other chips than {self.init.name}; give the new model another "

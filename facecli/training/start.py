@@ -36,26 +36,21 @@ def architecture_of(
     for name, value in given.items():
         if not all(key in ("1", "2", "3", "4", "5") and count > 0 for key, count in value.items()):
             raise TrainingError(f"{name}: stages are 1 to 5, with numbers above 0, not {value}")
-    changed = {**architecture, **given}
-    kept = not (config.average or has_targets) and changed.get("taps") == card.architecture.get(
-        "taps"
-    )
-    joined = bool(config.teacher) or (kept and bool(changed.get("joined")))
-    return {**changed, "joined": True} if joined else _without(changed, "joined")
-
-
-def _without(architecture: dict[str, Any], key: str) -> dict[str, Any]:
-    return {name: value for name, value in architecture.items() if name != key}
+    architecture |= given
+    joined = architecture.pop("joined", False)
+    same_maps = architecture.get("taps") == card.architecture.get("taps")
+    kept = joined and same_maps and not (config.average or has_targets)
+    return architecture | ({"joined": True} if config.teacher or kept else {})
 
 
 def load_start(
-    config: TrainingConfig, card: ModelCard, *, has_targets: bool = False
+    config: TrainingConfig, card: ModelCard, architecture: dict[str, Any]
 ) -> tuple[FaceNetwork, bool]:
     """Return the network with the weights of `config.init`, and whether its head is theirs too.
 
-    With `config.average` its trunk is the mean over several models, which no head fits.
+    `card` is that model's; `architecture` is what `architecture_of` made of it and the config.
+    With `config.average` the trunk is the mean over several models, which no head fits.
     """
-    architecture = architecture_of(config, card, has_targets=has_targets)
     network = build(architecture)
     weights = _weights(config.init)
     same_head = (
@@ -145,7 +140,8 @@ def _embedded_by(
     model: str, chips: PixelArray, rows: IntArray, device: torch.device, *, mirror: bool = False
 ) -> FloatArray:
     """Return what another model's network makes of the chips on `device`: float32 (n, 128)."""
-    network, _ = load_start(TrainingConfig(init=model), encoders.read_card(model))
+    config, card = TrainingConfig(init=model), encoders.read_card(model)
+    network, _ = load_start(config, card, architecture_of(config, card))
     return _embedded(network.to(device), chips, rows, mirror=mirror)
 
 
