@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -95,6 +96,7 @@ def test_a_run_leaves_a_model_its_card_and_its_traces(
     assert len(parts["validation"]) == 2
     assert "alone" in parts["train"]
     assert (tmp_path / "mine.run" / "curves.png").read_bytes().startswith(b"\x89PNG")
+    assert stat.S_IMODE((tmp_path / "mine.run").stat().st_mode) == 0o700  # faces lie in it
     card = load_encoder(str(out)).card
     assert (card.name, card.licence, card.config["seed"]) == ("mine", "CC0", 3)
     assert card.data[-1] == {"name": "noise", "terms": "free"}

@@ -14,7 +14,7 @@ import numpy as np
 
 from facecli.datasets import PhotoSet
 from facecli.errors import TrainingError
-from facecli.files import SHARED, replacing
+from facecli.files import PRIVATE, replacing
 from facecli.training.loop import Step
 from facecli.types import BoolArray, FloatArray
 
@@ -63,6 +63,7 @@ class RunFolder:
             )
         with self._writing():
             self.path.mkdir(parents=True, exist_ok=True)
+            self.path.chmod(0o700)  # aligned photos of people lie in it, and who they are
             _write(noted, json.dumps(plain, indent=1).encode())
             if not self.state.exists():
                 self.log.unlink(missing_ok=True)
@@ -138,7 +139,7 @@ class RunFolder:
 
 
 def _write(path: Path, content: bytes) -> None:
-    with replacing(path, mode=SHARED) as stream:
+    with replacing(path, mode=PRIVATE) as stream:
         stream.write(content)
 
 
