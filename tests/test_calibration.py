@@ -243,6 +243,15 @@ def test_a_rate_that_the_pairs_cannot_support_is_refused_with_what_it_takes() ->
     assert calibrate(rows, labels, far=6.1e-3, card=CARD, source="").fnmr is None
 
 
+@pytest.mark.parametrize(
+    ("people", "said"), [(1, "are 0 pairs"), (2, "is 1 pair"), (3, "are 3 pairs")]
+)
+def test_one_pair_is_not_called_pairs(people: int, said: str) -> None:
+    rows, labels = crowd(people, 1)
+    with pytest.raises(CalibrationError, match=f"; there {said}$"):
+        calibrate(rows, labels, far=1e-4, card=CARD, source="people/")
+
+
 def test_people_enrolled_twice_under_two_names_are_no_basis() -> None:
     rows, _ = crowd(100, 1)
     doubled = np.concatenate([rows, rows])

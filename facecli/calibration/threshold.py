@@ -61,10 +61,11 @@ def refuse_unsupported(far: float, impostor_pairs: int, source: str) -> None:
         return
     pairs = math.ceil(ERRORS_NEEDED / far)
     people = math.ceil((1 + math.sqrt(1 + 8 * pairs)) / 2)
+    there = "is 1 pair" if impostor_pairs == 1 else f"are {impostor_pairs:,} pairs"
     reason = (
         f"{source}: FMR {rate_name(far)} needs {pairs:,} pairs of strangers, {ERRORS_NEEDED} of "
-        f"them expected at or under the threshold: {people:,} people with a photo each; there are "
-        f"{impostor_pairs:,} pairs"
+        f"them expected at or under the threshold: {people:,} people with a photo each; there "
+        f"{there}"
     )
     if impostor_pairs > 10 * ERRORS_NEEDED:
         reason += f", enough for --far {_up(ERRORS_NEEDED / impostor_pairs)}"
