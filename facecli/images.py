@@ -51,8 +51,7 @@ PICTURE_EXTENSIONS = frozenset(
 """Endings that `find_pictures` takes from a folder; a file named outright may have any ending."""
 
 # Pillow knows some forty formats; these are what cameras, phones and scanners write (JPEG includes
-# MPO). Every other
-# parser stays out of reach of hostile files.
+# MPO). Every other parser stays out of reach of hostile files.
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF")
 
 _HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
@@ -148,6 +147,12 @@ def stored_orientation(path: Path) -> int:
     """Return how a photo is stored, 1 to 8: the EXIF orientation that turned it upright, else 1."""
     found = _from_header(path, _orientation)
     return found if found in _UPRIGHT else 1
+
+
+def own_xmp(path: Path) -> bytes | None:
+    """Return the XMP packet inside a photo, or None."""
+    found = _from_header(path, lambda image: image.info.get("xmp"))
+    return found if isinstance(found, bytes) else None
 
 
 def _from_header(path: Path, read: Callable[[Image.Image], Any]) -> Any:

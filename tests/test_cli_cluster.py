@@ -13,11 +13,13 @@ import pytest
 from click.testing import CliRunner, Result
 from fakes import FakeDetector, FakeEncoder, PaintedFace, paint
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from facecli.cli import cli
 from facecli.cli.cluster import COMMANDS, cluster
 from facecli.cli.options import Settings
 from facecli.library import Library
+from facecli.sidecars.packet import EMPTY
 from facecli.types import Detection, FloatArray, PixelArray
 
 Run = Callable[..., Result]
@@ -267,6 +269,19 @@ def test_names_go_to_sidecars_and_come_back(run: Run, shoebox: Path) -> None:
     assert "0 faces named by sidecars" in again.stderr
     run("undo", library="another.db")
     assert names(run(shoebox, "--json", library="another.db")) == {}
+
+
+def test_a_new_sidecar_keeps_what_the_photo_itself_says(run: Run, shoebox: Path) -> None:
+    """Beside a sidecar digiKam no longer looks for a title or a rating in the photo."""
+    photo = shoebox / "a0.png"
+    text = PngInfo()
+    text.add_itxt("XML:com.adobe.xmp", EMPTY.replace("<rdf:RDF", "<!-- kept --><rdf:RDF"))
+    Image.open(photo).save(photo, pnginfo=text)
+    run(shoebox)
+    run("name", 1, "Ada")
+    run(shoebox, "--xmp")
+    kept = {path.stem: "kept" in path.read_text() for path in shoebox.glob("*.xmp")}
+    assert kept == {"a0.png": True, "a1.png": False, "a2.png": False}
 
 
 def test_names_by_sidecars_bind_and_part_faces(run: Run, shoebox: Path) -> None:

@@ -18,10 +18,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from facecli import images
 from facecli.errors import FacecliError, MissingExtra, PictureError
-from facecli.images import display_name, find_pictures, open_picture, read_picture
+from facecli.images import display_name, find_pictures, open_picture, own_xmp, read_picture
 from facecli.types import PixelArray
 
 
@@ -79,6 +80,23 @@ def test_format_is_recognised_by_content_whatever_the_name(
     assert_like(np.asarray(picture.pixels), scene())
     assert picture.source == str(path)
     assert picture.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "WEBP", "TIFF", "PNG", "AVIF", "BMP"])
+def test_the_xmp_inside_a_photo_is_found_in_each_format_that_has_it(
+    tmp_path: Path, kind: str
+) -> None:
+    packet = b"<x:xmpmeta/>"
+    text = PngInfo()
+    text.add_itxt("XML:com.adobe.xmp", packet.decode())
+    ways: dict[str, dict[str, object]] = {
+        "TIFF": {"tiffinfo": {700: packet}},
+        "PNG": {"pnginfo": text},
+    }
+    path = tmp_path / "photo"
+    path.write_bytes(encoded(scene(), kind, **ways.get(kind, {"xmp": packet})))
+    assert own_xmp(path) == (None if kind == "BMP" else packet)
+    assert own_xmp(tmp_path / "nowhere") is None
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

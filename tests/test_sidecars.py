@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from facecli.errors import FacecliError
-from facecli.sidecars import Area, Region, merged, overlap, read_regions, stored_area
+from facecli.sidecars import Area, Region, merged, overlap, read_regions, started, stored_area
 from facecli.sidecars.packet import NAMESPACES
 
 ADA, BOB = Region("Ada", (0.25, 0.5, 0.1, 0.2)), Region("Bob", (0.75, 0.5, 0.1, 0.2))
@@ -108,8 +108,42 @@ def test_facecli_s_own_names_follow_corrections() -> None:
     data = put(put(OTHERS.encode(), ADA, BOB), Region("Countess", ADA.area))
     assert names(data) == {"Eve": (0.5, 0.2, 0.1, 0.2), "Countess": ADA.area}
     assert texts(data, "dc:subject") == ["holiday", "Countess"]
-    assert texts(data, "digiKam:TagsList") == ["People/Countess"]
     assert texts(data, "facecli:names") == ["Countess"]
+    assert texts(put(put(None, ADA), Region("Countess", ADA.area)), "digiKam:TagsList") == [
+        "People/Countess"
+    ]
+
+
+@pytest.mark.parametrize("keywords", ["d:subject", "l:hierarchicalSubject"])
+def test_tags_of_others_are_never_hidden_by_ours(keywords: str) -> None:
+    """Where digiKam's list is, digiKam and immich read no other: it is joined, or left out."""
+    with_keywords = OTHERS.replace("d:subject", keywords).replace(
+        "xmlns:d=", 'xmlns:l="http://ns.adobe.com/lightroom/1.0/" xmlns:d='
+    )
+    assert texts(put(with_keywords.encode(), ADA), "digiKam:TagsList") == []
+    with_digikam = put(None, ADA).replace(b"People/Ada", b"holiday")
+    assert texts(put(with_digikam, ADA), "digiKam:TagsList") == ["holiday", "People/Ada"]
+
+
+def test_a_slash_in_a_name_parts_no_tags_and_comes_back_from_digikam() -> None:
+    """DigiKam 7.9 spells a slash in a person's name as a backslash."""
+    name = Region("Ann/Bob", ADA.area)
+    data = put(None, name)
+    assert texts(data, "digiKam:TagsList") == ["People/Ann\\Bob"]
+    assert texts(data, "dc:subject") == ["Ann\\Bob"]
+    by_digikam = data.replace(b">Ann/Bob</mwg-rs:Name", b">Ann\\Bob</mwg-rs:Name")
+    assert by_digikam != data
+    assert read_regions(by_digikam) == [replace(name, ours=True)]
+    corrected = put(by_digikam, Region("Cleo", ADA.area))
+    assert b"Ann" not in corrected
+
+
+def test_names_that_facecli_gave_are_known_again_in_any_writing_of_its_namespace() -> None:
+    """Exiv2 ends every namespace with a slash or #; 0.2.0 wrote ours without."""
+    assert all(one[-1] in "/#" for one in NAMESPACES.values())
+    first = put(None, ADA).replace(b"urn:facecli:xmp:1/", b"urn:facecli:xmp:1")
+    assert read_regions(first) == [replace(ADA, ours=True)]
+    assert names(put(first, Region("Countess", ADA.area))).keys() == {"Countess"}
 
 
 def test_a_name_that_was_there_before_facecli_is_never_taken_for_its_own() -> None:
@@ -150,6 +184,22 @@ def _apart(listed: Sequence[Region]) -> list[Region]:
         if all(overlap(one.area, other.area) < 0.05 for other in kept) and one.name != "Eve":
             kept.append(one)
     return kept
+
+
+def test_a_new_sidecar_starts_from_the_photo_s_own_xmp_but_for_darktable_s_edits() -> None:
+    """Beside a sidecar digiKam reads no XMP in the photo; darktable obeys the history in one."""
+    edited = OTHERS.replace("<d:title>", "<e:history>edits</e:history><d:title>").replace(
+        'xmp:Rating="5"', 'xmp:Rating="5" xmlns:e="http://darktable.sf.net/" e:history_end="1"'
+    )
+    data = started(edited.encode())
+    assert data is not None
+    root = ET.fromstring(data)
+    assert not any("darktable" in one.tag + str(one.attrib) for one in root.iter())
+    assert b'xmp:Rating="5"' in data
+    assert texts(data, "dc:subject") == ["holiday"]
+    assert names(data) == {"Eve": (0.5, 0.2, 0.1, 0.2)}
+    for unusable in (None, b"", b"not XML", b"<!DOCTYPE x><x/>"):
+        assert started(unusable) is None
 
 
 def test_hostile_sidecars_are_refused_in_one_line() -> None:

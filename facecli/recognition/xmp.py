@@ -9,11 +9,11 @@ from pathlib import Path
 from facecli.errors import FacecliError, GalleryError
 from facecli.files import SHARED, replacing
 from facecli.gallery.names import clean_name, name_key
-from facecli.images import display_name, stored_orientation
+from facecli.images import display_name, own_xmp, stored_orientation
 from facecli.library.albums import AlbumStore, Fact, Sighting
 from facecli.recognition.cluster import Grouping
 from facecli.recognition.embedding import EmbeddedPicture
-from facecli.sidecars import Region, merged, overlap, read_regions, stored_area
+from facecli.sidecars import Region, merged, overlap, read_regions, started, stored_area
 from facecli.types import Box, Failure
 
 SAME_FACE = 0.3
@@ -50,8 +50,9 @@ def write_sidecars(
 ) -> tuple[int, tuple[Failure, ...]]:
     """Write the names of faces beside their photos; return how many files changed, and failures.
 
-    A sidecar that is there keeps what others wrote; one that says all already is not touched, and
-    none is made for a photo of nobody named. A dry run only counts.
+    A sidecar that is there keeps what others wrote, and a new one starts from the photo's own XMP;
+    one that says all already is not touched, and none is made for a photo of nobody named. A dry
+    run only counts.
     """
     named: dict[str, list[tuple[str, Box]]] = {}
     for one in grouping.clusters:
@@ -77,10 +78,14 @@ def _content(
     sidecar: Path, picture: EmbeddedPicture, named: Sequence[tuple[str, Box]]
 ) -> bytes | None:
     """Return what a sidecar is to hold, or None where it stays as it is."""
-    before = sidecar.read_bytes() if _exists(sidecar) else None
-    if before is None and not named:
+    photo = Path(picture.source)
+    if _exists(sidecar):
+        before: bytes | None = sidecar.read_bytes()
+    elif named:
+        before = started(own_xmp(photo))
+    else:
         return None
-    orientation = stored_orientation(Path(picture.source))
+    orientation = stored_orientation(photo)
     regions = [Region(name, stored_area(box, picture.size, orientation)) for name, box in named]
     size = picture.size[::-1] if orientation >= 5 else picture.size
     return merged(before, regions, size)

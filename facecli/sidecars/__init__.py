@@ -2,8 +2,9 @@
 
 Faces are regions of the Metadata Working Group ("Guidelines for handling image metadata" 2.0,
 section 5.9). A region's middle, width and height are shares of the picture as it is stored, before
-its EXIF orientation turns it upright, which is how digiKam and immich take them. Names are also
-written as tags (dc:subject), as digiKam's tags below "People" and as the IPTC's persons shown.
+its EXIF orientation turns it upright, which is how digiKam, immich and photoprism take them. Names
+are also written as tags (dc:subject), as the IPTC's persons shown and as digiKam's tags below
+"People", unless those would hide others' tags.
 
 Whatever else a sidecar says stays. A name that another program gave a face stays too; those that
 facecli gave, which it lists in a field of its own, follow corrections.
@@ -18,9 +19,9 @@ from xml.dom import minidom
 
 from facecli.sidecars import packet
 from facecli.sidecars.areas import Area, overlap, stored_area
-from facecli.sidecars.packet import NAMESPACES, XMLNS
+from facecli.sidecars.packet import NAMESPACES, XMLNS, started
 
-__all__ = ["Area", "Region", "merged", "overlap", "read_regions", "stored_area"]
+__all__ = ["Area", "Region", "merged", "overlap", "read_regions", "started", "stored_area"]
 
 FACE = "Face"
 OURS = "facecli:names"
@@ -32,13 +33,17 @@ SAME_REGION = 0.4
 Other programs draw their boxes otherwise: around the hair, or only eyes and mouth.
 """
 
+TAGS = "digiKam:TagsList"
+KEYWORDS = ("dc:subject", "lr:hierarchicalSubject")
+"""Where other programs list tags, which digiKam and immich do not read beside `TAGS`."""
+
 LISTS = (
-    ("dc:subject", "rdf:Bag", "{}"),
-    ("digiKam:TagsList", "rdf:Seq", "People/{}"),
-    ("Iptc4xmpExt:PersonInImage", "rdf:Bag", "{}"),
-    (OURS, "rdf:Bag", "{}"),
+    ("dc:subject", "rdf:Bag"),
+    (TAGS, "rdf:Seq"),
+    ("Iptc4xmpExt:PersonInImage", "rdf:Bag"),
+    (OURS, "rdf:Bag"),
 )
-"""Where names are listed besides the regions, as what, and how they are spelt there."""
+"""Where names are listed besides the regions, and as what."""
 
 NO_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """Characters that XML 1.0 cannot hold (section 2.2)."""
@@ -59,9 +64,9 @@ class Region:
 def read_regions(data: bytes) -> list[Region]:
     """Return the named faces in a sidecar; raise FacecliError for what is none."""
     document = packet.parsed(data)
-    ours = set(packet.listed(document, OURS))
+    ours = _ours(document)
     return [
-        Region(name, area, name in ours)
+        Region(ours.get(name, name), area, name in ours)
         for node, area in _region_nodes(document)
         if (name := _name(node)) and packet.fields(node).get("Type", FACE) == FACE
     ]
@@ -76,7 +81,8 @@ def merged(data: bytes | None, regions: Sequence[Region], size: tuple[int, int])
     """
     document = packet.parsed(packet.EMPTY.encode() if data is None else data)
     before = document.toxml()
-    ours = set(packet.listed(document, OURS))
+    ours = _ours(document)
+    lists = _lists(document)
     wanted = [Region(NO_XML.sub("\ufffd", one.name), one.area) for one in regions]
     nodes = list(_region_nodes(document))
     changed: set[str] = set()
@@ -94,18 +100,42 @@ def merged(data: bytes | None, regions: Sequence[Region], size: tuple[int, int])
         if _name(node) in ours and not any(near):
             packet.remove(node)
     there = {_name(node) for node, _ in _region_nodes(document)}
-    for property_, container, spelling in LISTS:
-        names = sorted(
-            changed if property_ == OURS else changed | (there & {one.name for one in wanted})
-        )
+    gone = {spelt for spelt, name in ours.items() if name not in there}
+    for property_, container in lists:
+        names = changed if property_ == OURS else changed | (there & {one.name for one in wanted})
         packet.update_list(
             document,
             property_,
             container,
-            wanted=[spelling.format(name) for name in names],
-            gone={spelling.format(name) for name in ours - there},
+            wanted=[_spelt(property_, name) for name in sorted(names)],
+            gone={_spelt(property_, name) for name in gone},
         )
     return None if document.toxml() == before else document.toxml(encoding="utf-8")
+
+
+def _ours(document: minidom.Document) -> dict[str, str]:
+    """Return the names that facecli gave, also as digiKam spells them when it writes a sidecar."""
+    names = packet.listed(document, OURS)
+    return {_without_slash(name): name for name in names} | {name: name for name in names}
+
+
+def _lists(document: minidom.Document) -> list[tuple[str, str]]:
+    """Return where names are to be listed: in no new `TAGS` that would hide tags of others."""
+    tagged = any(packet.listed(document, one) for one in KEYWORDS)
+    hiding = tagged and packet.find(document, TAGS) is None
+    return [one for one in LISTS if one[0] != TAGS or not hiding]
+
+
+def _spelt(property_: str, name: str) -> str:
+    """Spell a name as it is listed: in tags a slash would part levels."""
+    if property_ == TAGS:
+        return f"People/{_without_slash(name)}"
+    return _without_slash(name) if property_ in KEYWORDS else name
+
+
+def _without_slash(name: str) -> str:
+    """Spell a name as digiKam does a person's."""
+    return name.replace("/", "\\")
 
 
 def _region_nodes(document: minidom.Document) -> Iterator[tuple[minidom.Element, Area]]:

@@ -5,6 +5,7 @@ A property is named with its usual prefix, whatever the document calls that.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from xml.dom import minidom
 from xml.parsers import expat
@@ -19,12 +20,17 @@ NAMESPACES = {
     "rdf": "http://www.w3.org/1999/02/22-rdf-syntax-ns#",
     "dc": "http://purl.org/dc/elements/1.1/",
     "digiKam": "http://www.digikam.org/ns/1.0/",
+    "lr": "http://ns.adobe.com/lightroom/1.0/",
     "Iptc4xmpExt": "http://iptc.org/std/Iptc4xmpExt/2008-02-29/",
     "mwg-rs": "http://www.metadataworkinggroup.com/schemas/regions/",
     "stDim": "http://ns.adobe.com/xap/1.0/sType/Dimensions#",
     "stArea": "http://ns.adobe.com/xmp/sType/Area#",
-    "facecli": "urn:facecli:xmp:1",
+    "facecli": "urn:facecli:xmp:1/",
 }
+FIRST_NAMESPACE = re.compile(rb"""(["'])urn:facecli:xmp:1\1""")
+"""Ours as 0.2.0 wrote it: Exiv2, which digiKam writes with, ends namespaces with a slash or #."""
+
+DARKTABLE = "http://darktable.sf.net/"
 EMPTY = (
     '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>'
     '<x:xmpmeta xmlns:x="adobe:ns:meta/">'
@@ -41,6 +47,7 @@ def parsed(data: bytes) -> minidom.Document:
 
     if len(data) > MAX_BYTES:
         raise FacecliError(f"is larger than {MAX_BYTES // 2**20} MiB")
+    data = FIRST_NAMESPACE.sub(rb"\1urn:facecli:xmp:1/\1", data)
     checker = expat.ParserCreate()
     checker.StartDoctypeDeclHandler = refuse
     try:
@@ -51,6 +58,26 @@ def parsed(data: bytes) -> minidom.Document:
     if not document.getElementsByTagNameNS(NAMESPACES["rdf"], "RDF"):
         raise FacecliError("is no XMP: it has no rdf:RDF")
     return document
+
+
+def started(own: bytes | None) -> bytes | None:
+    """Return what a new sidecar starts from: the photo's own XMP, or None if none can be read.
+
+    Beside a sidecar digiKam takes nothing from there any more. The edits that darktable exported
+    with a photo stay out: from a sidecar it would make them again.
+    """
+    try:
+        document = parsed(own or b"")
+    except FacecliError:
+        return None
+    for node in document.getElementsByTagNameNS(NAMESPACES["rdf"], "Description"):
+        for attribute in [*node.attributes.values()]:
+            if attribute.namespaceURI == DARKTABLE:
+                node.removeAttributeNode(attribute)
+        for child in [*elements(node)]:
+            if child.namespaceURI == DARKTABLE:
+                remove(child)
+    return document.toxml(encoding="utf-8")
 
 
 def elements(node: minidom.Node) -> Iterator[minidom.Element]:
