@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,8 @@ def test_folders_counts_all_pairs(people: Path) -> None:
     assert rates["fmr"] == {"errors": 0, "of": 27, "rate": None, "low": None, "high": None}
     assert (rates["fnmr"]["errors"], rates["fnmr"]["of"]) == (0, 9)
     assert (rates["eer"], rates["auc"], rates["rank_one"]) == (0.0, 1.0, 1.0)
+    assert rates["eer_interval"] == {"low": None, "high": None}
+    assert rates["missed"] == {"errors": 0, "of": 6, "rate": None, "low": None, "high": None}
     curve = rates["curve"]
     assert (curve["thresholds"][0], curve["fmr"][-1], curve["fnmr"][-1]) == (
         pytest.approx(squared_l2_of(6), abs=1e-6),
@@ -79,6 +82,8 @@ def test_folders_says_it_in_words(people: Path) -> None:
     result = run("folders", people)
     assert "9 photos of 3 people, model fake-128, threshold 0.5 squared L2" in result.stdout
     assert "0 of 27 impostor pairs; fewer than 30 support no rate" in result.stdout
+    assert "EER   not supported by 9 genuine pairs, AUC 1.0000" in result.stdout
+    assert "0 of 6 other photos not found first; fewer than 30 support no rate" in result.stdout
     assert "not supported by 9 genuine pairs" in result.stdout
     assert "farthest photos of one person" in result.stdout
     assert HOSTILE in result.stdout
@@ -253,7 +258,35 @@ def test_identification_finds_everyone_and_no_stranger(people: Path) -> None:
     assert (opened["fpir"]["errors"], opened["fnir"]["errors"]) == (0, 0)
     assert set(opened["curve"]) == {"thresholds", "fpir", "fnir"}
     assert [point["fnir"] for point in records(result, "fnir_at_fpir")] == [None] * 3
-    assert "rank-1" in run("identification", people).stdout
+    assert closed["missed"] == [rates_of(0, 6)] * 10
+    text = run("identification", people).stdout
+    assert re.search(r"rank-1 +fewer than 30 missed support no rate +0$", text, re.MULTILINE)
+
+
+def rates_of(errors: int, of: int) -> dict[str, Any]:
+    """Return the fields of a rate that too few errors support."""
+    return {"errors": errors, "of": of, "rate": None, "low": None, "high": None}
+
+
+def test_rates_that_thirty_errors_support_come_with_intervals(tmp_path: Path) -> None:
+    """Twelve people in one plane, where most photos are nearer to somebody else's first."""
+    for place in range(12):
+        for photo, angle in enumerate((0, 13, 19, 22, 28, 31, 40)):
+            face = PaintedFace(0, (5 * place + angle) % 64)
+            paint(tmp_path / "many" / f"p{place:02}" / f"{photo}.png", face, size=(200, 200))
+    arguments = [tmp_path / "many", "--threshold", "0.1"]
+    result = run("identification", *arguments, "--json")
+    (closed,), (opened,) = records(result, "closed_set"), records(result, "open_set")
+    (folder,) = records(run("folders", *arguments, "--json"), "error_rates")
+    assert closed["missed"][0] == folder["missed"]
+    for rate in (closed["missed"][0], opened["fpir"], opened["fnir"]):
+        assert rate["rate"] == rate["errors"] / rate["of"]
+        assert rate["low"] <= rate["rate"] <= rate["high"]
+    assert folder["eer_interval"]["low"] < folder["eer"] < folder["eer_interval"]["high"]
+    assert 1 - closed["missed"][0]["rate"] == pytest.approx(folder["rank_one"])
+    text = run("identification", *arguments).stdout
+    assert re.search(r"rank-5 +0\.\d{4} +0\.\d{4} to 0\.\d{4} +\d\d$", text, re.MULTILINE)
+    assert re.search(r"FPIR  0\.\d{4} \(.*, 95 % interval 0\.\d{4} to 0\.\d{4}\)", text)
 
 
 def test_galleries_grow_with_distractors_that_are_nobody_looked_for(
@@ -274,7 +307,7 @@ def test_galleries_grow_with_distractors_that_are_nobody_looked_for(
         (100, False),
         (1000, False),
     ]
-    assert (sizes[1]["fpir"], sizes[1]["fnir"], sizes[1]["rank_one"]) == (None, None, 1.0)
+    assert (sizes[1]["fpir"], sizes[1]["fnir"], sizes[1]["rank_one"]) == (None,) * 3
     assert sizes[2]["fpir"] is None
     assert "ada.png: left out, a photo of somebody to be looked for" in result.stderr
     assert "wall.png: no face to fill galleries with" in result.stderr

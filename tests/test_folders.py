@@ -14,8 +14,14 @@ from hypothesis import strategies as st
 from people import crowd, samples_of
 
 from facecli.errors import FaceError
-from facecli.evaluation.folders import hardest_genuine, measure_folder
-from facecli.evaluation.rates import FARS
+from facecli.evaluation.folders import (
+    compared,
+    hardest_genuine,
+    measure_folder,
+    people_drawn,
+    person_numbers,
+)
+from facecli.evaluation.rates import FARS, Rate
 from facecli.evaluation.samples import Samples
 from facecli.metrics import bootstrap_by_person
 from facecli.types import Failure
@@ -101,6 +107,42 @@ def test_intervals_are_those_of_resampling_people() -> None:
     assert [point.interval for point in supported] == expected
     assert result.fmr.interval is not None
     assert result.fmr.interval.low < (result.fmr.value or 0) < result.fmr.interval.high
+    assert (result.eer_reason, result.missed.errors >= 30) == ("", True)
+    for rate, limits in (
+        (result.eer, result.eer_interval),
+        (result.missed.value, result.missed.interval),
+    ):
+        assert limits is not None
+        assert limits.estimate == rate
+        assert limits.low < limits.estimate < limits.high
+
+
+def test_rank_one_moves_with_the_people_drawn() -> None:
+    samples = crowd(3, people=30, photos=6, unnamed=5, spread=1.4)
+    labels = person_numbers(samples)
+    photos = samples.embeddings[:180].reshape(30, 6, 128).astype(float)
+    squared = ((photos[:, 1:, None] - photos[None, None, :, 0]) ** 2).sum(axis=-1)
+    own = squared[np.arange(30), :, np.arange(30)]
+    missed = ((squared <= own[:, :, None]).sum(axis=2) > 1).sum(axis=1)
+    draws = people_drawn(compared(samples, labels), labels)
+    assert draws is not None
+    shares = [sum(draw * missed) / sum(draw * 5) for draw in draws]
+    found = measure_folder(samples, threshold=1.0).missed
+    assert (found.errors, found.of) == (missed.sum(), 150)
+    assert found.interval is not None
+    ends = tuple(np.quantile(shares, [0.025, 0.975]))
+    assert (found.interval.low, found.interval.high) == pytest.approx(ends)
+
+
+def test_an_equal_error_rate_needs_pairs_as_val_does() -> None:
+    """Of 24 genuine pairs, and where fewer than 30 strangers are nearer than mates."""
+    few_pairs = measure_folder(crowd(0, people=4, photos=4, spread=1.4), threshold=1.0)
+    apart = measure_folder(crowd(0, people=40, photos=3, spread=0.1), threshold=1.0)
+    for result, reason in (
+        (few_pairs, "not supported by 24 genuine pairs"),
+        (apart, "not supported by 7,020 impostor pairs"),
+    ):
+        assert (result.eer_reason, result.eer_interval) == (reason, None)
 
 
 def test_where_nothing_was_rejected_the_rule_of_three_limits_val() -> None:
@@ -135,7 +177,7 @@ def test_ties_match_together() -> None:
     at, below = (measure_folder(samples, threshold=limit) for limit in (2.0, 1.999))
     assert (at.fmr.errors, at.fnmr.errors) == (12, 0)
     assert (below.fmr.errors, below.fnmr.errors) == (0, 3)
-    assert (at.auc, at.eer, at.rank_one) == (0.5, 0.5, 0.0)
+    assert (at.auc, at.eer, at.missed) == (0.5, 0.5, Rate(3, 3))
 
 
 def test_without_both_kinds_of_pairs_the_reason_is_given() -> None:

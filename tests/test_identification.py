@@ -16,6 +16,7 @@ from facecli.distances import squared_l2
 from facecli.errors import FaceError
 from facecli.evaluation.growth import GallerySize, gallery_sizes
 from facecli.evaluation.identification import closed_set, one_shot_split, open_set
+from facecli.evaluation.rates import Rate
 from facecli.evaluation.samples import Samples
 from facecli.types import FloatArray
 
@@ -47,7 +48,31 @@ def test_closed_set_by_hand() -> None:
     )
     found = closed_set(samples)
     assert (found.enrolled, found.probes, found.lost) == (2, 3, 1)
+    assert found.missed == (Rate(2, 3), *[Rate(1, 3)] * 9)
     assert found.cmc.tolist() == pytest.approx([1 / 3, *[2 / 3] * 9])
+
+
+def test_rank_intervals_are_those_of_the_people_looked_for() -> None:
+    """Of twenty people ten are found in all of nine photos, ten in none: both move together.
+
+    Of twenty drawn, the share of the second kind is within 6/20 and 14/20 in 95 % of draws.
+    """
+    people = [f"p{number:02}" for number in range(20)]
+    right = [(person, number, 0.0) for number, person in enumerate(people[:10])]
+    wrong = [(person, 10, 6.0 * place) for place, person in enumerate(people[10:])]
+    others = [one for one in right for _ in range(9)]
+    others += [(person, 0, 0.0) for person in people[10:] for _ in range(9)]
+    found = closed_set(at(*right, *wrong, *others)).missed[0]
+    assert (found.errors, found.of, found.right) == (90, 180, 0.5)
+    assert found.interval is not None
+    assert (found.interval.low, found.interval.high) == pytest.approx((0.3, 0.7), abs=0.026)
+
+
+def test_one_person_looked_for_gives_no_interval() -> None:
+    """All of Bob's forty photos look like Ada: a rate, but of people nothing is known."""
+    samples = at(("Ada", 0, 0), ("Bob", 1, 0), *[("Bob", 0, 1.0)] * 40)
+    found = closed_set(samples).missed[0]
+    assert (found.value, found.interval) == (1.0, None)
 
 
 def test_without_a_second_photo_there_is_nothing_to_look_for() -> None:
@@ -120,13 +145,21 @@ def test_a_mate_no_nearer_than_another_is_missed() -> None:
     assert result.fpir.errors == result.fpir.of == 8
 
 
-def test_the_curve_goes_from_no_alarm_to_few_misses() -> None:
+def test_the_curve_goes_from_no_alarm_to_few_misses_and_rates_have_intervals() -> None:
     samples = crowd(3, people=160, photos=4)
     result = open_set(samples, threshold=1.0)
     assert (np.diff(result.curve.fmr) >= 0).all()
     assert (np.diff(result.curve.fnmr) <= 0).all()
     (point, *others) = result.at
-    assert point.val is not None
+    assert point.missed is not None
+    for rate, limits in (
+        (result.fpir.value, result.fpir.interval),
+        (result.fnir.value, result.fnir.interval),
+        (point.missed, point.missed_interval),
+    ):
+        assert limits is not None
+        assert limits.estimate == rate
+        assert limits.low < limits.estimate < limits.high
     assert [one.val for one in others] == [None, None]
 
 
@@ -162,12 +195,14 @@ def brute_gallery(
 
 @pytest.mark.parametrize("size", [1, 3, 5, 6])
 def test_measured_rates_are_means_over_all_galleries(size: int) -> None:
-    samples = crowd(7, people=5, photos=25, spread=1.4)
+    samples = crowd(7, people=5, photos=25, spread=2.0)
     distractors = crowd(8, people=2, photos=1).embeddings
     found = gallery_sizes(samples, distractors, threshold=1.2, largest=size)[0]
     assert (found.size, found.measured) == (size, True)
     expected = brute_gallery(samples, distractors, size, 1.2)
-    assert (found.fpir, found.fnir, found.rank_one) == pytest.approx(expected, abs=1e-12)
+    assert (found.fpir, found.fnir) == pytest.approx(expected[:2], abs=1e-12)
+    # Alone in a gallery everyone is found first, and no misses support that rate.
+    assert found.rank_one == (pytest.approx(expected[2], abs=1e-12) if size > 1 else None)
     assert 0 < expected[0] < 1
     assert 0 < expected[1] < 1
 
@@ -221,6 +256,15 @@ def test_a_rate_of_fewer_than_thirty_errors_is_not_measured(
     samples = at(("Ada", 0, 0), ("Bob", 1, 0), *[("Bob", 0, 1.0)] * errors)
     (found,) = gallery_sizes(samples, samples.embeddings[:0], threshold=0.5, largest=1)
     assert (found.fpir, found.fnir) == pytest.approx(rates)
+
+
+@pytest.mark.parametrize(("photos", "rate"), [(58, None), (60, 0.5)])
+def test_rank_one_needs_thirty_misses_to_be_expected(photos: int, rate: float | None) -> None:
+    """Bob's photos look like Ada, who is in half of the galleries that hold him and another."""
+    strangers = at(("Cleo", 0, 62)).embeddings
+    samples = at(("Ada", 0, 0), ("Bob", 1, 0), *[("Bob", 0, 1.0)] * photos)
+    *_, found = gallery_sizes(samples, strangers, threshold=0.5, largest=2)
+    assert (found.size, found.rank_one) == (2, rate and pytest.approx(rate))
 
 
 def test_what_the_pairs_do_not_support_is_not_computed() -> None:

@@ -16,8 +16,11 @@ from facecli.metrics import (
     Interval,
     all_pairs,
     bootstrap_by_person,
+    draw_people,
+    eer,
     fmr,
     fnmr,
+    interval,
     nearest_impostors,
     resampled_rates,
     threshold_at_fmr,
@@ -181,15 +184,15 @@ def test_bootstrap_agrees_with_really_copying_the_drawn_people(fars: list[float]
     pairs = all_pairs(rows, labels)
     draws = np.random.default_rng(4).multinomial(5, np.full(5, 0.2), size=60)
     found = bootstrap_by_person(rows, labels, fars=fars, replicates=60, confidence=0.8, seed=4)
-    for far, interval in zip(fars, found, strict=True):
+    for far, limits in zip(fars, found, strict=True):
         rates = [
             resampled_val(rows, labels, np.repeat(np.arange(5), draw).tolist(), far)
             for draw in draws
         ]
         assert len(set(rates)) > 5
-        assert interval.estimate == val_at_far(pairs.genuine, pairs.impostor, far)
+        assert limits.estimate == val_at_far(pairs.genuine, pairs.impostor, far)
         ends = tuple(np.quantile(rates, [0.1, 0.9]))
-        assert (interval.low, interval.high) == pytest.approx(ends)
+        assert (limits.low, limits.high) == pytest.approx(ends)
 
 
 def test_bootstrap_refuses_genuine_pairs_tied_with_the_first_refused_impostor() -> None:
@@ -212,21 +215,26 @@ def test_bootstrap_repeats_with_its_seed_and_widens_with_its_confidence() -> Non
     assert wide.low < wide.estimate < wide.high
 
 
-def test_bootstrap_interval_holds_the_rate_of_other_people() -> None:
+def test_bootstrap_intervals_hold_the_rates_of_other_people() -> None:
     """Of 40 samples of 40 people, at least 32 intervals at 90 % hold the rate among 1,000."""
     everyone = (np.arange(2000) // 2).tolist()
     rows = faces(11, everyone)
     pairs = all_pairs(rows, everyone)
-    truth = val_at_far(pairs.genuine, pairs.impostor, 0.02)
-    rng, held = np.random.default_rng(0), 0
+    truth = val_at_far(pairs.genuine, pairs.impostor, 0.02), eer(pairs.genuine, pairs.impostor)
+    rng, held = np.random.default_rng(0), np.zeros(2)
     for _ in range(40):
         people = rng.choice(1000, size=40, replace=False)
         chosen = np.concatenate([2 * people, 2 * people + 1])
-        interval = bootstrap_by_person(
-            rows[chosen], chosen // 2, fars=[0.02], replicates=200, confidence=0.9
-        )[0]
-        held += interval.low <= truth <= interval.high
-    assert held >= 32
+        labels, some = chosen // 2, rows[chosen]
+        pairs = all_pairs(some, labels)
+        draws = draw_people(pairs, labels, replicates=200, seed=0)
+        rates = resampled_rates(
+            some, labels, pairs=pairs, draws=draws, fars=[0.02], equal_error=True
+        )
+        limits = [interval(0.0, column, confidence=0.9) for column in rates.T]
+        held += [one.low <= rate <= one.high for one, rate in zip(limits, truth, strict=True)]
+    assert held.min() >= 32
+    assert held.max() < 40
 
 
 def test_bootstrap_refuses_what_it_cannot_resample() -> None:
@@ -252,6 +260,22 @@ def test_resampled_fmr_and_fnmr_agree_with_really_copying_the_drawn_people() -> 
         if impostor:
             assert false_match == pytest.approx(fmr(impostor, threshold), abs=1e-12)
             assert false_non_match == pytest.approx(fnmr(genuine, threshold), abs=1e-12)
+
+
+@pytest.mark.parametrize(("spread", "seed"), [(1.5, 8), (0.8, 7), (0.3, 1), (0.5, 3)])
+def test_resampled_eer_agrees_with_really_copying_the_drawn_people(
+    spread: float, seed: int
+) -> None:
+    """Of the second and third more impostors must be listed; of the last the EER is 0."""
+    labels = [0, 0, 0, 1, 1, 2, 2, 2, 2, 3, 3, 4, 4]
+    rows = faces(seed, labels, spread=spread)
+    pairs = all_pairs(rows, labels)
+    draws = np.random.default_rng(4).multinomial(5, np.full(5, 0.2), size=60)
+    found = resampled_rates(rows, labels, pairs=pairs, draws=draws, equal_error=True)[:, 0]
+    for draw, rate in zip(draws, found, strict=True):
+        genuine, impostor = copied_pairs(rows, labels, np.repeat(np.arange(5), draw).tolist())
+        assert rate == pytest.approx(eer(genuine, impostor), abs=1e-12)
+    assert (np.ptp(found) == 0) == (eer(pairs.genuine, pairs.impostor) == 0) == (seed == 3)
 
 
 def test_a_part_of_the_pairs_gives_nearly_the_same_intervals(

@@ -17,6 +17,17 @@ def test_a_rate_needs_thirty_errors() -> None:
     assert Rate(30, 1000).value == 0.03
     assert Rate(29, 1000).value is None
     assert Rate(0, 0).value is None
+    assert (Rate(29, 1000).right, Rate(30, 1000).right) == (None, 0.97)
+
+
+def test_the_interval_of_a_rate_is_turned_round_for_what_is_right() -> None:
+    draws = np.linspace(0.02, 0.06, 1001)
+    rate = Rate(30, 1000).with_interval(draws)
+    assert rate.right_interval is not None
+    limits = (rate.right_interval.estimate, rate.right_interval.low, rate.right_interval.high)
+    assert limits == pytest.approx((0.97, 0.941, 0.979))
+    assert Rate(29, 1000).with_interval(draws).interval is None
+    assert Rate(30, 1000).right_interval is None
 
 
 def test_val_needs_impostor_pairs_enough_for_thirty_errors_and_thirty_genuine_pairs() -> None:

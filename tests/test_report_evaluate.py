@@ -58,8 +58,14 @@ def test_folders_shows_rates_plots_groups_and_the_hardest_pairs(
 
 def test_identification_shows_ranks_strangers_and_growth(tmp_path: Path, people: Path) -> None:
     html = reported(tmp_path, "identification", people, "--gallery-size", "10000")
-    for heading in ("CMC", "Strangers let in, people missed", "As the gallery grows"):
+    for heading in (
+        "CMC",
+        "Found at each rank",
+        "Strangers let in, people missed",
+        "As the gallery grows",
+    ):
         assert f">{heading}</h2>" in html
+    assert "1 of 9 missed" in html
     assert "computed from the impostor distribution" in html
 
 

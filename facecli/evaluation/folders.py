@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -19,6 +19,7 @@ from facecli.errors import FaceError
 from facecli.evaluation.identification import one_shot_split
 from facecli.evaluation.rates import (
     FARS,
+    REPLICATES,
     Curve,
     Histogram,
     Rate,
@@ -38,9 +39,10 @@ from facecli.metrics import (
     draw_people,
     eer,
     interval,
+    mate_ranks,
     nearest_impostors,
-    rank_one,
     resampled_rates,
+    resampled_shares,
 )
 from facecli.metrics.support import rate_name
 from facecli.metrics.verification import RateArray
@@ -49,9 +51,7 @@ from facecli.types import FloatArray, IntArray
 HARDEST = 20
 """Pairs of each kind that are listed for a person to look at."""
 
-REPLICATES = 1000
-
-FMR, FNMR = "FMR", "FNMR"
+FMR, FNMR, EER = "FMR", "FNMR", "EER"
 
 BLOCK = 2**22
 """Comparisons of one person's photos held at a time: 16 MB of float32."""
@@ -61,10 +61,12 @@ BLOCK = 2**22
 class FolderResult:
     """Error rates over all pairs of named people.
 
-    `frr` counts genuine pairs with a failed photo as rejected, `fnmr` leaves them out. `unnamed`
-    photos are of nobody named and in no pair. Listed pairs hold rows of the samples. `resampled`
-    holds, by measure, its value for each draw of people, float64 (REPLICATES,), NaN where a draw
-    has none; it is empty where the people with two photos are too few to draw from.
+    `frr` counts genuine pairs with a failed photo as rejected, `fnmr` leaves them out. `eer` comes
+    with `eer_reason`, why the pairs do not support it, empty where they do. `missed` counts later
+    photos not nearer to their person's first than to anyone else's. `unnamed` photos are of nobody
+    named and in no pair. Listed pairs hold rows of the samples. `resampled` holds, by measure, its
+    value for each draw of people, float64 (REPLICATES,), NaN where a draw has none; it is empty
+    where the people with two photos are too few to draw from.
     """
 
     photos: int
@@ -77,8 +79,10 @@ class FolderResult:
     frr: Rate
     val: tuple[Val, ...]
     eer: float
+    eer_reason: str
+    eer_interval: Interval | None
     auc: float
-    rank_one: float
+    missed: Rate
     curve: Curve
     histogram: Histogram
     hardest_genuine: ListedPairs
@@ -143,11 +147,14 @@ def measure(
     """Measure what was compared; a column of `draws` for each person among the labels, in order."""
     genuine, impostor = Comparisons.of(pairs.genuine), pairs.impostor
     val = [val_at(genuine, impostor, far) for far in FARS]
+    equal = eer(genuine, impostor)
+    # The EER is 1 - VAL at a FAR of the EER, and rests on as many pairs.
+    eer_reason = val_at(genuine, impostor, equal).reason()
     resampled = {}
     if draws is not None:
         rates = partial(_resampled, samples, labels, pairs=pairs, draws=draws, watch=watch)
         fars = [point.far for point in val if point.val is not None]
-        resampled = rates(fars=fars, threshold=threshold)
+        resampled = rates(fars=fars, threshold=threshold, equal_error=not eer_reason)
     false_matches = Rate(int(impostor.matched(threshold)), impostor.size)
     matched = int(genuine.matched(threshold))
     mated = len(np.unique(pairs.genuine_person))
@@ -158,15 +165,15 @@ def measure(
         unnamed=int((labels < 0).sum()),
         failures=len(samples.failures),
         threshold=threshold,
-        fmr=_with_interval(false_matches, resampled.get(FMR)),
-        fnmr=_with_interval(Rate(genuine.size - matched, genuine.size), resampled.get(FNMR)),
+        fmr=false_matches.with_interval(resampled.get(FMR)),
+        fnmr=Rate(genuine.size - matched, genuine.size).with_interval(resampled.get(FNMR)),
         frr=Rate(everyone - matched, everyone),
-        val=tuple(
-            _val_with_interval(point, resampled.get(val_name(point.far)), mated) for point in val
-        ),
-        eer=eer(genuine, impostor),
+        val=tuple(point.with_interval(resampled.get(val_name(point.far)), mated) for point in val),
+        eer=equal,
+        eer_reason=eer_reason,
+        eer_interval=interval(equal, resampled[EER]) if EER in resampled else None,
         auc=auc(genuine, impostor),
-        rank_one=_rank_one(samples, labels),
+        missed=_missed(samples, labels, draws),
         curve=curve_of(genuine, impostor),
         histogram=histogram_of(genuine, impostor),
         hardest_genuine=hardest_genuine(samples.embeddings, labels),
@@ -183,6 +190,7 @@ def _resampled(
     draws: IntArray,
     fars: Sequence[float],
     threshold: float,
+    equal_error: bool,
     watch: Watch,
 ) -> dict[str, RateArray]:
     """Return the values of each measure for the draws of people."""
@@ -193,16 +201,23 @@ def _resampled(
         draws=draws,
         fars=fars,
         thresholds=[threshold],
+        equal_error=equal_error,
         watch=lambda numbers: watch(numbers, "Resampling people"),
     )
-    return dict(zip([*map(val_name, fars), FMR, FNMR], columns.T, strict=True))
+    names = [*map(val_name, fars), FMR, FNMR, *([EER] if equal_error else [])]
+    return dict(zip(names, columns.T, strict=True))
 
 
-def _rank_one(samples: Samples, labels: IntArray) -> float:
-    """Return how many of everyone's later photos are nearest to their first."""
+def _missed(samples: Samples, labels: IntArray, draws: IntArray | None) -> Rate:
+    """Count everyone's later photos that are not nearest to their first, each draw's as well."""
     enrolled, probes = one_shot_split(samples)
     vectors = samples.embeddings
-    return rank_one(vectors[enrolled], labels[enrolled], vectors[probes], labels[probes])
+    ranks = mate_ranks(vectors[enrolled], labels[enrolled], vectors[probes], labels[probes])
+    missed = Rate(int((ranks > 1).sum()), len(ranks))
+    if draws is None:
+        return missed
+    person = np.searchsorted(np.unique(labels[enrolled]), labels[probes])
+    return missed.with_interval(resampled_shares(ranks[:, None] > 1, person, draws)[:, 0])
 
 
 def val_name(far: float) -> str:
@@ -214,27 +229,6 @@ def genuine_with_failures(samples: Samples) -> int:
     """Count the genuine pairs there would be if every photo had given a face."""
     photos = Counter([*samples.people, *samples.failed])
     return sum(count * (count - 1) // 2 for person, count in photos.items() if person)
-
-
-def _with_interval(rate: Rate, draws: RateArray | None) -> Rate:
-    if draws is None or rate.value is None:
-        return rate
-    return replace(rate, interval=interval(rate.value, draws))
-
-
-def _val_with_interval(point: Val, draws: RateArray | None, mated: int) -> Val:
-    """Add the interval over people; without any rejection, that of the rule of three.
-
-    Resampling cannot tell how rare what never happened is; with no case among n independent ones
-    the 95 % limit is about 3/n (Hanley & Lippman-Hand, JAMA 249, 1983). The `mated` people, those
-    with genuine pairs, are the independent ones here.
-    """
-    if draws is None or point.val is None:
-        return point
-    found = interval(point.val, draws)
-    if point.val == 1:
-        found = Interval(1.0, max(0.0, 1 - 3 / mated), 1.0)
-    return replace(point, interval=found)
 
 
 def hardest_genuine(embeddings: FloatArray, labels: IntArray) -> ListedPairs:

@@ -124,16 +124,22 @@ def _measured(searches: _Searches, size: int, threshold: float) -> GallerySize:
         size=size,
         measured=True,
         fpir=fpir if np.count_nonzero(searches.matching) >= ERRORS_NEEDED else None,
-        fnir=_fnir(searches, hit),
-        rank_one=float(alone.mean()) * searches.mated_share,
+        fnir=_missed(searches, hit),
+        rank_one=_found(searches, alone),
     )
 
 
-def _fnir(searches: _Searches, hit: RateArray) -> float | None:
+def _missed(searches: _Searches, hit: RateArray) -> float | None:
     """Return FNIR from each search's chance to hit, or None where fewer than 30 searches fail."""
     fnir = 1 - float(hit.mean()) * searches.mated_share
     misses = fnir * len(hit) / searches.mated_share
     return fnir if misses >= ERRORS_NEEDED * (1 - 1e-9) else None
+
+
+def _found(searches: _Searches, alone: RateArray) -> float | None:
+    """Return rank-1 from each search's chance to have no rival, as far as misses support it."""
+    missed = _missed(searches, alone)
+    return None if missed is None else 1 - missed
 
 
 def _none_drawn(others: int, drawn: int) -> RateArray:
@@ -160,6 +166,6 @@ def _computed(
         nearer = impostor.matched(searches.own) / impostor.size
         alone = np.exp((size - 1) * np.log1p(-nearer))
         hit = np.where(searches.own <= np.float64(threshold), alone, 0.0)
-        fnir = _fnir(searches, hit)
-        rank_one = float(alone.mean()) * searches.mated_share
+        fnir = _missed(searches, hit)
+        rank_one = _found(searches, alone)
     return GallerySize(size, measured=False, fpir=fpir, fnir=fnir, rank_one=rank_one)

@@ -3,23 +3,35 @@
 Open-set rates after NIST's FRVT 1:N reports (Grother, Ngan & Hanaoka, NISTIR 8271, 2019, section
 3): FPIR(N, T) is the share of searches by people not enrolled among N that return anybody at or
 below T; FNIR(N, T) the share of searches by people enrolled that do not return them first and at or
-below T. A search whose photo gave no face returns nobody.
+below T. A search whose photo gave no face returns nobody. Rank-k is 1 - FNIR(N, R = k, T = 4).
+
+Intervals come from drawing the people who search; see `metrics.searches`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
 from facecli.distances import squared_l2
 from facecli.errors import FaceError
-from facecli.evaluation.rates import Curve, Rate, Val, curve_of, val_at
+from facecli.evaluation.rates import REPLICATES, Curve, Rate, Val, curve_of, val_at
 from facecli.evaluation.samples import Samples
-from facecli.metrics import Comparisons, cmc
+from facecli.metrics import (
+    Comparisons,
+    Searches,
+    mate_ranks,
+    resampled_shares,
+    resampled_vals,
+    times_drawn,
+)
 from facecli.metrics.verification import RateArray
-from facecli.types import FloatArray, IntArray
+from facecli.types import BoolArray, FloatArray, IntArray
+
+Names = npt.NDArray[np.str_]
 
 DEPTH = 10
 """Ranks that are reported."""
@@ -39,15 +51,21 @@ BLOCK = 2**22
 
 @dataclass(frozen=True, slots=True)
 class ClosedSet:
-    """Everyone enrolled from one photo: `cmc` float64 (10,) holds rank-1 to rank-10 of `probes`.
+    """Everyone enrolled from one photo, and `probes` looked for among them.
 
-    Of the probes `lost` had no face: they are never found.
+    `missed` counts those whose person is not among the first 1, 2, … 10. Of the probes `lost` had
+    no face: they are never found.
     """
 
     enrolled: int
     probes: int
     lost: int
-    cmc: RateArray
+    missed: tuple[Rate, ...]
+
+    @property
+    def cmc(self) -> RateArray:
+        """Rank-1 to rank-10, float64 (10,), whether or not enough errors support them."""
+        return np.array([(one.of - one.errors) / one.of for one in self.missed])
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +74,7 @@ class OpenSet:
 
     At `threshold`, the one in force, `fpir` counts searches by strangers that returned anybody,
     `fnir` those by enrolled people that did not return them first. `at` and `curve` hold FPIR in
-    place of FMR, and 1 - FNIR in place of VAL.
+    place of FMR, and 1 - FNIR in place of VAL. Intervals are lacking where one person searches.
     """
 
     enrolled: int
@@ -87,12 +105,16 @@ def closed_set(samples: Samples) -> ClosedSet:
     """
     people, vectors = np.array(samples.people), samples.embeddings
     enrolled, probes = one_shot_split(samples)
-    lost = sum(person in set(people[enrolled].tolist()) for person in samples.failed)
+    known = set(people[enrolled].tolist())
+    lost = [person for person in samples.failed if person in known]
     if not len(probes):
         raise FaceError("nobody has two photos with a face: one to enroll, one to look for")
-    found = cmc(vectors[enrolled], people[enrolled], vectors[probes], people[probes], depth=DEPTH)
-    total = len(probes) + lost
-    return ClosedSet(len(enrolled), total, lost, found * (len(probes) / total))
+    ranks = mate_ranks(vectors[enrolled], people[enrolled], vectors[probes], people[probes])
+    ranks = np.append(ranks, np.full(len(lost), len(enrolled) + DEPTH))
+    _, person = np.unique(np.append(people[probes], lost), return_inverse=True)
+    missed = ranks[:, None] > np.arange(1, DEPTH + 1)
+    rates = _rates(missed, person, _drawn(person, seed=0))
+    return ClosedSet(len(enrolled), len(ranks), len(lost), rates)
 
 
 def open_set(samples: Samples, *, threshold: float) -> OpenSet:
@@ -115,17 +137,55 @@ def open_set(samples: Samples, *, threshold: float) -> OpenSet:
     mate = np.array([owner[name] for name in people[mated].tolist()])
     own, other = searched(vectors[mated], vectors[gallery], mate)
     _, nearest = searched(vectors[unmated], vectors[gallery], np.full(len(unmated), -1))
-    genuine = _searches(np.where(own < other, own, np.inf), samples, inside)
-    impostor = _searches(nearest, samples, left_out)
-    return OpenSet(
-        enrolled=len(gallery),
-        strangers=len(left_out),
+    return _open_rates(
+        _searches(np.where(own < other, own, np.inf), people[mated], samples, inside),
+        _searches(nearest, people[unmated], samples, left_out),
+        sizes=(len(gallery), len(left_out)),
         threshold=threshold,
-        fpir=Rate(int(impostor.matched(threshold)), impostor.size),
-        fnir=Rate(genuine.size - int(genuine.matched(threshold)), genuine.size),
-        at=tuple(val_at(genuine, impostor, far) for far in FPIRS),
+    )
+
+
+def _open_rates(
+    mated: Searches, strangers: Searches, *, sizes: tuple[int, int], threshold: float
+) -> OpenSet:
+    """Count searches by people enrolled and by strangers; `sizes` are how many they are."""
+    genuine, impostor = Comparisons.of(mated.squared), Comparisons.of(strangers.squared)
+    present, absent = _drawn(mated.person, seed=0), _drawn(strangers.person, seed=1)
+    limit = np.float64(threshold)  # as float32 it could admit a value above itself
+    (fpir,) = _rates(strangers.squared[:, None] <= limit, strangers.person, absent)
+    (fnir,) = _rates(mated.squared[:, None] > limit, mated.person, present)
+    at = [val_at(genuine, impostor, rate) for rate in FPIRS]
+    if present is not None and absent is not None:
+        vals = partial(resampled_vals, mated, strangers, draws=(present, absent))
+        people = present.shape[1]
+        at = [
+            one if one.val is None else one.with_interval(vals(fpir=one.far), people) for one in at
+        ]
+    enrolled, left_out = sizes
+    return OpenSet(
+        enrolled=enrolled,
+        strangers=left_out,
+        threshold=threshold,
+        fpir=fpir,
+        fnir=fnir,
+        at=tuple(at),
         curve=curve_of(genuine, impostor),
     )
+
+
+def _drawn(person: IntArray, *, seed: int) -> IntArray | None:
+    """Draw the people who search, numbered from 0, or nobody where there is but one."""
+    people = int(person.max()) + 1
+    return times_drawn(people, replicates=REPLICATES, seed=seed) if people > 1 else None
+
+
+def _rates(errors: BoolArray, person: IntArray, draws: IntArray | None) -> tuple[Rate, ...]:
+    """Count errors, bool (searches, kinds), with the intervals of the people drawn."""
+    rates = [Rate(int(one.sum()), len(one)) for one in errors.T]
+    if draws is None:
+        return tuple(rates)
+    drawn = resampled_shares(errors, person, draws).T
+    return tuple(rate.with_interval(one) for rate, one in zip(rates, drawn, strict=True))
 
 
 def searched(
@@ -148,7 +208,9 @@ def searched(
     return own, other
 
 
-def _searches(squared: FloatArray, samples: Samples, people: npt.NDArray[np.str_]) -> Comparisons:
-    """Count searches, with those of these people whose photo gave no face: they return nobody."""
-    lost = int(np.isin(np.array(samples.failed, dtype=np.str_), people).sum())
-    return Comparisons.of(np.append(squared, np.full(lost, np.inf, np.float32)))
+def _searches(squared: FloatArray, people: Names, samples: Samples, population: Names) -> Searches:
+    """Say who searched, with this population's photos that gave no face: they return nobody."""
+    failed = np.array(samples.failed, dtype=np.str_)
+    lost = failed[np.isin(failed, population)]
+    _, person = np.unique(np.append(people, lost), return_inverse=True)
+    return Searches(np.append(squared, np.full(len(lost), np.inf, np.float32)), person)

@@ -7,13 +7,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from facecli.distances import MAXIMUM
-from facecli.metrics import Comparisons, Interval, threshold_at_fmr
+from facecli.metrics import Comparisons, Interval, interval, threshold_at_fmr
 from facecli.metrics.support import ERRORS_NEEDED, supported
 from facecli.metrics.verification import RateArray
 from facecli.types import IntArray
 
 FARS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 """False accept rates that VAL is looked for at."""
+
+REPLICATES = 1000
+"""Draws of people that an interval is made of."""
 
 BIN = 0.05
 """Width of a histogram's bins in squared L2: 80 of them."""
@@ -34,6 +37,22 @@ class Rate:
     def value(self) -> float | None:
         """The share, 0 to 1, or None with fewer errors than the rule of 30 asks for."""
         return self.errors / self.of if self.errors >= ERRORS_NEEDED else None
+
+    @property
+    def right(self) -> float | None:
+        """The share that are no errors, 0 to 1, or None where there is no `value`."""
+        return None if self.value is None else (self.of - self.errors) / self.of
+
+    @property
+    def right_interval(self) -> Interval | None:
+        """The interval of `right`."""
+        return self.interval and self.interval.complement()
+
+    def with_interval(self, draws: RateArray | None) -> Rate:
+        """Return the rate with the interval of its values (draws,); of no value there is none."""
+        if draws is None or self.value is None:
+            return self
+        return replace(self, interval=interval(self.value, draws))
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +76,30 @@ class Val:
         if self.genuine_pairs < ERRORS_NEEDED:
             return f"not supported by {self.genuine_pairs} {genuine}"
         return f"not supported by {self.impostor_pairs:,} {impostor}"
+
+    @property
+    def missed(self) -> float | None:
+        """The share of genuine pairs that VAL leaves."""
+        return None if self.val is None else 1 - self.val
+
+    @property
+    def missed_interval(self) -> Interval | None:
+        """The interval of `missed`."""
+        return self.interval and self.interval.complement()
+
+    def with_interval(self, draws: RateArray | None, mated: int) -> Val:
+        """Add the interval of values (draws,); without any rejection, that of the rule of three.
+
+        Resampling cannot tell how rare what never happened is; with no case among n independent
+        ones the 95 % limit is about 3/n (Hanley & Lippman-Hand, JAMA 249, 1983). The `mated`
+        people, those with genuine pairs, are the independent ones here.
+        """
+        if draws is None or self.val is None:
+            return self
+        found = interval(self.val, draws)
+        if self.val == 1:
+            found = Interval(1.0, max(0.0, 1 - 3 / mated), 1.0)
+        return replace(self, interval=found)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """Error rates and scores, computed from squared L2 between unit vectors: lower is more alike."""
 
-from facecli.metrics.identification import cmc, rank_one
+from facecli.metrics.identification import mate_ranks
 from facecli.metrics.pairs import AllPairs, ListedPairs, all_pairs, nearest_impostors
 from facecli.metrics.partitions import PartitionScore, bcubed_score, pairwise_score
 from facecli.metrics.resampling import (
@@ -10,7 +10,9 @@ from facecli.metrics.resampling import (
     draw_people,
     interval,
     resampled_rates,
+    times_drawn,
 )
+from facecli.metrics.searches import Searches, resampled_shares, resampled_vals
 from facecli.metrics.verification import (
     Comparisons,
     FoldAccuracy,
@@ -38,6 +40,7 @@ __all__ = [
     "ListedPairs",
     "PartitionScore",
     "Roc",
+    "Searches",
     "accuracy_at",
     "all_pairs",
     "auc",
@@ -45,19 +48,21 @@ __all__ = [
     "best_accuracy_threshold",
     "bootstrap_by_person",
     "bootstrap_difference",
-    "cmc",
     "draw_people",
     "eer",
     "fmr",
     "fnmr",
     "interval",
+    "mate_ranks",
     "nearest_impostors",
     "pairwise_score",
-    "rank_one",
     "resampled_rates",
+    "resampled_shares",
+    "resampled_vals",
     "roc",
     "ten_fold_accuracy",
     "ten_fold_val",
     "threshold_at_fmr",
+    "times_drawn",
     "val_at_far",
 ]

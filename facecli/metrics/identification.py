@@ -6,53 +6,26 @@ import numpy as np
 import numpy.typing as npt
 
 from facecli.distances import squared_l2
-from facecli.metrics.verification import RateArray
 from facecli.types import FloatArray, IntArray
 
 BLOCK = 2**22
 """Comparisons held at a time: 16 MB of float32."""
 
 
-def cmc(
-    gallery: FloatArray,
-    gallery_labels: npt.ArrayLike,
-    probes: FloatArray,
-    probe_labels: npt.ArrayLike,
-    *,
-    depth: int = 10,
-) -> RateArray:
-    """Return the cumulative match characteristic, float64 (depth,): rank-1 to rank-`depth` rates.
-
-    As defined in ISO/IEC 19795-1. A person is as near as the nearest of their templates. A mate's
-    rank is the number of people at most as far as the mate, the mate included: a tie counts against
-    the system, and the order of the gallery never matters. `gallery` (n, d) and `probes` (m, d)
-    hold unit rows. Raise ValueError where there is no probe, or a probe has no mate.
-    """
-    if depth < 1:
-        raise ValueError(f"depth is at least 1, not {depth}")
-    ranks = _mate_ranks(gallery, gallery_labels, probes, probe_labels)
-    return np.bincount(np.minimum(ranks, depth + 1), minlength=depth + 2)[1:-1].cumsum() / len(
-        ranks
-    )
-
-
-def rank_one(
-    gallery: FloatArray,
-    gallery_labels: npt.ArrayLike,
-    probes: FloatArray,
-    probe_labels: npt.ArrayLike,
-) -> float:
-    """Return the share of probes nearer to their mate than to anyone else; see `cmc`."""
-    return float(cmc(gallery, gallery_labels, probes, probe_labels, depth=1)[0])
-
-
-def _mate_ranks(
+def mate_ranks(
     gallery: FloatArray,
     gallery_labels: npt.ArrayLike,
     probes: FloatArray,
     probe_labels: npt.ArrayLike,
 ) -> IntArray:
-    """Return the rank of each probe's mate among the people of the gallery, int64 (m,) from 1."""
+    """Return the rank of each probe's mate among the people of the gallery, int64 (m,) from 1.
+
+    As defined in ISO/IEC 19795-1, where the share of ranks up to k is the rank-k identification
+    rate. A person is as near as the nearest of their templates. A mate's rank is the number of
+    people at most as far as the mate, the mate included: a tie counts against the system, and the
+    order of the gallery never matters. `gallery` (n, d) and `probes` (m, d) hold unit rows. Raise
+    ValueError where there is no probe, or a probe has no mate.
+    """
     owners, wanted = np.asarray(gallery_labels), np.asarray(probe_labels)
     if owners.shape != (len(gallery),) or wanted.shape != (len(probes),):
         raise ValueError(

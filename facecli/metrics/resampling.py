@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -11,7 +12,13 @@ import numpy.typing as npt
 
 from facecli.distances import MAXIMUM
 from facecli.metrics.pairs import AllPairs, all_pairs, nearest_impostors, number_people
-from facecli.metrics.verification import Comparisons, RateArray, threshold_at_fmr, val_at_far
+from facecli.metrics.verification import (
+    Comparisons,
+    RateArray,
+    eer,
+    threshold_at_fmr,
+    val_at_far,
+)
 from facecli.types import FloatArray, IntArray
 
 HEADROOM = 4
@@ -31,15 +38,20 @@ class Interval:
     low: float
     high: float
 
+    def complement(self) -> Interval:
+        """Return the interval of 1 less the rate."""
+        return Interval(1 - self.estimate, 1 - self.high, 1 - self.low)
+
 
 @dataclass(frozen=True, slots=True)
 class _Tail:
     """The nearest impostors: squared L2 ascending (m,) and the two people of each.
 
-    `share` of those at or below the last one is listed; `complete` says that no impostor is beyond.
+    Squared L2 is float64: looking a threshold up in float32 would copy all of it each time. `share`
+    of those at or below the last one is listed; `complete` says that no impostor is beyond.
     """
 
-    squared: FloatArray
+    squared: RateArray
     first: IntArray
     second: IntArray
     share: float
@@ -48,6 +60,26 @@ class _Tail:
     def weights(self, draw: IntArray) -> IntArray:
         """Return how often a draw holds each pair; `draw` (people,) is how often it has each."""
         return draw[self.first] * draw[self.second]
+
+
+class _GrowingTail:
+    """The nearest impostors, of which more are listed whenever a draw needs them."""
+
+    def __init__(
+        self, listed: Callable[[float], _Tail], impostor: Comparisons, share: float
+    ) -> None:
+        self._listed, self._impostor, self._share = listed, impostor, share
+        self._lengthen()
+
+    def _lengthen(self) -> None:
+        self._share *= HEADROOM
+        self._tail = self._listed(threshold_at_fmr(self._impostor, min(1.0, self._share)))
+
+    def ask(self, question: Callable[[_Tail], float | None]) -> float:
+        """Return the answer to a question that is None where the tail is too short to tell."""
+        while (answer := question(self._tail)) is None:
+            self._lengthen()
+        return answer
 
 
 def bootstrap_by_person(
@@ -122,6 +154,11 @@ def draw_people(pairs: AllPairs, labels: npt.ArrayLike, *, replicates: int, seed
     if len(np.unique(pairs.genuine_person)) < 2:
         raise ValueError("resampling needs two people with at least two pictures each")
     people = int(number_people(labels, len(np.asarray(labels)))[1].max()) + 1
+    return times_drawn(people, replicates=replicates, seed=seed)
+
+
+def times_drawn(people: int, *, replicates: int, seed: int) -> IntArray:
+    """Draw as many people as there are, with replacement; int64 (replicates, people)."""
     chance = np.full(people, 1 / people)
     return np.random.default_rng(seed).multinomial(people, chance, size=replicates)
 
@@ -146,13 +183,15 @@ def resampled_rates(
     draws: IntArray,
     fars: Sequence[float] = (),
     thresholds: Sequence[float] = (),
+    equal_error: bool = False,
     watch: Callable[[Sequence[int]], Iterable[int]] = iter,
 ) -> RateArray:
-    """Return float64 (draws, rates): VAL at each FAR, then FMR and FNMR at each threshold.
+    """Return float64 (draws, rates): VAL at each FAR, FMR and FNMR at each threshold, then EER.
 
     `pairs` are all pairs of these embeddings and labels, `draws` int64 (replicates, people) with
     people numbered by sorted labels, as from `draw_people`. Which pairs a draw holds, and how
     often, is as in `bootstrap_by_person`. A draw left without genuine or impostor pairs is NaN.
+    The EER comes only if asked for: of both sides drawn together, at each draw's own threshold.
     `watch` is handed the numbers of the draws and hands them on: a place for a progress bar.
     """
     person = np.full(len(embeddings), -1)
@@ -163,9 +202,9 @@ def resampled_rates(
 
     tail = partial(_list_tail, embeddings, labels, person=person, impostor=pairs.impostor)
     fixed = [(limit, tail(limit)) for limit in thresholds]
-    shares = [HEADROOM * far for far in fars]
-    far_tails = [tail(_cut(pairs.impostor, share)) for share in shares]
-    rates = np.full((len(draws), len(fars) + 2 * len(fixed)), np.nan)
+    shares = [*fars, *([_some_eer(pairs)] if equal_error else [])]
+    tails = [_GrowingTail(tail, pairs.impostor, share) for share in shares]
+    rates = np.full((len(draws), 2 * len(fixed) + len(tails)), np.nan)
     for number in watch(range(len(draws))):
         row, draw = rates[number], draws[number]
         weight = np.append(0, np.cumsum(draw[owner]))
@@ -173,32 +212,31 @@ def resampled_rates(
         impostors = int(drawn.sum() ** 2 - (drawn**2).sum()) // 2
         if not weight[-1] or not impostors:
             continue
+        mates = Comparisons(genuine, weight, int(weight[-1]))
         for place, far in enumerate(fars):
-            while (refused := _first_refused(far_tails[place], draw, impostors, far)) is None:
-                shares[place] *= HEADROOM
-                far_tails[place] = tail(_cut(pairs.impostor, shares[place]))
+            refused = tails[place].ask(partial(_first_refused, draw, impostors, far))
             row[place] = weight[np.searchsorted(genuine, refused, side="left")] / weight[-1]
         for place, (limit, listed) in enumerate(fixed):
-            # As an array the limit stays float64: rounded to float32 it could admit a value more.
-            matched = weight[np.searchsorted(genuine, np.float64(limit), side="right")]
             column = len(fars) + 2 * place
             row[column] = listed.weights(draw).sum() / listed.share / impostors
-            row[column + 1] = 1 - matched / weight[-1]
+            row[column + 1] = 1 - mates.matched(limit) / weight[-1]
+        if equal_error:
+            row[-1] = tails[-1].ask(partial(_equal_error, draw, impostors, mates))
     return rates
 
 
-def _some_genuine(pairs: AllPairs) -> tuple[FloatArray, IntArray]:
-    """Return genuine squared L2, ascending, and whose they are: all, or KEPT chosen by chance."""
+def _some_genuine(pairs: AllPairs) -> tuple[RateArray, IntArray]:
+    """Return genuine squared L2, ascending float64, and whose they are: all, or KEPT by chance."""
     chosen = np.argsort(pairs.genuine)
     if len(chosen) > KEPT:
         drawn = np.random.default_rng(0).choice(len(chosen), size=KEPT, replace=False)
         chosen = chosen[np.sort(drawn)]
-    return pairs.genuine[chosen], pairs.genuine_person[chosen]
+    return pairs.genuine[chosen].astype(np.float64), pairs.genuine_person[chosen]
 
 
-def _cut(impostor: Comparisons, share: float) -> float:
-    """Return the squared L2 up to which so large a share of the impostors lies."""
-    return threshold_at_fmr(impostor, min(1.0, share))
+def _some_eer(pairs: AllPairs) -> float:
+    """Return the EER of all pairs, or the share of one impostor where it is less."""
+    return max(eer(pairs.genuine, pairs.impostor), 1 / pairs.impostor.size)
 
 
 def _list_tail(
@@ -213,10 +251,10 @@ def _list_tail(
     share = min(1.0, KEPT / max(1, int(impostor.matched(cut))))
     pairs = nearest_impostors(embeddings, labels, threshold=cut, share=share)
     first, second = person[pairs.first], person[pairs.second]
-    return _Tail(pairs.squared, first, second, share, cut >= MAXIMUM)
+    return _Tail(pairs.squared.astype(np.float64), first, second, share, cut >= MAXIMUM)
 
 
-def _first_refused(tail: _Tail, draw: IntArray, impostors: int, far: float) -> float | None:
+def _first_refused(draw: IntArray, impostors: int, far: float, tail: _Tail) -> float | None:
     """Return the squared L2 from which on a draw must refuse at a FAR, infinity for never.
 
     `draw` int64 (people,) says how often each was drawn, `impostors` how many impostor pairs that
@@ -227,3 +265,14 @@ def _first_refused(tail: _Tail, draw: IntArray, impostors: int, far: float) -> f
     if index < len(running):
         return float(tail.squared[index])
     return np.inf if tail.complete else None
+
+
+def _equal_error(draw: IntArray, impostors: int, mates: Comparisons, tail: _Tail) -> float | None:
+    """Return the EER of a draw, whose genuine pairs are `mates`; otherwise as `_first_refused`."""
+    counts = np.append(0, np.cumsum(tail.weights(draw)))
+    strangers = Comparisons(tail.squared, counts, math.ceil(impostors * tail.share))
+    last = float(tail.squared[-1]) if len(tail.squared) else -np.inf
+    missed = 1 - int(mates.matched(last)) / mates.size
+    if not tail.complete and int(counts[-1]) / strangers.size < missed:
+        return None
+    return eer(mates, strangers)

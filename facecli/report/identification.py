@@ -8,7 +8,7 @@ from facecli.evaluation.growth import GallerySize
 from facecli.evaluation.identification import ClosedSet, OpenSet
 from facecli.report import plots
 from facecli.report.page import Number, Numbers, Page, Section, Table
-from facecli.report.wording import Facts, failures, rate, share
+from facecli.report.wording import Facts, failures, found, rate, share, span, within
 from facecli.types import Failure
 
 
@@ -26,14 +26,15 @@ def identification_page(
             "In short",
             (
                 Number(
-                    "rank-1",
-                    f"{closed.cmc[0]:.2%}",
-                    f"{closed.probes:,} photos looked for among {closed.enrolled:,} people",
+                    f"rank-1: found first among {closed.enrolled:,} people",
+                    found(closed.missed[0]),
+                    within(closed.missed[0].right_interval, f"{closed.probes:,} photos looked for"),
                 ),
                 *_open_numbers(opened),
             ),
         ),
         plots.cmc(closed.cmc.tolist()),
+        _rank_table(closed),
         plots.open_set(opened.curve, threshold=opened.threshold, enrolled=opened.enrolled),
     ]
     if sizes:
@@ -48,9 +49,25 @@ def identification_page(
 def _open_numbers(opened: OpenSet) -> list[Number]:
     where = f"at threshold {opened.threshold:.4g}, {opened.enrolled:,} people enrolled"
     return [
-        Number("FPIR: strangers let in", rate(opened.fpir), where),
-        Number("FNIR: people missed", rate(opened.fnir), where),
+        Number(name, rate(counted), within(counted.interval, where))
+        for name, counted in (
+            ("FPIR: strangers let in", opened.fpir),
+            ("FNIR: people missed", opened.fnir),
+        )
     ]
+
+
+def _rank_table(closed: ClosedSet) -> Table:
+    rows = tuple(
+        (f"{rank}", share(one.right), span(one.right_interval), f"{one.errors:,} of {one.of:,}")
+        for rank, one in enumerate(closed.missed, start=1)
+    )
+    return Table(
+        "Found at each rank",
+        ("rank", "found", "95 % interval", "missed"),
+        rows,
+        note="A rate that fewer than thirty misses would decide is not given.",
+    )
 
 
 def _size_table(sizes: Iterable[GallerySize]) -> Table:

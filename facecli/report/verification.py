@@ -13,7 +13,7 @@ from facecli.metrics import ListedPairs
 from facecli.metrics.support import rate_name
 from facecli.report import plots
 from facecli.report.page import FacePair, Faces, Number, Numbers, Page, Section, Table
-from facecli.report.wording import Facts, failures, rate, share, span, within
+from facecli.report.wording import Facts, failures, found, rate, share, span, within
 from facecli.types import PixelArray
 
 ChipsOf = Callable[[Sequence[tuple[str, int]]], list[PixelArray]]
@@ -117,8 +117,16 @@ def _at_threshold(result: FolderResult) -> tuple[Number, ...]:
     return (
         Number(f"false matches {where}", rate(result.fmr), within(result.fmr.interval)),
         Number(f"false non-matches {where}", rate(result.fnmr), within(result.fnmr.interval)),
-        Number("equal error rate", share(result.eer)),
-        Number("found at rank 1", share(result.rank_one), "one photo a person enrolled"),
+        Number(
+            "equal error rate",
+            share(None if result.eer_reason else result.eer),
+            result.eer_reason or within(result.eer_interval),
+        ),
+        Number(
+            "found at rank 1",
+            found(result.missed),
+            within(result.missed.right_interval, "one photo a person enrolled"),
+        ),
     )
 
 

@@ -37,6 +37,11 @@ def rate(counted: Rate) -> str:
     return share(counted.value)
 
 
+def found(counted: Rate) -> str:
+    """Return the share that are no errors, or how many are where they are too few for one."""
+    return f"{rate(counted)} missed" if counted.right is None else share(counted.right)
+
+
 def share(value: float | None, *, sign: str = "-") -> str:
     """Return a share in percent, a very small one as 1.2e-4, none as a dash."""
     if value is None:
@@ -46,9 +51,10 @@ def share(value: float | None, *, sign: str = "-") -> str:
     return f"{value:{sign}.2%}"
 
 
-def within(interval: Interval | None) -> str:
-    """Return an interval with its name, or nothing."""
-    return "" if interval is None else f"95 % interval {span(interval)}"
+def within(interval: Interval | None, where: str = "") -> str:
+    """Return an interval with its name, if there is one, and what else to know."""
+    name = "" if interval is None else f"95 % interval {span(interval)}"
+    return ", ".join(part for part in (name, where) if part)
 
 
 def span(interval: Interval | None) -> str:

@@ -30,11 +30,20 @@ def between(interval: Interval | None) -> str:
 
 def said(rate: Rate, of: str) -> str:
     """Write a rate with its counts, or the counts alone where they are too few for one."""
+    return _with_counts(rate.value, rate, of, rate.interval)
+
+
+def said_found(rate: Rate, of: str) -> str:
+    """Write the share that are no errors, as `said` writes that of errors."""
+    return _with_counts(rate.right, rate, of, rate.right_interval)
+
+
+def _with_counts(value: float | None, rate: Rate, of: str, interval: Interval | None) -> str:
     counts = f"{rate.errors:,} of {rate.of:,} {of}"
-    if rate.value is None:
+    if value is None:
         return f"{counts}; fewer than 30 support no rate"
-    limits = f", 95 % interval {between(rate.interval)}" if rate.interval else ""
-    return f"{share(rate.value)} ({counts}{limits})"
+    limits = f", 95 % interval {between(interval)}" if interval else ""
+    return f"{share(value)} ({counts}{limits})"
 
 
 def rate_record(rate: Rate) -> dict[str, Any]:

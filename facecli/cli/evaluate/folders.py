@@ -9,10 +9,12 @@ import click
 
 from facecli.cli.evaluate.figures import (
     VAL_HEADER,
+    between,
     curve_record,
     limits_record,
     rate_record,
     said,
+    said_found,
     share,
     val_record,
     val_row,
@@ -144,8 +146,10 @@ def _rates(result: FolderResult) -> dict[str, Any]:
         "fnmr": rate_record(result.fnmr),
         "frr": rate_record(result.frr),
         "eer": result.eer,
+        "eer_interval": limits_record(result.eer_interval),
         "auc": result.auc,
-        "rank_one": result.rank_one,
+        "rank_one": 1 - result.missed.errors / result.missed.of,
+        "missed": rate_record(result.missed),
     }
 
 
@@ -168,8 +172,9 @@ def _described(result: FolderResult, samples: Samples, model: str) -> str:
         f"model {shown(model)}, threshold {result.threshold:.4g} squared L2",
         f"  FMR   {said(result.fmr, 'impostor pairs')}",
         f"  FNMR  {said(result.fnmr, 'genuine pairs')}",
-        f"  EER {share(result.eer)}, AUC {result.auc:.4f}, rank-1 {result.rank_one:.4f} with the "
-        "first photo of each person enrolled",
+        f"  EER   {_equal_error(result)}, AUC {result.auc:.4f}",
+        "  rank-1 with the first photo of each person enrolled: "
+        + said_found(result.missed, "other photos not found first"),
         "",
         table(VAL_HEADER, map(val_row, result.val)),
         "",
@@ -183,6 +188,13 @@ def _described(result: FolderResult, samples: Samples, model: str) -> str:
     if result.unnamed:
         lines.insert(1, f"  {counted(result.unnamed, 'photo')} of nobody named, in no pair")
     return "\n".join(lines)
+
+
+def _equal_error(result: FolderResult) -> str:
+    if result.eer_reason:
+        return result.eer_reason
+    limits = result.eer_interval
+    return share(result.eer) + (f" (95 % interval {between(limits)})" if limits else "")
 
 
 def _pairs_table(title: str, pairs: ListedPairs, samples: Samples) -> str:

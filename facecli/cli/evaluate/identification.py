@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from facecli.cli.evaluate.figures import curve_record, rate_record, said, share
+from facecli.cli.evaluate.figures import (
+    between,
+    curve_record,
+    limits_record,
+    rate_record,
+    said,
+    share,
+)
 from facecli.cli.options import Settings, command_options, library_options, pass_settings
 from facecli.cli.output import counted, emit_all, progress, shown, table, warn
 from facecli.cli.reports import facts_of, publish, report_option
@@ -22,6 +29,9 @@ if TYPE_CHECKING:
     from facecli.types import FloatArray
 
 LARGEST = 10**7
+
+SHOWN = (1, 2, 3, 5, 10)
+"""Ranks in the text; JSON and the report have all."""
 
 
 @click.command()
@@ -54,9 +64,10 @@ def identification(
     """Measure how well people are found from one photo each.
 
     Enrolls the first photo of each person by name and looks for the others (rank-1 to rank-10);
-    then leaves half of the people out, who must not be found (FPIR, FNIR). Beyond the people there
-    are photos of, larger galleries are computed and not measured. Exits with 1 if a photo had no
-    face, and with 2 if one could not be read.
+    then leaves half of the people out, who must not be found (FPIR, FNIR). Intervals come from
+    drawing other people who search. A rate that too few errors support is not shown. Beyond the
+    people there are photos of, larger galleries are computed and not measured. Exits with 1 if a
+    photo had no face, and with 2 if one could not be read.
     """
     from facecli.evaluation.growth import gallery_sizes
     from facecli.evaluation.identification import closed_set, open_set
@@ -127,6 +138,7 @@ def _closed_record(closed: ClosedSet) -> dict[str, Any]:
         "probes": closed.probes,
         "without_face": closed.lost,
         "cmc": closed.cmc,
+        "missed": [rate_record(one) for one in closed.missed],
     }
 
 
@@ -144,7 +156,8 @@ def _open_records(opened: OpenSet) -> list[dict[str, Any]]:
             "kind": "fnir_at_fpir",
             "enrolled": opened.enrolled,
             "fpir": point.far,
-            "fnir": None if point.val is None else 1 - point.val,
+            "fnir": point.missed,
+            **limits_record(point.missed_interval),
             "at": point.threshold,
             "reason": _reason(point) or None,
         }
@@ -162,13 +175,18 @@ def _size_record(size: GallerySize) -> dict[str, Any]:
 
 
 def _closed_text(closed: ClosedSet) -> str:
-    ranks = [1, 2, 3, 5, 10]
     head = (
         f"{counted(closed.enrolled, 'person', 'people')} enrolled, one photo each, "
         f"{counted(closed.probes, 'photo')} of them looked for, {closed.lost} without a face"
     )
-    row = [f"{closed.cmc[rank - 1]:.4f}" for rank in ranks]
-    return f"{head}\n{table([f'rank-{rank}' for rank in ranks], [row])}"
+    missed = [(rank, closed.missed[rank - 1]) for rank in SHOWN]
+    rows = [
+        (f"rank-{rank}", "fewer than 30 missed support no rate", "", f"{one.errors:,}")
+        if one.right is None
+        else (f"rank-{rank}", share(one.right), between(one.right_interval), f"{one.errors:,}")
+        for rank, one in missed
+    ]
+    return f"{head}\n{table(('', 'found', '95 % interval', 'missed'), rows)}"
 
 
 def _open_text(opened: OpenSet) -> str:
@@ -180,12 +198,18 @@ def _open_text(opened: OpenSet) -> str:
         "",
     ]
     rows = [
-        (f"{point.far:g}", _reason(point), "")
-        if point.val is None or point.threshold is None
-        else (f"{point.far:g}", share(1 - point.val), f"{point.threshold:.4f}")
+        (f"{point.far:g}", _reason(point), "", "")
+        if point.missed is None or point.threshold is None
+        else (
+            f"{point.far:g}",
+            share(point.missed),
+            between(point.missed_interval),
+            f"{point.threshold:.4f}",
+        )
         for point in opened.at
     ]
-    header = ("at FPIR", f"FNIR (N = {opened.enrolled})", "threshold (squared L2)")
+    fnir = f"FNIR (N = {opened.enrolled})"
+    header = ("at FPIR", fnir, "95 % interval", "threshold (squared L2)")
     return "\n".join([*lines, table(header, rows)])
 
 
