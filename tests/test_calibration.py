@@ -196,9 +196,10 @@ def test_the_sentence() -> None:
     assert sentence(Odds(None, 0, 1 / 71999)) == "fewer than 1 in 71,000 strangers come this close"
     assert sentence(Odds(None, 0.0951, 1)) == "more than 1 in 11 strangers come this close"
     assert sentence(Odds(0.9, 0.8, 0.95)) == "more than 1 in 2 strangers come this close"
-    assert sentence(Odds(0.4, 0.3, 0.6), " to Ada").startswith(
-        "about 1 in 2.5 strangers comes this close to Ada ("
-    )
+    for enrolled, whom in ((1, "the one person"), (2, "one of the 2 people")):
+        assert sentence(Odds(0.4, 0.3, 0.6), enrolled=enrolled).startswith(
+            f"about 1 in 2.5 strangers comes this close to {whom} enrolled ("
+        )
 
 
 def test_among_many_templates_the_chance_grows_as_of_independent_draws() -> None:

@@ -205,9 +205,10 @@ def _interval(
     return low, high
 
 
-def sentence(odds: Odds, whom: str = "") -> str:
-    """Say in words how many strangers come this close, `whom` to being to whom, if not to one."""
-    close = f"this close{whom}"
+def sentence(odds: Odds, *, enrolled: int | None = None) -> str:
+    """Say in words how many strangers come this close: to one face, or to any of those enrolled."""
+    whom = "the one person" if enrolled == 1 else f"one of the {enrolled} people"
+    close = "this close" if enrolled is None else f"this close to {whom} enrolled"
     if odds.share is None and odds.high < 1:
         return f"fewer than 1 in {_round(1 / odds.high, math.floor)} strangers come {close}"
     if odds.share is None or odds.share > 0.5:

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from facecli.cli.operating import operating_point, whom
 from facecli.cli.options import AnyCallable, Range, Settings, place
 from facecli.cli.output import bad, detail, doubtful, emit, emit_json, good, note, shown, warn
 
@@ -98,7 +97,7 @@ def stand_at_gate(
 
     found = source_of(source, watch=watch, stdin=_stdin)
     outlets = _outlets(on_match=on_match, on_unknown=on_unknown, webhook=webhook)
-    point = operating_point(settings, settings.encoder().card)
+    point = settings.operating_point(settings.encoder().card)
     gate = _gate(settings, found, point, confirm=confirm, cooldown=cooldown, gap=gap, k=k)
     path = log_database(log)
     journal = Journal(path, say=warn, rescue=lambda line: click.echo(line, err=True))
@@ -237,7 +236,7 @@ def _show(event: Event, record: records.Record, point: OperatingPoint) -> None:
     if event.odds is not None:
         from facecli.calibration import sentence
 
-        lines.append(f"{'':21}{sentence(event.odds, whom(event.people))}")
+        lines.append(f"{'':21}{sentence(event.odds, enrolled=event.people)}")
     emit(record, "\n".join(lines))
 
 

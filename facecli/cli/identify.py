@@ -11,7 +11,6 @@ from click.core import ParameterSource
 
 from facecli import records
 from facecli.cli.gate import gate_options, stand_at_gate
-from facecli.cli.operating import operating_point, whom
 from facecli.cli.options import MAX_SQUARED_L2, Range, Settings, command_options, pass_settings
 from facecli.cli.output import bad, counted, detail, doubtful, emit, good, note, progress, shown
 from facecli.errors import FacecliError, PictureError
@@ -91,7 +90,7 @@ def identify(
     sources = _sources(paths)
     known = _known(settings)
     encoder = settings.encoder()
-    point = operating_point(settings, encoder.card)
+    point = settings.operating_point(encoder.card)
     acquired = acquire(sources, settings.detector(), encoder.card.geometry)
     if not sys.stdout.isatty():
         # On a terminal the answers themselves show how far it is.
@@ -175,7 +174,7 @@ def _show(
         odds = point.odds(answer.nearest, templates=len(known.matrix.template_ids))
     lines = _described(answer, point, listed=listed)
     if odds is not None:
-        lines.insert(1, f"{'':11}{sentence(odds, whom(len(known.matrix.names)))}")
+        lines.insert(1, f"{'':11}{sentence(odds, enrolled=len(known.matrix.names))}")
     emit(records.identification(answer, card, point, odds), "\n".join(lines))
     for line in (answer.reason, *answer.notes):
         detail(f"{answer.source}: {line}")

@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from facecli.text import shown
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from facecli.calibration.operating import OperatingPoint
     from facecli.gallery import Gallery
     from facecli.library import Library
     from facecli.types import Detector, Encoder, ModelCard
@@ -140,28 +143,32 @@ class Settings:
         if self._library is not None:
             return self._library
         if self._opened_library is None:
-            from facecli.cli.output import note
             from facecli.library import Library
 
             path = self.library_database
             is_new = create and not path.exists()
             self._opened_library = Library(path, create=create)
             if is_new:
-                note(f"faces seen are remembered in {path}; 'facecli library clear' erases them")
+                kept = f"faces seen are remembered in {shown(path)}"
+                click.echo(f"{kept}; 'facecli library clear' erases them", err=True)
         return self._opened_library
 
     def threshold_for(self, card: ModelCard) -> float:
         """Return the largest squared L2 called a match.
 
         That is --threshold, else what the gallery in use was calibrated to, else the model's own.
-        An explicit 0 is a threshold like any other. Raises FingerprintMismatch where the gallery
-        was calibrated for other models only.
+        Raises FingerprintMismatch where the gallery was calibrated for other models only.
         """
         if self.threshold is not None:
             return self.threshold
-        from facecli.cli.operating import operating_point
+        return self.operating_point(card).threshold
 
-        return operating_point(self, card).threshold
+    def operating_point(self, card: ModelCard) -> OperatingPoint:
+        """Return the threshold for a model and what is known of strangers under it."""
+        from facecli.calibration.operating import operating_point
+
+        calibrations = self.gallery().calibrations() if self.has_gallery() else []
+        return operating_point(card, calibrations, threshold=self.threshold)
 
     def for_another_command(self, hear: Callable[[dict[str, Any]], None]) -> Settings:
         """Return settings for a command run from within this one, with the same networks.

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import click
 
 from facecli import records
-from facecli.cli.operating import operating_point
 from facecli.cli.options import Settings, command_options, pass_settings
 from facecli.cli.output import bad, counted, emit, good, shown
 
@@ -50,7 +49,7 @@ def verify(
     from facecli.recognition.verify import verify as compare
 
     card = settings.card()
-    point = operating_point(settings, card)
+    point = settings.operating_point(card)
     unit = None if verifier_file is None else load_verifier(verifier_file, card)
     left, right = _samples(settings, (a, b))
     verdict = compare(left, right, threshold=point.threshold)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from facecli.cli.operating import operating_point
 from facecli.cli.options import Settings, command_options, pass_settings
 from facecli.cli.output import bad, counted, emit, good, shown, strong, table
 
@@ -44,7 +43,7 @@ def gallery(ctx: click.Context, settings: Settings, probes_per_day: int) -> None
     from facecli.recognition.survey import survey
 
     card = settings.card()
-    point = operating_point(settings, card)
+    point = settings.operating_point(card)
     matrix = settings.gallery().matrix(card.fingerprint)
     found = survey(matrix, threshold=point.threshold)
     odds = point.odds(point.threshold, templates=len(matrix.template_ids))
