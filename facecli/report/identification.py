@@ -59,14 +59,15 @@ def _open_numbers(opened: OpenSet) -> list[Number]:
 
 def _rank_table(closed: ClosedSet) -> Table:
     rows = tuple(
-        (f"{rank}", share(one.right), span(one.right_interval), f"{one.errors:,} of {one.of:,}")
+        (f"{rank}", share(one.right), span(one.right_interval), f"{one.errors:,}")
         for rank, one in enumerate(closed.missed, start=1)
     )
     return Table(
         "Found at each rank",
         ("rank", "found", "95 % interval", "missed"),
         rows,
-        note="A rate that fewer than thirty misses would decide is not given.",
+        note=f"Of {closed.probes:,} photos; a rate that fewer than thirty misses would decide is not "
+        "given.",
     )
 
 
