@@ -59,15 +59,14 @@ def _open_numbers(opened: OpenSet) -> list[Number]:
 
 def _rank_table(closed: ClosedSet) -> Table:
     rows = tuple(
-        (f"{rank}", share(one.right), span(one.right_interval), f"{one.errors:,}")
+        (f"{rank}", f"{one.errors:,}", share(one.right), span(one.right_interval))
         for rank, one in enumerate(closed.missed, start=1)
     )
     return Table(
         "Found at each rank",
-        ("rank", "found", "95 % interval", "missed"),
+        ("rank", "missed", "found", "95 % interval"),
         rows,
-        note=f"Of {closed.probes:,} photos; a rate that fewer than thirty misses would decide is not "
-        "given.",
+        note=f"Of {closed.probes:,} photos; a rate that fewer than thirty misses decide is not given.",
     )
 
 
