@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 from collections.abc import Callable, Iterator
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
     from facecli.gallery import Gallery
     from facecli.types import Detector, Encoder
+
+# Several of these processes share the cores, and PyTorch reads this when it is first imported.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # Started in the background by a shell, the tests would ignore SIGINT, and so would all they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -7,6 +7,7 @@ import json
 import threading
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -35,7 +36,9 @@ def ask(app: Guard, receive: Receive) -> tuple[int, dict[str, Any]]:
         sent.append(message)
 
     scope = {"type": "http", "path": "/x", "headers": [(b"host", b"localhost")]}
-    asyncio.run(app(scope, receive, send))
+    # In a thread of its own: where a browser was started, this one has a loop already.
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(asyncio.run, app(scope, receive, send)).result()
     return sent[0]["status"], json.loads(sent[1]["body"])
 
 

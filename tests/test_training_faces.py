@@ -15,7 +15,7 @@ from facecli.encoders import load_encoder
 
 RECIPE = """
 taps = {5 = 2}
-steps = 90
+steps = 75
 people = 8
 photos = 4
 others = 8
@@ -23,7 +23,8 @@ triplet_weight = 0.5
 learning_rate = 1e-4
 warm_up = 10
 ema = 0.9
-validate_every = 45
+validate_every = 75
+frozen = ["trunk.stem", "trunk.stages.0"]
 """
 
 

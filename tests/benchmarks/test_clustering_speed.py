@@ -1,6 +1,6 @@
 """Clustering 10,000 faces, and comparing all of a set with each other.
 
-Run with `pytest tests/benchmarks --benchmark-only`.
+Run with `pytest tests/benchmarks --benchmark-only -n 0`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """How many frames a second one core takes at a gate, detection and all.
 
-Run with `pytest tests/benchmarks --benchmark-only`; the figure to look at is OPS, times the frames.
+Run with `pytest tests/benchmarks --benchmark-only -n 0`; look at OPS, times the frames.
 """
 
 from __future__ import annotations

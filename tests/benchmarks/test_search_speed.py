@@ -1,6 +1,6 @@
 """One identification search, beside the bare matrix product that it cannot be faster than.
 
-Run with `pytest tests/benchmarks --benchmark-only`.
+Run with `pytest tests/benchmarks --benchmark-only -n 0`.
 """
 
 from __future__ import annotations

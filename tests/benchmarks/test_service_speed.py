@@ -1,6 +1,6 @@
 """What a warm service saves a command, and how many questions it answers at 10,000 people.
 
-Run with `pytest tests/benchmarks/test_service_speed.py --benchmark-only -s`.
+Run with `pytest tests/benchmarks/test_service_speed.py --benchmark-only -n 0 -s`.
 """
 
 from __future__ import annotations
