@@ -66,7 +66,7 @@ def _rank_table(closed: ClosedSet) -> Table:
         "Found at each rank",
         ("rank", "missed", "found", "95 % interval"),
         rows,
-        note=f"Of {closed.probes:,} photos; a rate that fewer than thirty misses decide is not given.",
+        note=f"Of {closed.probes:,} photos. A rate that fewer than 30 misses decide is not given.",
     )
 
 
