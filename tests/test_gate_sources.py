@@ -5,9 +5,10 @@ from __future__ import annotations
 import io
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
+from types import SimpleNamespace
 from typing import cast
 
 import numpy as np
@@ -169,6 +170,7 @@ class FakeCapture:
 
     def __init__(self, frames: list[int]) -> None:
         self.opened = bool(frames)
+        self.dated = False
         self.frames = 0
         self._left = list(frames)
         self._current = 0
@@ -245,10 +247,93 @@ def test_what_is_no_source_is_refused(text: str) -> None:
         source_of(text, watch=False, stdin=lambda: pytest.fail("stdin was touched"))
 
 
-def test_a_password_is_not_in_a_streams_name() -> None:
-    address = "rtsp://user:secret@camera.example:554/stream?token=secret"
-    found = source_of(address, watch=False, stdin=lambda: pytest.fail("stdin was touched"))
-    assert found.name == "rtsp://camera.example:554/stream"
+def test_what_a_decoder_kept_back_is_not_taken_for_new(
+    said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stream falls silent, and OpenCV gives old frames, one after each wait."""
+    monkeypatch.setattr(module, "WAIT_MILLISECONDS", 100)
+
+    class Silent(FakeCapture):
+        def grab(self) -> bool:
+            time.sleep(0.2 if len(self._left) < 3 else 0)
+            return super().grab()
+
+    offered: list[object] = []
+    ended = threading.Event()
+    capture = Silent([1, 2, 3, 4])
+    monkeypatch.setattr(ended, "wait", lambda _: ended.set())
+    module._pump("camera 0", lambda: cast("Capture", capture), offered.append, ended, said.append)
+    assert len(offered) == 2
+    assert capture.closed
+    assert len(said) == 1
+
+
+@pytest.mark.parametrize(("target", "few"), [("rtsp://camera.invalid/", True), ("x.mp4", False)])
+def test_few_threads_decode_a_stream_as_each_keeps_a_frame_back(
+    target: str, few: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A film may take as many as there are: nobody waits for its newest frame."""
+    cv2 = pytest.importorskip("cv2")
+    real = cv2.VideoCapture
+    asked: list[int] = []
+
+    def noted(_: str, backend: int, how: list[int]) -> object:
+        asked.extend(how)
+        return real()
+
+    monkeypatch.setattr(cv2, "VideoCapture", noted)
+    capture = Capture(target)
+    assert capture.dated is few
+    told = dict(zip(asked[::2], asked[1::2], strict=True))
+    assert told.get(cv2.CAP_PROP_N_THREADS) == (2 if few else None)
+
+
+def test_frames_that_waited_are_not_offered_and_the_stream_is_opened_anew(
+    said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a clock of our own a frame takes three times as long as it lasts."""
+    clock = iter(range(1000))
+    ours = SimpleNamespace(monotonic=lambda: 0.25 * next(clock))
+    monkeypatch.setattr(module, "time", ours)
+    ended = threading.Event()
+    monkeypatch.setattr(ended, "wait", lambda _: ended.set())
+
+    class Late(FakeCapture):
+        def at(self) -> float:
+            return self._current / 4
+
+    made = [Late(list(range(60))), FakeCapture([])]
+    made[0].dated = True
+    waiting = iter(made)
+    offered: list[object] = []
+    module._pump(
+        "rtsp://camera", lambda: cast("Capture", next(waiting)), offered.append, ended, said.append
+    )
+    assert 2 <= len(offered) <= 4
+    assert made[0].closed
+    assert "s late" in said[0]
+
+
+def test_a_camera_that_does_not_let_go_cannot_abort_the_program(
+    stop: threading.Event, said: list[str], quick: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever comes back from OpenCV to a Python that is ending does; so it ends at once."""
+    leaving: list[Callable[[], object]] = []
+    monkeypatch.setattr(module, "CLOSING_SECONDS", 0.1)
+    monkeypatch.setattr(module, "atexit", SimpleNamespace(register=leaving.append))
+    monkeypatch.setattr(module, "os", SimpleNamespace(_exit=lambda code: f"left with {code}"))
+    held = threading.Event()
+
+    def opening() -> Capture:
+        held.wait(10)
+        return cast("Capture", FakeCapture([]))
+
+    frames = live("camera 0", opening, stop, said.append)
+    next(frames)
+    stop.set()
+    assert not list(frames)
+    assert [leave() for leave in leaving] == ["left with 0"]
+    held.set()
 
 
 def test_a_film_is_read_whole_at_its_own_times(

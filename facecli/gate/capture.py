@@ -14,6 +14,13 @@ MAX_FRAME_PIXELS = 8192 * 4320
 WAIT_MILLISECONDS = 10_000
 """How long a stream may take to open, and to bring its next frame."""
 
+DECODERS = 2
+"""Threads that decode a stream. Each but the first keeps a frame back, three seconds of them where
+FFmpeg takes 16 for a camera of five frames a second; two decode what a gate has any use for."""
+
+DATED = ("rtsp", "rtmp")
+"""How the addresses of streams begin whose frames bear the time of the camera's clock."""
+
 FFMPEG_QUIET = "-8"
 """FFmpeg's log level for silence, AV_LOG_QUIET."""
 
@@ -45,8 +52,11 @@ class Capture:
         else:
             # FFmpeg alone: other back ends take some names for patterns or programs.
             limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, cv2.CAP_PROP_READ_TIMEOUT_MSEC]
-            waits = [value for limit in limits for value in (limit, WAIT_MILLISECONDS)]
-            self._video = cv2.VideoCapture(target, cv2.CAP_FFMPEG, waits)
+            how = [value for limit in limits for value in (limit, WAIT_MILLISECONDS)]
+            if "://" in target:
+                how += [cv2.CAP_PROP_N_THREADS, DECODERS]
+            self._video = cv2.VideoCapture(target, cv2.CAP_FFMPEG, how)
+        self.dated = isinstance(target, str) and target.startswith(DATED)
         self.opened: bool = self._video.isOpened()
         self.frames = int(max(0.0, self._video.get(cv2.CAP_PROP_FRAME_COUNT)))
         self._rate = float(self._video.get(cv2.CAP_PROP_FPS))

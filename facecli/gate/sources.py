@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import os
 import queue
 import threading
 import time
@@ -11,17 +13,16 @@ from dataclasses import dataclass
 from functools import partial
 from io import BufferedReader
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from PIL import Image
 
 from facecli.errors import FacecliError, GateError
-from facecli.gate.capture import Capture
+from facecli.gate.addresses import checked, trouble
+from facecli.gate.capture import WAIT_MILLISECONDS, Capture
+from facecli.gate.pace import Pace
 from facecli.gate.picturestream import pictures
 from facecli.images import find_pictures, open_picture, read_picture
 from facecli.types import Picture
-
-SCHEMES = frozenset({"rtsp", "rtsps", "rtmp", "rtmps", "http", "https"})
 
 TICK = 0.25
 """Seconds without a picture after which time is said to have passed."""
@@ -87,7 +88,7 @@ def source_of(
     if text.isdecimal():
         return _live(f"camera {text}", lambda: opened(int(text)))
     if "://" in text:
-        return _live(_checked(text), lambda: opened(text))
+        return _live(checked(text), lambda: opened(text))
     path = Path(text)
     if path.is_dir():
         follow = watched if watch else listed
@@ -99,18 +100,6 @@ def source_of(
 
 def _live(name: str, opening: Callable[[], Capture]) -> Source:
     return Source(name, lambda *how: live(name, opening, *how))
-
-
-def _checked(address: str) -> str:
-    """Return a stream's address without a password; raise GateError for an unknown protocol."""
-    try:
-        parts = urlsplit(address)
-        host = parts.hostname
-    except ValueError:
-        host = None
-    if not host or parts.scheme not in SCHEMES:
-        raise GateError(f"{address}: a stream begins with one of {', '.join(sorted(SCHEMES))}")
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
 
 
 def film(
@@ -159,6 +148,9 @@ def live(
     finally:
         ended.set()
         thread.join(CLOSING_SECONDS)
+        if stop.is_set():
+            # OpenCV aborts the program if it comes back to a Python that is ending.
+            atexit.register(lambda: thread.is_alive() and os._exit(0))
 
 
 def _pump(
@@ -170,22 +162,40 @@ def _pump(
 ) -> None:
     """Hand on frame after frame until it is `ended`, whatever becomes of the camera."""
     wait = FIRST_RETRY
+    pace = Pace(lambda text: say(f"{name}: {text}"))
     while not ended.is_set():
         capture = opening()
+        pace.begin()
         try:
-            while not ended.is_set() and capture.opened and capture.grab():
+            while not (ended.is_set() or pace.lost) and capture.opened and _grabbed(capture):
                 if wait > FIRST_RETRY:
                     say(f"{name}: pictures come again")
                 wait = FIRST_RETRY
+                if capture.dated and not pace.counts(capture.at(), time.monotonic()):
+                    continue
                 picture = capture.decode()
                 if picture is not None:
                     offer(partial(_same, picture))
         finally:
             capture.close()
+        if pace.lost:
+            continue
         if wait == FIRST_RETRY and not ended.is_set():
-            say(f"{name}: no pictures come; trying again, after a while every {LAST_RETRY:.0f} s")
+            why = "no pictures come"
+            if not capture.opened and "://" in name:
+                why = trouble(name)
+            say(f"{name}: {why}; trying again, after a while every {LAST_RETRY:.0f} s")
         ended.wait(wait)
         wait = min(2 * wait, LAST_RETRY)
+
+
+def _grabbed(capture: Capture) -> bool:
+    """Go on to the next frame; tell whether one came, not what a decoder had kept back of old.
+
+    OpenCV gives that out, a frame at a time, after waiting in vain.
+    """
+    began = time.monotonic()
+    return capture.grab() and time.monotonic() - began < WAIT_MILLISECONDS / 1000
 
 
 def _same(picture: Image.Image) -> Image.Image:

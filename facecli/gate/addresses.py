@@ -1,0 +1,40 @@
+"""Addresses of streams: what they are called, and why one cannot be opened."""
+
+from __future__ import annotations
+
+import socket
+from urllib.parse import urlsplit
+
+from facecli.errors import GateError
+
+PORTS = {"rtsp": 554, "rtsps": 322, "rtmp": 1935, "rtmps": 443, "http": 80, "https": 443}
+"""Where a protocol is spoken unless the address says otherwise."""
+
+PATIENCE = 3.0
+"""Seconds to wait for a connection."""
+
+
+def checked(address: str) -> str:
+    """Return a stream's address without a password; raise GateError for an unknown protocol."""
+    try:
+        parts = urlsplit(address)
+        host = parts.hostname
+    except ValueError:
+        host = None
+    if not host or parts.scheme not in PORTS:
+        bare = address.rpartition("@")[2]
+        raise GateError(f"{bare}: a stream begins with one of {', '.join(sorted(PORTS))}")
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
+
+
+def trouble(address: str) -> str:
+    """Return in words what keeps a stream from being opened, as far as the network tells."""
+    try:
+        parts = urlsplit(address)
+        place = parts.hostname, parts.port or PORTS[parts.scheme]
+        socket.create_connection(place, PATIENCE).close()
+    except socket.gaierror:
+        return "the name of its host is not known"
+    except (OSError, ValueError) as error:
+        return f"its host cannot be reached: {getattr(error, 'strerror', None) or error}"
+    return "its host is there, but gives no stream: are password and path right?"
