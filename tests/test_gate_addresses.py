@@ -22,7 +22,7 @@ def test_a_host_is_unknown_refuses_or_gives_no_stream(monkeypatch: pytest.Monkey
     """Loopback is enough; only the name that nobody knows is made up."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"rtsp://127.0.0.1:{server.getsockname()[1]}/cam"
-        assert "password and path" in trouble(address)
+        assert "path and password" in trouble(address)
     assert "cannot be reached" in trouble(address)
 
     def unknown(*_: object) -> None:

@@ -37,4 +37,4 @@ def trouble(address: str) -> str:
         return "the name of its host is not known"
     except (OSError, ValueError) as error:
         return f"its host cannot be reached: {getattr(error, 'strerror', None) or error}"
-    return "its host is there, but gives no stream: are password and path right?"
+    return "its host is there, but gives no stream for this path and password"
