@@ -15,9 +15,10 @@ from scipy.spatial.distance import pdist
 from sklearn.cluster import KMeans
 
 from facecli.clustering import cluster, number_by_size
+from facecli.clustering import linkage as linking
 from facecli.clustering.constraints import conflicting_pairs
 from facecli.clustering.kmeans import mean_directions, spherical_kmeans
-from facecli.clustering.linkage import average_linkage
+from facecli.clustering.linkage import average_linkage, smallest
 from facecli.distances import normalize, squared_l2
 from facecli.metrics import bcubed_score
 from facecli.types import FloatArray, IntArray
@@ -103,6 +104,37 @@ def test_linkage_with_forbidden_merges_agrees_with_merging_one_by_one(
     assert not shares_a_photo(labels, photos)
 
 
+@pytest.mark.parametrize("few", [1, 2, 3])
+def test_linkage_that_remembers_few_neighbours_agrees_with_merging_one_by_one(
+    monkeypatch: pytest.MonkeyPatch, few: int
+) -> None:
+    """Who is remembered goes, merges, moves away or is forbidden, long before the end."""
+    monkeypatch.setattr(linking, "FEW", few)
+    monkeypatch.setattr(linking, "CHUNK", 2)
+    for seed in range(12):
+        rows, photos = people(seed, faces=25, spread=1.0), photos_of(seed, 25)
+        threshold = 1.0 + seed / 12
+        free = average_linkage(rows, threshold=threshold)
+        kept = average_linkage(rows, threshold=threshold, conflicts=conflicting_pairs(photos))
+        assert partition(free.labels()) == greedy_linkage(rows, threshold=threshold)
+        assert partition(kept.labels()) == greedy_linkage(rows, threshold=threshold, photos=photos)
+
+
+@given(seeds, st.integers(1, 4), st.integers(1, 200), st.integers(1, 20))
+def test_the_smallest_of_each_row_agree_with_sorting(
+    seed: int, height: int, width: int, few: int
+) -> None:
+    """Ties and infinite values among them."""
+    values = np.random.default_rng(seed).integers(9, size=(height, width)).astype(np.float32)
+    values[values == 8] = np.inf
+    columns, reach = smallest(values, few)
+    ascending = np.sort(values, axis=1)
+    np.testing.assert_array_equal(np.take_along_axis(values, columns, 1), ascending[:, :few])
+    assert all(len(set(line)) == len(line) for line in columns.tolist())
+    expected = ascending[:, few - 1] if few < width else np.full(height, np.inf)
+    np.testing.assert_array_equal(reach, expected)
+
+
 @pytest.fixture(scope="module")
 def crowd() -> FloatArray:
     """Return 2,000 faces of about 670 people, some of them hard to tell apart."""
@@ -123,6 +155,19 @@ def test_linkage_at_a_threshold_agrees_with_scipy(
     expected = fcluster(tree, threshold, criterion="distance")
     assert 1 < len(set(expected)) < 2000
     assert partition(average_linkage(crowd, threshold=threshold).labels()) == partition(expected)
+
+
+def test_linkage_of_a_family_agrees_with_scipy() -> None:
+    """Five people with hundreds of photos, each photo with dozens that are nearly as near."""
+    rng = np.random.default_rng(5)
+    centres = normalize(rng.normal(size=(5, 128)))
+    noise = 0.05 * rng.lognormal(0, 0.35, (1000, 1)) * rng.normal(size=(1000, 128))
+    rows = normalize(np.repeat(centres, 200, axis=0) + noise)
+    tree = linkage(pdist(rows.astype(np.float64), "sqeuclidean"), "average")
+    for threshold in (0.5, 0.8, 1.1):
+        expected = fcluster(tree, threshold, criterion="distance")
+        found = average_linkage(rows, threshold=threshold).labels()
+        assert partition(found) == partition(expected)
 
 
 @pytest.mark.parametrize("k", [1, 2, 100, 670, 1999, 2000])

@@ -5,6 +5,7 @@ Run with `pytest tests/benchmarks --benchmark-only -n 0`.
 
 from __future__ import annotations
 
+import time
 import tracemalloc
 
 import numpy as np
@@ -49,6 +50,24 @@ def test_cluster(benchmark: BenchmarkFixture, k: int | None) -> None:
     assert benchmark.stats is not None
     assert benchmark.stats.stats.min < LIMIT_SECONDS
     assert len(result.centroids) == k or bcubed_score(person, result.labels).f > 0.8
+
+
+@pytest.mark.benchmark(group="clustering 10,000 faces", min_rounds=2)
+def test_cluster_a_family(benchmark: BenchmarkFixture) -> None:
+    """Four fifths are of five people: this takes little longer than as many strangers."""
+    rng = np.random.default_rng(1)
+    person = np.append(np.arange(FACES * 4 // 5) % 5, np.arange(5, 5 + FACES // 5))
+    centres = normalize(rng.normal(size=(person.max() + 1, DIMENSION)))
+    noise = rng.normal(size=(FACES, DIMENSION)) / DIMENSION**0.5
+    rows = normalize(centres[person] + rng.lognormal(-0.5, 0.35, (FACES, 1)) * noise)
+    others, _ = strangers(FACES)
+    began = time.perf_counter()
+    cluster(others, threshold=1.1)
+    usual = time.perf_counter() - began
+    result = benchmark(cluster, rows, threshold=1.1)
+    assert benchmark.stats is not None
+    assert benchmark.stats.stats.min < 5 * usual
+    assert bcubed_score(person, result.labels).f > 0.95
 
 
 @pytest.mark.benchmark(group="clustering 10,000 faces", min_rounds=2)
