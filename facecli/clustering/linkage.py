@@ -204,7 +204,7 @@ class _Forest:
 
     def _kept_apart(self, rows: IntArray, few: IntArray) -> BoolArray:
         """Tell which clusters `few` (n, m) may not meet those of `rows` (n,)."""
-        itself = few == rows[:, None]
+        itself: BoolArray = few == rows[:, None]
         if self._conflicts is None:
             return itself
         line, second = self._apart(rows)
