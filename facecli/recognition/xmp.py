@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import functools
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,16 +32,27 @@ class Named:
     failures: tuple[Failure, ...]
 
 
-def sidecar_of(photo: Path) -> Path:
-    """Return where a photo's sidecar is: photo.jpg.xmp, or photo.xmp if only that exists.
+def _finder() -> Callable[[Path], Path]:
+    """Return what says where a photo's sidecar is: photo.jpg.xmp, or photo.xmp if only that exists.
 
-    The second is some programs' way. With two photos of one stem it would be about either.
+    The second is some programs' way. With two photos of one stem it would be about either. Each
+    folder is listed once at most.
     """
-    whole, short = photo.with_name(photo.name + ENDING), photo.with_suffix(ENDING)
-    if _exists(whole) or not _exists(short):
-        return whole
-    alone = sum(one.suffix != ENDING for one in photo.parent.glob(f"{_literal(photo.stem)}.*")) == 1
-    return short if alone else whole
+
+    @functools.cache
+    def stems(folder: Path) -> Counter[str]:
+        try:
+            return Counter(one.stem for one in folder.iterdir() if one.suffix not in ("", ENDING))
+        except OSError:
+            return Counter()
+
+    def sidecar_of(photo: Path) -> Path:
+        whole, short = photo.with_name(photo.name + ENDING), photo.with_suffix(ENDING)
+        if _exists(whole) or not _exists(short):
+            return whole
+        return short if stems(photo.parent)[photo.stem] == 1 else whole
+
+    return sidecar_of
 
 
 def write_sidecars(
@@ -59,6 +72,7 @@ def write_sidecars(
         for face in one.faces:
             if one.name is not None:
                 named.setdefault(face.source, []).append((one.name, face.box))
+    sidecar_of = _finder()
     written = 0
     failures: list[Failure] = []
     for picture in pictures:
@@ -109,6 +123,7 @@ def names_from_sidecars(pictures: Iterable[EmbeddedPicture | Failure], store: Al
     given = {fact.one: fact for fact in said if fact.kind == "name"}
     corrected = {face for fact in said for face in (fact.one, fact.other)}
     named = store.names()
+    sidecar_of = _finder()
     facts: list[Fact] = []
     failures: list[Failure] = []
     for picture in {
@@ -178,10 +193,3 @@ def _exists(path: Path) -> bool:
 def _failure(path: Path, error: Exception) -> Failure:
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return Failure(str(path), reason.removeprefix(f"{display_name(path)}: "))
-
-
-def _literal(name: str) -> str:
-    """Return a name for a glob that means only itself."""
-    import glob
-
-    return glob.escape(name)
