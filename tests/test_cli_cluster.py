@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -248,6 +249,20 @@ def test_copies_are_written_once_and_edited_ones_are_not_overwritten(
 
 
 # Sidecars
+
+
+def test_a_full_disk_is_named_with_the_export(
+    run: Run, shoebox: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What fails while it writes does not say by itself where."""
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    result = run(shoebox, "--export", tmp_path / "out")
+    assert result.exit_code == 2
+    assert f"{tmp_path / 'out'}: No space left on device" in result.stderr
 
 
 def test_names_go_to_sidecars_and_come_back(run: Run, shoebox: Path) -> None:

@@ -134,7 +134,11 @@ def _export(grouping: Grouping, folder: Path, *, copies: bool, dry_run: bool, as
     """Write the links and say so, beside the CSV and not in it."""
     from facecli.recognition.export import export
 
-    made = export(grouping, folder, copies=copies, dry_run=dry_run)
+    try:
+        made = export(grouping, folder, copies=copies, dry_run=dry_run)
+    except OSError as error:  # a write to a full disk does not say where
+        reason = error.strerror or error
+        raise FacecliError(f"{error.filename or folder}: {reason}") from error
     words = ("link", "links") if made.linked else ("copy", "copies")
     text = f"{folder}: {counted(len(made.entries), *words)} {'to write' if dry_run else 'written'}"
     record = {
