@@ -226,7 +226,7 @@ def test_a_signal_stops_it_with_its_last_decision_written(
     )
     assert gate.stderr is not None
     assert "watching" in gate.stderr.readline()
-    time.sleep(1.0)  # the folder has been looked at once
+    time.sleep(2.0)  # the folder has been looked at once, on a busy machine too
     for place in range(2):
         paint(tmp_path / "new.png", PaintedFace(1, left=40 + 5 * place))
         (tmp_path / "new.png").rename(folder / f"{place}.png")
@@ -236,7 +236,7 @@ def test_a_signal_stops_it_with_its_last_decision_written(
         time.sleep(0.1)
     paint(folder / "stranger.png", PaintedFace(7, left=200))
     paint(folder / "stranger again.png", PaintedFace(7, left=200))
-    time.sleep(1.0)
+    time.sleep(2.0)
     gate.send_signal(number)
     out, _ = gate.communicate(timeout=20)
     assert gate.returncode == 0
