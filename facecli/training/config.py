@@ -82,6 +82,15 @@ class TrainingConfig:
     validate_every: int = 500
     augmentation: Augmentation = field(default_factory=Augmentation)
 
+    def on_card(self) -> dict[str, Any]:
+        """Return the settings for others to read: models by name, not by where they lay."""
+        models = {
+            "init": Path(self.init).name,
+            "average": [Path(one).name for one in self.average],
+            "teacher": Path(self.teacher).name,
+        }
+        return dataclasses.asdict(self) | models
+
     def __post_init__(self) -> None:
         """Refuse values that cannot train anything."""
         if self.steps < 0 or self.validate_every < 1:

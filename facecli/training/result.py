@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -200,7 +199,7 @@ def make_card(
         metrics=metrics,
         impostors=impostors,
         data=(*init.data, *own_data),
-        config=dataclasses.asdict(config),
+        config=config.on_card(),
         history=(*init.history, {"name": name, "init": init.name, **facts}),
     )
 
