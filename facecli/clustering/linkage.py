@@ -24,7 +24,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from facecli.distances import MAXIMUM, squared_l2
-from facecli.types import BoolArray, FloatArray, IntArray
+from facecli.types import FloatArray, IntArray
 
 BLOCK = 2**22
 """Comparisons held at a time: 16 MB of float32."""
@@ -108,7 +108,7 @@ class _Forest:
         rows = np.arange(len(embeddings))
         self.heights = np.empty(0, np.float32)
         self._merges = np.empty((2, 0), np.int64)
-        self._conflicts = conflicts
+        self._conflicts = np.empty((2, 0), np.int64) if conflicts is None else conflicts
         self._start = start
         self._cluster = start
         self._sums = embeddings.astype(np.float64)
@@ -147,69 +147,64 @@ class _Forest:
 
     def _find_neighbours(self, limit: np.float64) -> None:
         """Find the nearest active cluster of every stale one, where one may be within `limit`."""
-        height = max(1, BLOCK // (FEW * self._means.shape[1]))
-        places = range(0, len(self._stale), height)
-        unsure = [self._recall(self._stale[at : at + height], limit) for at in places]
-        rows = np.concatenate(unsure) if unsure else self._stale
-        height = max(1, BLOCK // max(1, len(self._active)))
-        for start in range(0, len(rows), height):
-            self._compare_with_all(rows[start : start + height])
+        means = self._means[self._active]
+        place = np.full(len(self._start), -1)
+        place[self._active] = np.arange(len(self._active))
+        new = self._reach[self._stale] == -np.inf
+        known = self._stale[~new]
+        height = max(1, BLOCK // (FEW * means.shape[1]))
+        starts = range(0, len(known), height)
+        unsure = [self._recall(known[at : at + height], place, limit) for at in starts]
+        rows = np.concatenate([self._stale[new], *unsure])
+        height = max(1, BLOCK // max(1, len(means)))
+        for at in range(0, len(rows), height):
+            self._compare_with_all(rows[at : at + height], means, place)
 
-    def _recall(self, rows: IntArray, limit: np.float64) -> IntArray:
+    def _recall(self, rows: IntArray, place: IntArray, limit: np.float64) -> IntArray:
         """Take the nearest of `rows` from the few remembered; return those this does not settle.
 
         Whatever is not remembered is at or beyond reach: it was so when they were compared with
-        all, and merges bring no cluster nearer.
+        all, and merges bring no cluster nearer. `place` int64 (n,) is -1 for what is not active.
         """
         few = self._cluster[self._few[rows]]
         squared = 2 - 2 * (self._means[few] @ self._means[rows][:, :, None])[..., 0]
         # By rounding, a cluster set aside may look near enough from here.
-        active = np.zeros(len(self._start), dtype=bool)
-        active[self._active] = True
-        squared[~active[few] | self._kept_apart(rows, few)] = np.inf
+        squared[(place[few] < 0) | (few == rows[:, None])] = np.inf
+        line, foe = self._foes(rows)
+        if len(line):
+            lines = np.arange(len(rows))[:, None] * len(place)
+            squared[np.isin(lines + few, line * len(place) + foe)] = np.inf
         column = np.argmin(squared, axis=1)[:, None]
         self._nearest[rows] = np.take_along_axis(few, column, axis=1)[:, 0]
         nearest = np.take_along_axis(squared, column, axis=1)[:, 0]
         self._squared[rows] = nearest
         return rows[(nearest > self._reach[rows]) & (self._reach[rows] <= limit)]
 
-    def _compare_with_all(self, rows: IntArray) -> None:
-        """Find the nearest active clusters of `rows`, and remember a few of them."""
-        squared = squared_l2(self._means[rows], self._means[self._active])
-        line, second = self._apart(rows)
-        column = np.full(len(self._start), -1)
-        column[self._active] = np.arange(len(self._active))
-        seen = column[second] >= 0
-        squared[line[seen], column[second[seen]]] = np.inf
+    def _compare_with_all(self, rows: IntArray, means: FloatArray, place: IntArray) -> None:
+        """Find the nearest active clusters of `rows`, and remember a few of them.
+
+        `means` (m, d) are those of the active clusters, `place` int64 (n,) says which is whose.
+        """
+        squared = squared_l2(self._means[rows], means)
+        lines = np.arange(len(rows))
+        squared[lines, place[rows]] = np.inf
+        line, foe = self._foes(rows)
+        seen = place[foe] >= 0
+        squared[line[seen], place[foe[seen]]] = np.inf
         columns, self._reach[rows] = smallest(squared, FEW)
         few = self._active[columns]
         self._few[rows, : few.shape[1]] = few
         self._few[rows, few.shape[1] :] = rows[:, None]
         self._nearest[rows] = few[:, 0]
-        self._squared[rows] = squared[np.arange(len(rows)), columns[:, 0]]
+        self._squared[rows] = squared[lines, columns[:, 0]]
 
-    def _apart(self, rows: IntArray) -> tuple[IntArray, IntArray]:
-        """Return which clusters may not meet those in which `rows`, given by place.
-
-        These are each itself and those it is in conflict with.
-        """
-        places = np.arange(len(rows))
-        if self._conflicts is None:
-            return places, rows
-        line = np.full(len(self._start), -1)
-        line[rows] = places
+    def _foes(self, rows: IntArray) -> tuple[IntArray, IntArray]:
+        """Return conflicts as pairs: a place in `rows`, and a cluster that one may not meet."""
         first, second = self._cluster[self._conflicts]
+        line = np.full(len(self._start), -1)
+        line[rows] = np.arange(len(rows))
         here = line[first] >= 0
-        return np.append(places, line[first[here]]), np.append(rows, second[here])
-
-    def _kept_apart(self, rows: IntArray, few: IntArray) -> BoolArray:
-        """Tell which clusters `few` (n, m) may not meet those of `rows` (n,)."""
-        itself: BoolArray = few == rows[:, None]
-        if self._conflicts is None:
-            return itself
-        line, second = self._apart(rows)
-        total = len(self._start)
-        return np.isin(few + np.arange(len(rows))[:, None] * total, second + line * total)
+        return line[first[here]], second[here]
 
     def _merge(self, kept: IntArray, gone: IntArray, *, squared: FloatArray) -> None:
         """Merge cluster `gone[i]` into `kept[i]`, at a mean squared L2 of `squared[i]`."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -65,9 +64,12 @@ def calibrated(
     see = partial(views_of, network, chips, mirror=mirror)
     if supported(rate, impostors):
         network.shift.zero_()
-        move, remark = move_sphere if network.joined else _move_shift, ""
+        aim, remark = {"rate": rate, "wanted": config.threshold}, ""
         try:
-            move(network, see, labels, rate=rate, wanted=config.threshold)
+            if network.joined:
+                move_sphere(network, see, labels, **aim)
+            else:
+                network.shift.copy_(torch.from_numpy(calibrate(see(), labels, **aim)))
         except TrainingError as error:  # a long run must not end empty-handed
             remark = f"; not calibrated, {error}"
         _halve(network)
@@ -79,19 +81,6 @@ def calibrated(
     embeddings = combine(see())
     measured = measure(embeddings, labels, rates=rates)
     return Calibrated(network, embeddings, measured, *_moved_threshold(measured, former, pairs))
-
-
-def _move_shift(
-    network: FaceNetwork,
-    see: Callable[[], FloatArray],
-    labels: IntArray,
-    *,
-    rate: float,
-    wanted: float,
-) -> None:
-    """Do by the calibrating shift what `move_sphere` does for a joined network."""
-    shift = calibrate(see(), labels, rate=rate, wanted=wanted)
-    network.shift.copy_(torch.from_numpy(shift))
 
 
 def _moved_threshold(
