@@ -13,7 +13,7 @@ from PIL import Image, ImageEnhance, ImageOps
 
 from facecli import portraits
 from facecli.errors import FacecliError
-from facecli.images import open_picture
+from facecli.faces.images import open_picture
 
 MARKER = ".facecli-demo"
 """A file that says the folder is the demo's own, to be filled anew."""

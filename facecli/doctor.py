@@ -17,7 +17,7 @@ from facecli.errors import FacecliError
 from facecli.types import Detector, Encoder, FloatArray, PixelArray
 
 if TYPE_CHECKING:
-    from facecli.gallery import Gallery
+    from facecli.stores.gallery import Gallery
 
 PACKAGES = (
     "click",
@@ -120,7 +120,7 @@ def _examine_detector(detector: Detector) -> Iterator[Finding]:
 
     from facecli import portraits
     from facecli.errors import MissingExtra
-    from facecli.images import open_picture
+    from facecli.faces.images import open_picture
 
     blank = Image.new("RGB", (160, 120), (90, 90, 90))
     found = len(detector.detect([blank])[0])

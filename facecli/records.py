@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from facecli.calibration.odds import Odds
     from facecli.calibration.operating import OperatingPoint
-    from facecli.gate.records import Event
+    from facecli.gate.types import Event
     from facecli.recognition.identify import Identification
     from facecli.recognition.screening import PhotoOutcome
     from facecli.recognition.verify import Verdict

@@ -16,7 +16,7 @@ from fakes import FakeDetector, FakeEncoder, embedding, new_template
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
-    from facecli.gallery import Gallery
+    from facecli.stores.gallery import Gallery
     from facecli.types import Detector, Encoder
 
 # Several of these processes share the cores, and PyTorch reads this when it is first imported.
@@ -45,7 +45,7 @@ def encoder() -> FakeEncoder:
 
 @pytest.fixture
 def empty_gallery() -> Iterator[Gallery]:
-    from facecli.gallery import Gallery
+    from facecli.stores.gallery import Gallery
 
     with Gallery.memory() as gallery:
         yield gallery
@@ -61,7 +61,7 @@ def gallery_of_two(empty_gallery: Gallery, encoder: FakeEncoder) -> Gallery:
 
 @pytest.fixture(scope="session")
 def real_detector() -> Detector:
-    from facecli.detectors import MTCNNDetector
+    from facecli.models.detectors import MTCNNDetector
 
     return MTCNNDetector()
 
@@ -69,7 +69,7 @@ def real_detector() -> Detector:
 @pytest.fixture(scope="session")
 def real_encoder() -> Encoder:
     """Return the default model."""
-    from facecli.encoders import DEFAULT_MODEL, load_encoder
+    from facecli.models.encoders import DEFAULT_MODEL, load_encoder
 
     return load_encoder(DEFAULT_MODEL)
 

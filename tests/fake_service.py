@@ -18,16 +18,16 @@ from subprocess import PIPE, Popen
 from fakes import FakeDetector, FakeEncoder
 from PIL import Image
 
-from facecli.gallery import Gallery
 from facecli.gate.journal import Journal
 from facecli.server.access import Access
-from facecli.server.desk import Desk
+from facecli.server.service import Desk
 from facecli.server.serving import listen, serve
+from facecli.stores.gallery import Gallery
 from facecli.types import Detection
 
 TOKEN, ADMIN = "t" * 32, "a" * 32
 SLOW_SECONDS = 0.5
-ENTRY = "from facecli.entry import main; main()"
+ENTRY = "from facecli.__main__ import main; main()"
 
 
 class SlowDetector(FakeDetector):

@@ -16,8 +16,8 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from facecli.chips import DLIB_GEOMETRY
-from facecli.recognition.embedding import EmbeddedPicture
+from facecli.faces.chips import DLIB_GEOMETRY
+from facecli.faces.embedding import EmbeddedPicture
 from facecli.types import (
     DIMENSION,
     Box,

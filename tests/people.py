@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 from fakes import GOOD
 
-from facecli.distances import normalize
 from facecli.evaluation.samples import NO_FACE, Samples
 from facecli.types import Failure, FloatArray
+from facecli.vectors.distances import normalize
 
 
 def samples_of(rows: FloatArray, people: Sequence[str], *, failed: Sequence[str] = ()) -> Samples:

@@ -16,13 +16,14 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from facecli import portraits
-from facecli.chips import DLIB_GEOMETRY, geometry_at
-from facecli.detectors import MTCNNDetector
 from facecli.errors import FaceError, MissingExtra
-from facecli.images import open_picture, read_picture
-from facecli.recognition import acquisition, search
-from facecli.recognition.acquisition import acquire
-from facecli.recognition.search import find_faces, overlap
+from facecli.faces import acquisition
+from facecli.faces import finding as search
+from facecli.faces.acquisition import acquire
+from facecli.faces.chips import DLIB_GEOMETRY, geometry_at
+from facecli.faces.finding import find_faces, overlap
+from facecli.faces.images import open_picture, read_picture
+from facecli.models.detectors import MTCNNDetector
 from facecli.types import Acquisition, Box, Detection, Failure, Landmarks, Picture, Point
 
 TURNS = {

@@ -11,15 +11,15 @@ from fakes import GOOD, THRESHOLD, embedded, embedding
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from facecli.distances import normalize
-from facecli.library import Library
-from facecli.library.albums import AlbumStore
-from facecli.recognition.albums import group, regroup
-from facecli.recognition.cluster import Grouping, threshold_among
-from facecli.recognition.corrections import Corrections
-from facecli.recognition.embedding import EmbeddedPicture
-from facecli.recognition.naming import Namer
+from facecli.albums.corrections import Corrections
+from facecli.albums.grouping import Grouping, threshold_among
+from facecli.albums.naming import Namer
+from facecli.albums.sorting import group, regroup
+from facecli.faces.embedding import EmbeddedPicture
+from facecli.stores.library import Library
+from facecli.stores.library.clusters import AlbumStore
 from facecli.types import DIMENSION, Quality, TemplateMatrix
+from facecli.vectors.distances import normalize
 
 
 @pytest.fixture

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 from fakes import THRESHOLD, embedded, embedding
 
-from facecli.library import Library
-from facecli.library.albums import AlbumStore
-from facecli.recognition.albums import group
-from facecli.recognition.corrections import Corrections
+from facecli.albums.corrections import Corrections
+from facecli.albums.sorting import group
+from facecli.stores.library import Library
+from facecli.stores.library.clusters import AlbumStore
 
 PICTURES = [
     embedded(f"{plane} {step}", embedding(plane, step), embedding(plane + 8, step))

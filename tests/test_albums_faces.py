@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from facecli.gallery import Gallery
-from facecli.library import Library
-from facecli.library.albums import AlbumStore
-from facecli.recognition.albums import group
-from facecli.recognition.cluster import Grouping
+from facecli.albums.grouping import Grouping
+from facecli.albums.naming import Namer
+from facecli.albums.scanning import scan
+from facecli.albums.sorting import group
 from facecli.recognition.enroll import examine, judge, store
 from facecli.recognition.identify import default_gap
-from facecli.recognition.naming import Namer
-from facecli.recognition.requests import named_photos
-from facecli.recognition.scanning import scan
+from facecli.recognition.roster import named_photos
+from facecli.stores.gallery import Gallery
+from facecli.stores.library import Library
+from facecli.stores.library.clusters import AlbumStore
 from facecli.types import Detector, Encoder
 
 pytestmark = [pytest.mark.faces, pytest.mark.network]

@@ -23,11 +23,11 @@ from facecli.calibration import (
     impostor_table,
     sentence,
 )
-from facecli.distances import normalize, squared_l2
 from facecli.errors import CalibrationError, GalleryError
-from facecli.gallery import Gallery
 from facecli.metrics import Comparisons
+from facecli.stores.gallery import Gallery
 from facecli.types import FloatArray, IntArray
+from facecli.vectors.distances import normalize, squared_l2
 
 CARD = fake_card()
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from facecli.calibration import calibrate, impostor_distribution
-from facecli.chips import cut_chip
+from facecli.faces.chips import cut_chip
 from facecli.metrics import all_pairs
 from facecli.types import Encoder, Landmarks
 

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from facecli import checkpoints
-from facecli.chips import DLIB_GEOMETRY
 from facecli.errors import ModelError
+from facecli.faces.chips import DLIB_GEOMETRY
+from facecli.models import checkpoints
 from facecli.types import ModelCard
 
 

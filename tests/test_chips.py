@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageFilter
 
-from facecli.chips import DLIB_GEOMETRY, cut_chip, fit_similarity, geometry_at
 from facecli.errors import FaceError
-from facecli.recognition.search import find_faces
+from facecli.faces.chips import DLIB_GEOMETRY, cut_chip, fit_similarity, geometry_at
+from facecli.faces.finding import find_faces
 from facecli.types import ChipGeometry, Landmarks, PixelArray
 
 coordinates = st.floats(-500, 500)
@@ -244,7 +244,7 @@ def test_chips_made_elsewhere_lie_in_this_geometry(faces: Path, source: str) -> 
 
     Face shapes differ between sources, so the whole is compared, not each point.
     """
-    from facecli.detectors import MTCNNDetector
+    from facecli.models.detectors import MTCNNDetector
 
     detector = MTCNNDetector()
     paths = sorted((faces / "train" / source).rglob("*.jpg"))

@@ -16,9 +16,9 @@ from fakes import FakeDetector, FakeEncoder, PaintedFace, fake_card, new_templat
 
 from facecli.cli import cli
 from facecli.cli.options import Settings
-from facecli.distances import normalize
-from facecli.gallery import Gallery
+from facecli.stores.gallery import Gallery
 from facecli.types import Calibration, FloatArray
+from facecli.vectors.distances import normalize
 
 Run = Callable[..., Result]
 

@@ -16,11 +16,11 @@ from fakes import FakeDetector, FakeEncoder, PaintedFace, paint
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from facecli.albums.sidecars.packet import EMPTY
 from facecli.cli import cli
 from facecli.cli.cluster import COMMANDS, cluster
 from facecli.cli.options import Settings
-from facecli.library import Library
-from facecli.sidecars.packet import EMPTY
+from facecli.stores.library import Library
 from facecli.types import Detection, FloatArray, PixelArray
 
 Run = Callable[..., Result]

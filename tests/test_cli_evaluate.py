@@ -14,7 +14,7 @@ from fakes import FakeDetector, FakeEncoder, PaintedFace, paint, squared_l2_of
 
 from facecli.cli import cli
 from facecli.cli.options import Settings
-from facecli.library import Library
+from facecli.stores.library import Library
 
 HOSTILE = 'Zoë <b>O\'Neil</b>; "--"'
 

@@ -17,12 +17,13 @@ import pytest
 from click.testing import CliRunner, Result
 from fakes import FakeDetector, FakeEncoder, PaintedFace, embedding, new_template, paint
 
-from facecli import entry, relay
+from facecli import __main__ as entry
 from facecli.cli import cli
 from facecli.cli.options import Settings
-from facecli.gallery import Gallery
-from facecli.gate.log import DecisionLog
 from facecli.portraits import eileen_collins, grace_hopper
+from facecli.stores.decisions import DecisionLog
+from facecli.stores.gallery import Gallery
+from facecli.warm import client as relay
 
 HOSTILE = "Ada <b>;--"
 Run = Callable[..., Result]

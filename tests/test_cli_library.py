@@ -10,10 +10,10 @@ import pytest
 from click.testing import CliRunner, Result
 from fakes import FakeDetector, FakeEncoder, PaintedFace, paint
 
+from facecli.albums.scanning import scan
 from facecli.cli import cli
 from facecli.cli.options import MOST_WORKERS, Settings
-from facecli.library import Library
-from facecli.recognition.scanning import scan
+from facecli.stores.library import Library
 
 Run = Callable[..., Result]
 

@@ -18,8 +18,8 @@ from fakes import FakeDetector, FakeEncoder, PaintedFace, fake_card, paint, squa
 
 from facecli.cli import cli
 from facecli.cli.options import Settings
-from facecli.gallery import Gallery
 from facecli.portraits import eileen_collins, grace_hopper
+from facecli.stores.gallery import Gallery
 
 ADA, BOB, CLEO = PaintedFace(0), PaintedFace(1), PaintedFace(2)
 HOSTILE = 'Zoë <b>O\'Neil</b>; "--"'

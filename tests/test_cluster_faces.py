@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 from fakes import THRESHOLD, embedded, embedding, squared_l2_of
 
+from facecli.albums.grouping import Grouping
+from facecli.albums.sorting import group
 from facecli.errors import FaceError
-from facecli.library import Library
-from facecli.library.albums import AlbumStore
-from facecli.recognition.albums import group
-from facecli.recognition.cluster import Grouping
-from facecli.recognition.embedding import EmbeddedPicture
+from facecli.faces.embedding import EmbeddedPicture
+from facecli.stores.library import Library
+from facecli.stores.library.clusters import AlbumStore
 from facecli.types import Failure
 
 

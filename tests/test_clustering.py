@@ -19,9 +19,9 @@ from facecli.clustering import linkage as linking
 from facecli.clustering.constraints import conflicting_pairs
 from facecli.clustering.kmeans import mean_directions, spherical_kmeans
 from facecli.clustering.linkage import average_linkage, smallest
-from facecli.distances import normalize, squared_l2
 from facecli.metrics import bcubed_score
 from facecli.types import FloatArray, IntArray
+from facecli.vectors.distances import normalize, squared_l2
 
 seeds = st.integers(0, 2**32 - 1)
 sizes = st.integers(1, 25)

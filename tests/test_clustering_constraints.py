@@ -14,8 +14,8 @@ from facecli.clustering import cluster
 from facecli.clustering.constraints import Units
 from facecli.clustering.kmeans import mean_directions, spherical_kmeans
 from facecli.clustering.linkage import average_linkage
-from facecli.distances import normalize, squared_l2
 from facecli.types import BoolArray, FloatArray, IntArray
+from facecli.vectors.distances import normalize, squared_l2
 
 seeds = st.integers(0, 2**32 - 1)
 patient = settings(deadline=None)

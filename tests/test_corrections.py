@@ -11,15 +11,15 @@ from hypothesis import assume, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from facecli.distances import normalize
+from facecli.albums.corrections import Corrections
+from facecli.albums.demands import Demands
+from facecli.albums.sorting import group
 from facecli.errors import FaceError, GalleryError
-from facecli.library import Library
-from facecli.library.albums import AlbumStore, Fact
-from facecli.recognition.albums import group
-from facecli.recognition.corrections import Corrections
-from facecli.recognition.demands import Demands
-from facecli.recognition.embedding import EmbeddedPicture
+from facecli.faces.embedding import EmbeddedPicture
+from facecli.stores.library import Library
+from facecli.stores.library.clusters import AlbumStore, Fact
 from facecli.types import DIMENSION
+from facecli.vectors.distances import normalize
 
 TABLES = ("sighting", "correction", "fact", "move")
 

@@ -16,16 +16,16 @@ from hypothesis import strategies as st
 from PIL import Image, ImageFilter
 
 from facecli import portraits
-from facecli.chips import DLIB_GEOMETRY
-from facecli.detectors import (
+from facecli.errors import MissingExtra
+from facecli.faces.chips import DLIB_GEOMETRY
+from facecli.faces.images import open_picture
+from facecli.models.detectors import (
     LONGEST_SIDE,
     MIN_CONFIDENCE,
     HalvingMaxPool,
     MTCNNDetector,
     is_plausible,
 )
-from facecli.errors import MissingExtra
-from facecli.images import open_picture
 from facecli.types import Detection, Landmarks
 
 pytestmark = pytest.mark.network

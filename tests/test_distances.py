@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from facecli.distances import mean_template, normalize, paired_squared_l2, squared_l2
 from facecli.types import FloatArray
+from facecli.vectors.distances import mean_template, normalize, paired_squared_l2, squared_l2
 
 seeds = st.integers(0, 2**32 - 1)
 

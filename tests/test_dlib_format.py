@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facecli.dlib_format import STAGES, parse_dlib, read_dlib
-from facecli.dlib_import import import_dlib
-from facecli.encoders import load_encoder
 from facecli.errors import ModelError
+from facecli.models.dlib_format import STAGES, parse_dlib, read_dlib
+from facecli.models.dlib_import import import_dlib
+from facecli.models.encoders import load_encoder
 
 
 def integer(value: int) -> bytes:

@@ -15,7 +15,7 @@ from facecli import doctor
 from facecli.cli import cli
 from facecli.cli.options import Settings
 from facecli.errors import MissingExtra, ModelError
-from facecli.gallery import Gallery
+from facecli.stores.gallery import Gallery
 from facecli.types import Detection, FloatArray
 
 

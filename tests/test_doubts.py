@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 from fakes import THRESHOLD, embedded, embedding, squared_l2_of
 
-from facecli.distances import normalize
-from facecli.library import Library
-from facecli.library.albums import AlbumStore
-from facecli.recognition.albums import group
-from facecli.recognition.cluster import Grouping
-from facecli.recognition.corrections import Corrections
-from facecli.recognition.doubts import GAP, NEAR, QUEUE, find_doubts, said_apart
-from facecli.recognition.embedding import EmbeddedPicture
+from facecli.albums.corrections import Corrections
+from facecli.albums.doubts import GAP, NEAR, QUEUE, find_doubts, said_apart
+from facecli.albums.grouping import Grouping
+from facecli.albums.sorting import group
+from facecli.faces.embedding import EmbeddedPicture
+from facecli.stores.library import Library
+from facecli.stores.library.clusters import AlbumStore
 from facecli.types import DIMENSION, FloatArray
+from facecli.vectors.distances import normalize
 
 
 @pytest.fixture

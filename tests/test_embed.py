@@ -11,10 +11,10 @@ import pytest
 from click.testing import CliRunner, Result
 from fakes import FakeDetector, FakeEncoder, PaintedFace, embedding, paint
 
-from facecli.chips import DLIB_GEOMETRY
 from facecli.cli import cli
 from facecli.cli.options import Settings
-from facecli.recognition.embedding import BATCH, EmbeddedPicture, embed_pictures
+from facecli.faces.chips import DLIB_GEOMETRY
+from facecli.faces.embedding import BATCH, EmbeddedPicture, embed_pictures
 from facecli.types import Acquisition, Detection, Face, Failure, Quality
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from facecli import encoders
 from facecli.errors import ModelError
+from facecli.models import encoders
 
 
 @pytest.fixture
@@ -114,7 +114,7 @@ def test_real_inception_weights_load_but_need_a_head_before_a_gallery(own_models
 
 
 def encoders_inception_body() -> dict[str, torch.Tensor]:
-    from facecli.networks import InceptionBody
+    from facecli.models.networks import InceptionBody
 
     state = InceptionBody().state_dict()
     return {name.removeprefix("body."): value for name, value in state.items()}

@@ -8,10 +8,10 @@ import pytest
 from fakes import FakeDetector, FakeEncoder, PaintedFace, fake_card, paint, squared_l2_of
 
 from facecli.errors import GalleryError
-from facecli.gallery import Gallery
-from facecli.recognition.embedding import BATCH
+from facecli.faces.embedding import BATCH
 from facecli.recognition.enroll import Outcome, PhotoOutcome, examine, judge, store
-from facecli.recognition.requests import Request
+from facecli.recognition.roster import Request
+from facecli.stores.gallery import Gallery
 from facecli.types import Failure
 
 ADA, BOB, CLEO = PaintedFace(0), PaintedFace(1), PaintedFace(2)

@@ -12,17 +12,17 @@ from fakes import THRESHOLD, FakeDetector, FakeEncoder, PaintedFace, paint
 from people import crowd, samples_of
 from sklearn.cluster import KMeans
 
+from facecli.albums.scanning import scan
 from facecli.cli import cli
 from facecli.cli.options import Settings
 from facecli.datasets import read_photo_set
-from facecli.distances import normalize
 from facecli.errors import FaceError
 from facecli.evaluation.clustering import measure_clustering
 from facecli.evaluation.samples import gather
-from facecli.library import Library
 from facecli.metrics import bcubed_score
-from facecli.recognition.scanning import scan
+from facecli.stores.library import Library
 from facecli.types import DIMENSION, Detector, Encoder
+from facecli.vectors.distances import normalize
 
 
 def test_figures_by_hand() -> None:

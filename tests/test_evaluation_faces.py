@@ -10,15 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from facecli.albums.scanning import scan
 from facecli.datasets import read_photo_set
 from facecli.evaluation.folders import measure_folder
 from facecli.evaluation.identification import closed_set, open_set
 from facecli.evaluation.lfw import measure_pairs
 from facecli.evaluation.pairlists import read_pairs
 from facecli.evaluation.samples import Samples, gather
-from facecli.library import Library
 from facecli.metrics.verification import RateArray
-from facecli.recognition.scanning import scan
+from facecli.stores.library import Library
 from facecli.types import Detector, Encoder
 
 PEOPLE = 55

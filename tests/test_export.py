@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from facecli.albums.export import MANIFEST, export
+from facecli.albums.grouping import Cluster, ClusteredFace, Grouping
 from facecli.errors import FacecliError
-from facecli.recognition.cluster import Cluster, ClusteredFace, Grouping
-from facecli.recognition.export import MANIFEST, export
 
 
 def photo(path: Path) -> Path:

@@ -218,7 +218,7 @@ HUNDRED_MILLION = """
 from pathlib import Path
 import numpy as np
 from people import samples_of
-from facecli.distances import normalize
+from facecli.vectors.distances import normalize
 from facecli.evaluation.folders import compared, measure, people_drawn, person_numbers
 
 random = np.random.default_rng(0)

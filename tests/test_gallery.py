@@ -20,10 +20,10 @@ from fakes import FakeEncoder, fake_card, new_template
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from facecli import database, migrations
 from facecli.errors import FingerprintMismatch, GalleryError
-from facecli.gallery import Gallery
-from facecli.gallery.names import MAX_NAME_LENGTH, clean_name, name_key
+from facecli.stores import database
+from facecli.stores.gallery import Gallery, migrations
+from facecli.stores.gallery.names import MAX_NAME_LENGTH, clean_name, name_key
 from facecli.types import DIMENSION, FloatArray, NewTemplate
 
 CARD = fake_card()
@@ -603,7 +603,7 @@ class TestTheFile:
         with Gallery(path) as gallery:
             gallery.add(takes("Ada", 1), CARD)
         script = (
-            "import sys; from pathlib import Path; from facecli.gallery import Gallery\n"
+            "import sys; from pathlib import Path; from facecli.stores.gallery import Gallery\n"
             "with Gallery(Path(sys.argv[1])) as gallery:\n"
             "    assert len(gallery.matrix(sys.argv[2]).embeddings) == 1\n"
             "    assert gallery.people()\n"

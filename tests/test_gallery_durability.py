@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 from fakes import embedding, fake_card, new_template
 
-from facecli import database
 from facecli.errors import GalleryError
-from facecli.gallery import Gallery
+from facecli.stores import database
+from facecli.stores.gallery import Gallery
 from facecli.types import DIMENSION, FloatArray
 
 CARD = fake_card()

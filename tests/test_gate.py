@@ -23,11 +23,11 @@ from PIL import Image
 
 from facecli.calibration.operating import OperatingPoint
 from facecli.gate.engine import Gate
-from facecli.gate.records import Event, GateSettings, Sighting
-from facecli.index import ExactIndex
+from facecli.gate.types import Event, GateSettings, Sighting
 from facecli.recognition.decisions import Status
 from facecli.recognition.identify import KnownPeople
 from facecli.types import DIMENSION, TemplateMatrix
+from facecli.vectors.index import ExactIndex
 
 ADA, BOB, STRANGER = PaintedFace(plane=0), PaintedFace(plane=1), PaintedFace(plane=5)
 RIGHT = 220

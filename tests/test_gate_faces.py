@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from facecli.calibration.operating import operating_point
-from facecli.gallery import Gallery
-from facecli.gate import watch as watch_module
 from facecli.gate.engine import Gate
-from facecli.gate.records import Event, GateSettings
 from facecli.gate.sources import source_of
-from facecli.gate.watch import GalleryWatch
+from facecli.gate.types import Event, GateSettings
+from facecli.recognition import live as watch_module
 from facecli.recognition.enroll import examine, store
-from facecli.recognition.requests import Request
+from facecli.recognition.live import GalleryWatch
+from facecli.recognition.roster import Request
+from facecli.stores.gallery import Gallery
 from facecli.types import Detector, Encoder
 
 pytestmark = [pytest.mark.faces, pytest.mark.network]

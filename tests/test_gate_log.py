@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from facecli.errors import GateError
 from facecli.gate import journal as journal_module
 from facecli.gate.journal import Journal
-from facecli.gate.log import DecisionLog, canonical, chained
+from facecli.stores.decisions import DecisionLog, canonical, chained
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 

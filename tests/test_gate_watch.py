@@ -13,9 +13,9 @@ import pytest
 from fakes import embedding, fake_card, new_template
 
 from facecli.errors import FingerprintMismatch, GalleryError
-from facecli.gallery import Gallery
-from facecli.gate import watch as module
-from facecli.gate.watch import GalleryWatch
+from facecli.recognition import live as module
+from facecli.recognition.live import GalleryWatch
+from facecli.stores.gallery import Gallery
 
 CARD = fake_card()
 
@@ -58,7 +58,7 @@ def test_another_process_that_forgets_someone_is_seen_within_a_second(path: Path
     """With the real interval: this is the promise itself."""
     watch = GalleryWatch(lambda: Gallery(path, create=False), CARD.fingerprint)
     assert names(watch) == {"Ada"}
-    code = "from facecli.gallery import Gallery; from pathlib import Path\n"
+    code = "from facecli.stores.gallery import Gallery; from pathlib import Path\n"
     code += f"with Gallery(Path({str(path)!r})) as gallery: gallery.forget(['Ada'])"
     subprocess.run([sys.executable, "-c", code], check=True)
     changed = time.monotonic()

@@ -15,11 +15,12 @@ import pytest
 from fakes import FakeDetector, FakeEncoder
 from PIL import Image
 
-from facecli.server import guard, memory
+from facecli.server import limits as guard
 from facecli.server.access import Access, is_loopback
-from facecli.server.guard import Guard, Workers
-from facecli.server.memory import Memory, RememberingDetector, RememberingEncoder
+from facecli.server.limits import Guard, Workers
 from facecli.server.metrics import Metrics
+from facecli.warm import memory
+from facecli.warm.memory import Memory, RememberingDetector, RememberingEncoder
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]

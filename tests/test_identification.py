@@ -12,13 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from people import crowd, samples_of
 
-from facecli.distances import squared_l2
 from facecli.errors import FaceError
 from facecli.evaluation.growth import GallerySize, gallery_sizes
 from facecli.evaluation.identification import closed_set, one_shot_split, open_set
 from facecli.evaluation.rates import Rate
 from facecli.evaluation.samples import Samples
 from facecli.types import FloatArray
+from facecli.vectors.distances import squared_l2
 
 few = settings(max_examples=10, deadline=None)
 

@@ -10,13 +10,13 @@ from fakes import THRESHOLD, embedded, embedding, squared_l2_of
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facecli.distances import normalize, squared_l2
-from facecli.index import ExactIndex
+from facecli.faces.embedding import EmbeddedPicture
 from facecli.recognition import identify as module
 from facecli.recognition.decisions import Status
-from facecli.recognition.embedding import EmbeddedPicture
 from facecli.recognition.identify import Identification, KnownPeople, default_gap, identify
 from facecli.types import DIMENSION, Failure, FloatArray, TemplateMatrix
+from facecli.vectors.distances import normalize, squared_l2
+from facecli.vectors.index import ExactIndex
 
 
 def known(people: Mapping[str, Sequence[FloatArray]]) -> KnownPeople:

@@ -20,9 +20,9 @@ from hypothesis import strategies as st
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from facecli import images
 from facecli.errors import FacecliError, MissingExtra, PictureError
-from facecli.images import display_name, find_pictures, open_picture, own_xmp, read_picture
+from facecli.faces import images
+from facecli.faces.images import display_name, find_pictures, open_picture, own_xmp, read_picture
 from facecli.types import PixelArray
 
 

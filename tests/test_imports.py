@@ -13,39 +13,21 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "facecli"
 
 LAYERS = (
-    {"types", "errors", "text", "relay"},
-    {"files", "sidecars", "database", "images", "chips", "quality", "portraits", "dlib_format"},
-    {"distances", "metrics", "clustering"},
-    {
-        "detectors",
-        "encoders",
-        "dlib_import",
-        "networks",
-        "losses",
-        "checkpoints",
-        "torchvision_standin",
-        "models",
-    },
-    {"migrations", "index", "datasets"},
-    {"gallery", "library"},
-    {"recognition", "training", "evaluation", "calibration", "gate", "doctor", "demo"},
-    {"records"},
-    {"server", "report", "loopback"},
-    {"cli", "entry"},
+    {"types", "errors", "text", "files", "warm"},
+    {"faces", "vectors", "portraits"},
+    {"stores", "metrics", "clustering", "models", "datasets", "demo"},
+    {"recognition", "calibration", "doctor"},
+    {"albums", "gate"},
+    {"training", "evaluation"},
+    {"records", "report"},
+    {"server"},
+    {"cli"},
+    {"__main__"},
 )
 """Lowest first; a module may import its own layer and those before it."""
 
-TORCH_PARTS = {
-    "detectors",
-    "networks",
-    "dlib_import",
-    "encoders",
-    "losses",
-    "training",
-    "checkpoints",
-    "torchvision_standin",
-}
-FACENET_PARTS = {"detectors", "networks"}
+TORCH_PARTS = {"models", "training"}
+FACENET_PARTS = {"models"}
 
 
 def files() -> list[Path]:
@@ -148,6 +130,6 @@ def test_importing_all_that_needs_no_network_loads_no_torch() -> None:
 
 def test_reading_a_model_card_imports_no_torch() -> None:
     loaded = modules_after(
-        "from facecli.encoders import read_card, DEFAULT_MODEL\nread_card(DEFAULT_MODEL)"
+        "from facecli.models.encoders import read_card, DEFAULT_MODEL\nread_card(DEFAULT_MODEL)"
     )
     assert "torch" not in loaded

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from facecli import index
-from facecli.index import ExactIndex
 from facecli.types import DIMENSION, FloatArray, IntArray
+from facecli.vectors import index
+from facecli.vectors.index import ExactIndex
 
 
 def unit_vectors(count: int, *, seed: int = 0, width: int = DIMENSION) -> FloatArray:

@@ -11,7 +11,7 @@ from fakes import embedded, embedding, squared_l2_of
 from facecli.errors import FaceError
 from facecli.evaluation.lfw import measure_pairs, squared_l2_of_pairs
 from facecli.evaluation.pairlists import PairList
-from facecli.recognition.embedding import EmbeddedPicture
+from facecli.faces.embedding import EmbeddedPicture
 from facecli.types import Failure
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from facecli.distances import paired_squared_l2
+from facecli.faces.acquisition import acquire
 from facecli.metrics import accuracy_at, best_accuracy_threshold, fmr, fnmr
-from facecli.recognition.acquisition import acquire
 from facecli.types import Acquisition, Detector, Encoder, FloatArray, PixelArray
+from facecli.vectors.distances import paired_squared_l2
 
 EVERY = 5
 """Of the 500 genuine and 500 impostor pairs each fifth is looked at, to take half a minute."""

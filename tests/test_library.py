@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facecli.errors import LibraryError
-from facecli.library import FileState, Library
-from facecli.library.migrations import LIBRARY
-from facecli.library.pixels import compress, decompress
+from facecli.stores.library import FileState, Library
+from facecli.stores.library.migrations import LIBRARY
+from facecli.stores.library.pixels import compress, decompress
 from facecli.types import (
     Acquisition,
     Detection,
@@ -263,7 +263,7 @@ def test_a_damaged_library_says_how_to_go_on(path: Path) -> None:
 
 def test_a_gallery_is_no_library(path: Path) -> None:
     from facecli.errors import GalleryError
-    from facecli.gallery import Gallery
+    from facecli.stores.gallery import Gallery
 
     Gallery(path).close()
     with pytest.raises(LibraryError, match="another program's database"):

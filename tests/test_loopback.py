@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from facecli.errors import FacecliError
-from facecli.loopback import MOST_BYTES, Server
+from facecli.server.loopback import MOST_BYTES, Server
 
 
 class FakeDesk:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from facecli import losses
+from facecli.training import losses
 
 MARGIN = 0.2
 

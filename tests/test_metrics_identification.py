@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facecli.distances import normalize, squared_l2
 from facecli.metrics import mate_ranks
 from facecli.types import FloatArray
+from facecli.vectors.distances import normalize, squared_l2
 
 
 def at(*degrees: float) -> FloatArray:

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from facecli.distances import normalize, squared_l2
 from facecli.metrics import (
     Comparisons,
     Interval,
@@ -27,6 +26,7 @@ from facecli.metrics import (
     val_at_far,
 )
 from facecli.types import FloatArray
+from facecli.vectors.distances import normalize, squared_l2
 
 seeds = st.integers(0, 2**32 - 1)
 # Each call clears and scans a table of 33 million counters: about 0.1 s.

@@ -14,9 +14,8 @@ import numpy as np
 import pytest
 from sqlite_utils import Database
 
-from facecli import migrations
 from facecli.errors import GalleryError
-from facecli.gallery import Gallery
+from facecli.stores.gallery import Gallery, migrations
 
 FINGERPRINT = "ab" * 32
 VECTOR = np.full(128, 128**-0.5, "<f4")

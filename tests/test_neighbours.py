@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facecli.distances import normalize, squared_l2
-from facecli.recognition import neighbours
-from facecli.recognition.neighbours import nearest_by_owner
 from facecli.types import FloatArray, IntArray
+from facecli.vectors import neighbours
+from facecli.vectors.distances import normalize, squared_l2
+from facecli.vectors.neighbours import nearest_by_owner
 
 
 def slow(pool: FloatArray, owners: IntArray, probe: int) -> tuple[float, float]:

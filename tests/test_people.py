@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 from fakes import FakeEncoder, embedding, new_template
 
 from facecli.cli import cli
-from facecli.gallery import Gallery
+from facecli.stores.gallery import Gallery
 
 AWKWARD = 'Zoë <b>O\'Neil</b> "李"'
 

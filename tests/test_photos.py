@@ -8,16 +8,16 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from facecli.gallery import Gallery
-from facecli.index import ExactIndex
-from facecli.recognition.acquisition import acquire
+from facecli.faces.acquisition import acquire
+from facecli.faces.embedding import embed_pictures
 from facecli.recognition.decisions import Status
-from facecli.recognition.embedding import embed_pictures
 from facecli.recognition.enroll import examine, judge, store
 from facecli.recognition.identify import Identification, KnownPeople, identify
-from facecli.recognition.requests import Request
+from facecli.recognition.roster import Request
 from facecli.recognition.verify import Sample, Verdict, photo_sample, verify
+from facecli.stores.gallery import Gallery
 from facecli.types import Detector, Encoder, Picture
+from facecli.vectors.index import ExactIndex
 
 pytestmark = [pytest.mark.faces, pytest.mark.network]
 

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageFilter
 
-from facecli import quality
-from facecli.chips import DLIB_GEOMETRY, cut_chip
-from facecli.images import open_picture
-from facecli.quality import measure_quality, usable_for_enrollment
+from facecli.faces import quality
+from facecli.faces.chips import DLIB_GEOMETRY, cut_chip
+from facecli.faces.images import open_picture
+from facecli.faces.quality import measure_quality, usable_for_enrollment
 from facecli.types import Landmarks, PixelArray, Quality
 
 FRONTAL: Landmarks = ((40.0, 50.0), (100.0, 50.0), (70.0, 80.0), (45.0, 110.0), (95.0, 110.0))

@@ -14,15 +14,15 @@ from pathlib import Path
 import pytest
 
 import facecli
-from facecli import relay
-from facecli.server.runner import open_socket
+from facecli.warm import client as relay
+from facecli.warm.runner import open_socket
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 
 SERVICE = """
 import os, sys, time
-from facecli.server.memory import Memory
-from facecli.server.runner import open_socket, start_runner
+from facecli.warm.memory import Memory
+from facecli.warm.runner import open_socket, start_runner
 
 memory = Memory()
 
@@ -43,7 +43,7 @@ sys.stdin.read()
 """
 CLIENT = """
 import sys
-from facecli.relay import relayed
+from facecli.warm.client import relayed
 code = relayed(sys.argv[1:])
 sys.exit(99 if code is None else code)
 """
@@ -251,7 +251,7 @@ def test_many_commands_at_once_keep_apart(service: subprocess.Popen[bytes]) -> N
 
 
 def test_the_clients_end_imports_neither_click_nor_numpy() -> None:
-    code = "import sys, facecli.entry, facecli.relay; print(*sys.modules)"
+    code = "import sys, facecli.__main__, facecli.warm.client; print(*sys.modules)"
     loaded = subprocess.run(
         [sys.executable, "-P", "-c", code], capture_output=True, text=True
     ).stdout

@@ -12,7 +12,7 @@ from fakes import FakeDetector, FakeEncoder, PaintedFace, paint
 
 from facecli.cli import cli
 from facecli.cli.options import Settings
-from facecli.library import Library
+from facecli.stores.library import Library
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

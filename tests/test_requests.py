@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from facecli.errors import FacecliError
-from facecli.recognition.requests import Request, named_photos, read_source
+from facecli.recognition.roster import Request, named_photos, read_source
 from facecli.types import Failure
 
 HOSTILE = 'Zoë <b>O\'Neil "Z" \U0001f600'

@@ -14,7 +14,7 @@ from PIL import Image
 from facecli.cli import cli
 from facecli.cli.options import Settings
 from facecli.evaluation.robustness import ALTERATIONS, summarise, sweep
-from facecli.images import open_picture
+from facecli.faces.images import open_picture
 from facecli.portraits import eileen_collins, grace_hopper
 from facecli.types import Detector, Encoder, Failure, Picture
 

@@ -15,13 +15,14 @@ import pytest
 from fakes import FakeDetector, FakeEncoder, PaintedFace, embedding, fake_card, paint
 from PIL import Image
 
-from facecli.chips import DLIB_GEOMETRY, geometry_at
+from facecli.albums import scanning
+from facecli.albums.scanning import scan
 from facecli.errors import FacecliError
-from facecli.library import Library
-from facecli.recognition import scanning, workers
-from facecli.recognition.acquisition import acquire
-from facecli.recognition.embedding import EmbeddedPicture, embed_pictures
-from facecli.recognition.scanning import scan
+from facecli.faces import workers
+from facecli.faces.acquisition import acquire
+from facecli.faces.chips import DLIB_GEOMETRY, geometry_at
+from facecli.faces.embedding import EmbeddedPicture, embed_pictures
+from facecli.stores.library import Library
 from facecli.types import Detection, Detector, Failure, FloatArray, PixelArray
 
 SLOW = 0.02
@@ -312,8 +313,9 @@ def test_a_process_that_is_killed_is_an_error_and_not_a_skip(
 
 def test_the_version_of_the_finder_stands_for_its_settings() -> None:
     """A setting changed without a new version would leave old faces in use: give both anew here."""
-    from facecli import chips, detectors
-    from facecli.recognition import search
+    from facecli.faces import chips
+    from facecli.faces import finding as search
+    from facecli.models import detectors
 
     settings = (
         *(detectors.LONGEST_SIDE, detectors.MIN_FACE, detectors.MIN_CONFIDENCE),

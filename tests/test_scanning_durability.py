@@ -16,10 +16,11 @@ from fakes import FakeDetector, FakeEncoder
 from PIL import Image
 from test_scanning import SlowDetector, assert_same, painted, scanned, searched
 
+from facecli.albums import scanning
+from facecli.albums.scanning import scan
 from facecli.errors import LibraryError
-from facecli.library import Library
-from facecli.recognition import scanning, workers
-from facecli.recognition.scanning import scan
+from facecli.faces import workers
+from facecli.stores.library import Library
 from facecli.types import Detection
 
 PHOTOS = 40

@@ -23,9 +23,9 @@ from fakes import FakeDetector, FakeEncoder, PaintedFace, paint
 
 from facecli.cli import cli
 from facecli.cli.options import Settings
-from facecli.gallery import Gallery
-from facecli.gate.log import DecisionLog
 from facecli.server import examples
+from facecli.stores.decisions import DecisionLog
+from facecli.stores.gallery import Gallery
 
 Answer = tuple[int, Any, dict[str, str]]
 HOSTILE = 'Zoë <b>O\'Neil</b>; "--" ../..'

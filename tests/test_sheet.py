@@ -13,15 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from markup import Structure
 
-from facecli.distances import normalize
+from facecli.albums.doubts import DoubtfulFace, Doubts, LookAlikes
+from facecli.albums.grouping import Cluster, ClusteredFace, Grouping
 from facecli.errors import LibraryError
-from facecli.library import Library
-from facecli.recognition.cluster import Cluster, ClusteredFace, Grouping
-from facecli.recognition.doubts import DoubtfulFace, Doubts, LookAlikes
 from facecli.report.people import Key, Reviewing, people_page
 from facecli.report.projection import FEWEST, MOST, project
 from facecli.report.sheet import days, faces_of, places, thumbnails
+from facecli.stores.library import Library
 from facecli.types import DIMENSION, Failure
+from facecli.vectors.distances import normalize
 
 GENERATOR = np.random.default_rng(1)
 

@@ -12,9 +12,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
+from facecli.albums.sidecars import (
+    Area,
+    Region,
+    merged,
+    overlap,
+    read_regions,
+    started,
+    stored_area,
+)
+from facecli.albums.sidecars.packet import NAMESPACES
 from facecli.errors import FacecliError
-from facecli.sidecars import Area, Region, merged, overlap, read_regions, started, stored_area
-from facecli.sidecars.packet import NAMESPACES
 
 ADA, BOB = Region("Ada", (0.25, 0.5, 0.1, 0.2)), Region("Bob", (0.75, 0.5, 0.1, 0.2))
 SIZE = (4000, 3000)

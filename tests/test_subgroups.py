@@ -11,7 +11,6 @@ import pytest
 from fakes import GOOD
 from people import crowd, samples_of
 
-from facecli.distances import squared_l2
 from facecli.errors import FacecliError
 from facecli.evaluation.folders import measure_folder, people_drawn, person_numbers
 from facecli.evaluation.samples import Samples
@@ -24,6 +23,7 @@ from facecli.evaluation.subgroups import (
     splits_by_quality,
 )
 from facecli.metrics import all_pairs
+from facecli.vectors.distances import squared_l2
 
 
 @pytest.fixture

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from facecli.calibration import impostor_table
 from facecli.cli import cli
 from facecli.cli.options import Settings
-from facecli.distances import normalize
-from facecli.gallery import Gallery
 from facecli.recognition.survey import Survey, survey
+from facecli.stores.gallery import Gallery
 from facecli.types import ModelCard, TemplateMatrix
+from facecli.vectors.distances import normalize
 
 HOSTILE = "Eve <b>O'Neil</b>"
 

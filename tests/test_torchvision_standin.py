@@ -15,7 +15,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facecli.torchvision_standin import batched_nms, to_tensor
+from facecli.models.torchvision_standin import batched_nms, to_tensor
 
 Row = tuple[int, int, int, int, int, int]
 
@@ -124,7 +124,7 @@ def run(code: str, folder: Path) -> str:
 INSTALL = """
 import sys
 sys.path.insert(0, ".")
-from facecli import torchvision_standin as standin
+from facecli.models import torchvision_standin as standin
 print(standin.install(), end=" ")
 from torchvision.ops.boxes import batched_nms
 from torchvision.transforms import functional

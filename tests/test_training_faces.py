@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from facecli.cli import cli
-from facecli.encoders import load_encoder
+from facecli.models.encoders import load_encoder
 
 RECIPE = """
 taps = {5 = 2}

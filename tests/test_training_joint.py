@@ -11,17 +11,17 @@ from synthetic import person_chips
 from test_training_parts import TinyTrunk, random_units
 from torch import nn
 
-from facecli.distances import normalize
-from facecli.encoders import read_card
 from facecli.errors import TrainingError
 from facecli.metrics import all_pairs, threshold_at_fmr
-from facecli.networks import FaceNetwork, build, resnet29_architecture
+from facecli.models.encoders import read_card
+from facecli.models.networks import FaceNetwork, build, resnet29_architecture
 from facecli.training.config import TrainingConfig, config_from_dict
-from facecli.training.gate import combine
 from facecli.training.head import features_of
 from facecli.training.joint import calibrated_sphere, fit_joined, move_sphere, widen
+from facecli.training.promotion import combine
 from facecli.training.start import architecture_of
 from facecli.types import FloatArray, PixelArray
+from facecli.vectors.distances import normalize
 
 CONFIG = TrainingConfig(teacher="dlib-128", steps=0, ridge=1e-6, teacher_weight=1.5)
 

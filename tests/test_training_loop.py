@@ -16,7 +16,7 @@ from test_training_parts import tiny_network
 
 from facecli.errors import ModelError, TrainingError
 from facecli.metrics import all_pairs, auc
-from facecli.networks import FaceNetwork
+from facecli.models.networks import FaceNetwork
 from facecli.training.batches import TrainingData
 from facecli.training.batchnorm import insert_batch_norm
 from facecli.training.config import TrainingConfig

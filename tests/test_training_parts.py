@@ -15,15 +15,13 @@ from scipy.linalg import fractional_matrix_power
 from synthetic import person_chips
 from torch import nn
 
-from facecli.distances import normalize
-from facecli.encoders import read_card
 from facecli.errors import TrainingError
 from facecli.metrics import all_pairs, bootstrap_by_person, bootstrap_difference, threshold_at_fmr
 from facecli.metrics.support import rate_name, supported
-from facecli.networks import FaceNetwork, build, resnet29_architecture
+from facecli.models.encoders import read_card
+from facecli.models.networks import FaceNetwork, build, resnet29_architecture
 from facecli.training.batchnorm import NormalisedConvolution, fold_batch_norm, insert_batch_norm
 from facecli.training.config import TrainingConfig, config_from_dict, read_config
-from facecli.training.gate import FARS, calibrate, combine, compare, measure
 from facecli.training.head import (
     calibrating_shift,
     even_out,
@@ -31,8 +29,10 @@ from facecli.training.head import (
     fit_head,
     principal_targets,
 )
+from facecli.training.promotion import FARS, calibrate, combine, compare, measure
 from facecli.training.targets import read_targets
 from facecli.types import FloatArray, IntArray
+from facecli.vectors.distances import normalize
 
 
 class TinyTrunk(nn.Module):

@@ -20,11 +20,11 @@ from click.testing import CliRunner, Result
 from safetensors.numpy import load_file
 from synthetic import write_people
 
-from facecli import checkpoints, encoders
 from facecli.cli import cli
-from facecli.distances import normalize
-from facecli.encoders import load_encoder
 from facecli.metrics import all_pairs, threshold_at_fmr
+from facecli.models import checkpoints, encoders
+from facecli.models.encoders import load_encoder
+from facecli.vectors.distances import normalize
 
 SMALL = """
 steps = 6
@@ -234,7 +234,7 @@ def test_a_better_model_is_promoted(
 ) -> None:
     """Better than what stands in its place; that verdict has tests of its own."""
     from facecli.training import session
-    from facecli.training.gate import Comparison
+    from facecli.training.promotion import Comparison
 
     monkeypatch.setattr(session, "compare", lambda *_: Comparison(better=True, reason="better"))
     result = train(people, config, tmp_path / "mine.safetensors", "--promote")
@@ -249,7 +249,7 @@ def test_another_network_trains_by_the_same_loop(
     tmp_path: Path, config: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """InceptionResnetV1 with random weights, whose 128 numbers start as principal components."""
-    from facecli.networks import build
+    from facecli.models.networks import build
 
     def random_trunk(name: str) -> dict[str, torch.Tensor]:
         torch.manual_seed(0)

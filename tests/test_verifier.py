@@ -21,10 +21,10 @@ from facecli.calibration.training import train_verifier
 from facecli.calibration.verifier import Verifier, load_verifier, probability, save_verifier
 from facecli.cli import cli
 from facecli.cli.options import Settings
-from facecli.distances import normalize, paired_squared_l2
 from facecli.errors import CalibrationError, FingerprintMismatch, ModelError
 from facecli.metrics import threshold_at_fmr, val_at_far
 from facecli.types import FloatArray, IntArray
+from facecli.vectors.distances import normalize, paired_squared_l2
 
 CARD = fake_card()
 

@@ -16,8 +16,8 @@ from fakes import (
 )
 
 from facecli.errors import FaceError, GalleryError, PictureError
-from facecli.gallery import Gallery
 from facecli.recognition.verify import Sample, Side, person_sample, photo_sample, verify
+from facecli.stores.gallery import Gallery
 from facecli.types import Failure, FloatArray, Quality
 
 

@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from facecli.distances import paired_squared_l2
 from facecli.errors import FingerprintMismatch, ModelError
 from facecli.files import SHARED, replacing
 from facecli.types import DIMENSION, FloatArray, ModelCard
+from facecli.vectors.distances import paired_squared_l2
 
 COMPONENTS, SQUARED_L2 = "components", "squared-l2"
 FORMS = {COMPONENTS: DIMENSION, SQUARED_L2: 1}

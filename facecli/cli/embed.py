@@ -14,7 +14,7 @@ from facecli.errors import FacecliError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from facecli.recognition.embedding import EmbeddedPicture
+    from facecli.faces.embedding import EmbeddedPicture
     from facecli.types import Failure, ModelCard
 
 
@@ -75,9 +75,9 @@ def _embedded(
     settings: Settings, paths: tuple[Path, ...], *, largest_only: bool
 ) -> Iterator[EmbeddedPicture | Failure]:
     """Embed all pictures found at the paths, with a bar that follows the search for faces."""
-    from facecli.images import find_pictures
-    from facecli.recognition.acquisition import acquire
-    from facecli.recognition.embedding import embed_pictures
+    from facecli.faces.acquisition import acquire
+    from facecli.faces.embedding import embed_pictures
+    from facecli.faces.images import find_pictures
 
     found = find_pictures(paths)
     encoder = settings.encoder()

@@ -14,9 +14,9 @@ from facecli.cli.output import bad, counted, emit, good, progress, shown, table,
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from facecli.gallery import Gallery
-    from facecli.recognition.requests import Request
+    from facecli.recognition.roster import Request
     from facecli.recognition.screening import PhotoOutcome
+    from facecli.stores.gallery import Gallery
     from facecli.types import Failure
 
 
@@ -73,9 +73,9 @@ def enroll(
     transaction. Exits with 0 if every photo was accepted (or is stored already), 1 if some were
     refused, 2 if nothing could be enrolled.
     """  # noqa: D301 (Click keeps the lines of a paragraph that begins with a backspace)
-    from facecli.library.albums import AlbumStore
+    from facecli.albums.from_cluster import faces_to_enroll
     from facecli.recognition.enroll import examine, judge, store
-    from facecli.recognition.from_cluster import faces_to_enroll
+    from facecli.stores.library.clusters import AlbumStore
 
     requests = _requests(name, photos, source, external_id, cluster=number is not None)
     # Opened first: a gallery is made only for faces that are there.
@@ -128,7 +128,7 @@ def _requests(
     From a cluster, that is nothing to look at.
     """
     from facecli.errors import FacecliError
-    from facecli.recognition.requests import named_photos, read_source
+    from facecli.recognition.roster import named_photos, read_source
 
     if cluster:
         if name is None or photos or source is not None:
@@ -149,7 +149,7 @@ def _requests(
 def _gallery(ctx: click.Context, settings: Settings, *, dry_run: bool) -> Gallery:
     """Open the gallery; a dry run creates none and imagines an empty one instead."""
     from facecli.errors import GalleryError
-    from facecli.gallery import Gallery
+    from facecli.stores.gallery import Gallery
 
     try:
         return settings.gallery(create=not dry_run)

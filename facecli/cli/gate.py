@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from facecli.gate.engine import Gate
     from facecli.gate.journal import Journal
     from facecli.gate.outlets import Outlet
-    from facecli.gate.records import Event
     from facecli.gate.sources import Source
+    from facecli.gate.types import Event
 
 LOG_VARIABLE = "FACECLI_LOG"
 PAINT: dict[str, Callable[[str], str]] = {"match": good, "unknown": bad, "ambiguous": doubtful}
@@ -155,11 +155,11 @@ def _gate(
     gap: float | None,
     k: int | None,
 ) -> Gate:
-    from facecli.gallery import Gallery
     from facecli.gate.engine import Gate
-    from facecli.gate.records import CONFIRM, COOLDOWN, LOOK_SECONDS, GateSettings
-    from facecli.gate.watch import GalleryWatch
+    from facecli.gate.types import CONFIRM, COOLDOWN, LOOK_SECONDS, GateSettings
     from facecli.recognition.identify import CANDIDATES
+    from facecli.recognition.live import GalleryWatch
+    from facecli.stores.gallery import Gallery
 
     def open_gallery() -> Gallery:
         return Gallery(settings.database, create=False)

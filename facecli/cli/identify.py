@@ -82,8 +82,8 @@ def identify(
     if source is not None:
         stand_at_gate(settings, source=source, gap=gap, k=k, **at_gate)
         return
-    from facecli.recognition.acquisition import acquire
-    from facecli.recognition.embedding import embed_pictures
+    from facecli.faces.acquisition import acquire
+    from facecli.faces.embedding import embed_pictures
     from facecli.recognition.identify import CANDIDATES
     from facecli.recognition.identify import identify as answers_for
 
@@ -124,7 +124,7 @@ def _given(ctx: click.Context, name: str) -> bool:
 
 def _sources(paths: tuple[Path, ...]) -> list[Path | Picture]:
     """Return the pictures asked for; raise FacecliError if folders hold none."""
-    from facecli.images import find_pictures
+    from facecli.faces.images import find_pictures
 
     sources: list[Path | Picture] = []
     for path in paths:
@@ -139,7 +139,7 @@ def _sources(paths: tuple[Path, ...]) -> list[Path | Picture]:
 
 def _from_stdin() -> Picture:
     """Read one picture from stdin, of a size that a file may have."""
-    from facecli.images import MAX_FILE_BYTES, read_picture
+    from facecli.faces.images import MAX_FILE_BYTES, read_picture
 
     data = sys.stdin.buffer.read(MAX_FILE_BYTES + 1)
     if len(data) > MAX_FILE_BYTES:
@@ -149,8 +149,8 @@ def _from_stdin() -> Picture:
 
 def _known(settings: Settings) -> KnownPeople:
     """Read everyone enrolled with the model in use."""
-    from facecli.index import ExactIndex
     from facecli.recognition.identify import KnownPeople
+    from facecli.vectors.index import ExactIndex
 
     matrix = settings.gallery().matrix(settings.card().fingerprint)
     if not len(matrix.template_ids):

@@ -13,7 +13,7 @@ from facecli.cli.output import confirmed, counted, emit, shown, warn
 from facecli.errors import LibraryError
 
 if TYPE_CHECKING:
-    from facecli.library import PhotosForgotten
+    from facecli.stores.library import PhotosForgotten
 
 
 @click.group()

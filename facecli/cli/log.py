@@ -15,7 +15,7 @@ from facecli.cli.output import bad, confirmed, counted, emit, emit_all, emit_jso
 from facecli.errors import GateError
 
 if TYPE_CHECKING:
-    from facecli.gate.log import Decision, DecisionLog
+    from facecli.stores.decisions import Decision, DecisionLog
 
 
 @click.group()
@@ -100,7 +100,7 @@ def prune(log: Path | None, older_than: int, yes: bool) -> None:
 
 
 def _opened(path: Path | None) -> DecisionLog:
-    from facecli.gate.log import DecisionLog
+    from facecli.stores.decisions import DecisionLog
 
     return DecisionLog(log_database(path), create=False)
 

@@ -24,7 +24,7 @@ def models() -> None:
 @command_options
 def list_models() -> None:
     """List the models that --model accepts by name."""
-    from facecli.encoders import DEFAULT_MODEL, model_cards
+    from facecli.models.encoders import DEFAULT_MODEL, model_cards
 
     cards = model_cards(on_damage=lambda error: warn(str(error)))
     rows = [
@@ -49,7 +49,7 @@ def list_models() -> None:
 @pass_settings
 def info(settings: Settings, name: str | None) -> None:
     """Show everything that is known of a model; without NAME, of the one in use."""
-    from facecli.encoders import read_card
+    from facecli.models.encoders import read_card
 
     card = read_card(name or settings.model_name)
     emit({"kind": "model", **dataclasses.asdict(card)}, _described(card))
@@ -70,7 +70,7 @@ def import_dlib(file: Path, out: Path | None) -> None:
     FILE.dat is dlib_face_recognition_resnet_model_v1.dat, which its author released into the
     public domain.
     """
-    from facecli import dlib_import, encoders
+    from facecli.models import dlib_import, encoders
 
     path = out or encoders.user_models() / "dlib-128.safetensors"
     card = dlib_import.import_dlib(file, path)

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from facecli.calibration.operating import OperatingPoint
-    from facecli.gallery import Gallery
-    from facecli.library import Library
+    from facecli.stores.gallery import Gallery
+    from facecli.stores.library import Library
     from facecli.types import Detector, Encoder, ModelCard
 
 DATABASE_VARIABLE = "FACECLI_DB"
@@ -84,8 +84,8 @@ class Settings:
     def detector(self) -> Detector:
         """Return the face detector."""
         if self._detector is None:
-            from facecli.detectors import MTCNNDetector
-            from facecli.encoders import resolve_device
+            from facecli.models.detectors import MTCNNDetector
+            from facecli.models.encoders import resolve_device
 
             self._detector = MTCNNDetector(device=resolve_device(self.device))
         return self._detector
@@ -93,7 +93,7 @@ class Settings:
     def encoder(self) -> Encoder:
         """Return the encoder of --model, or of the default model."""
         if self._encoder is None:
-            from facecli.encoders import load_encoder
+            from facecli.models.encoders import load_encoder
 
             self._encoder = load_encoder(self.model_name, device=self.device)
         return self._encoder
@@ -103,7 +103,7 @@ class Settings:
         """Name or path of the model asked for."""
         if self.model is not None:
             return self.model
-        from facecli.encoders import DEFAULT_MODEL
+        from facecli.models.encoders import DEFAULT_MODEL
 
         return DEFAULT_MODEL
 
@@ -111,7 +111,7 @@ class Settings:
         """Return the model's card without loading its network."""
         if self._encoder is not None:
             return self._encoder.card
-        from facecli.encoders import read_card
+        from facecli.models.encoders import read_card
 
         return read_card(self.model_name)
 
@@ -128,7 +128,7 @@ class Settings:
         if self._gallery is not None:
             return self._gallery
         if self._opened is None:
-            from facecli.gallery import Gallery
+            from facecli.stores.gallery import Gallery
 
             self._opened = Gallery(self.database, create=create)
         return self._opened
@@ -143,7 +143,7 @@ class Settings:
         if self._library is not None:
             return self._library
         if self._opened_library is None:
-            from facecli.library import Library
+            from facecli.stores.library import Library
 
             path = self.library_database
             is_new = create and not path.exists()
@@ -175,7 +175,7 @@ class Settings:
 
         What it sees in photos it forgets: nobody asked for that to be remembered.
         """
-        from facecli.library import Library
+        from facecli.stores.library import Library
 
         other = Settings(
             detector=self.detector(),

@@ -30,9 +30,9 @@ def read_samples(settings: Settings, data: Path) -> Samples:
 
     What is left out, and which photos gave no face, is said.
     """
+    from facecli.albums.scanning import scan
     from facecli.datasets import read_photo_set
     from facecli.evaluation.samples import gather
-    from facecli.recognition.scanning import scan
 
     photos = read_photo_set(data)
     if photos.loose:

@@ -15,7 +15,7 @@ from facecli.errors import FacecliError, MissingExtra
 
 if TYPE_CHECKING:
     from facecli.server.access import Access
-    from facecli.server.desk import Desk
+    from facecli.server.service import Desk
     from facecli.types import Detector, Encoder
 
 LOOPBACK = "127.0.0.1"
@@ -59,10 +59,10 @@ def serve(
         import uvicorn  # noqa: F401
     except ImportError as error:
         raise MissingExtra("serve needs FastAPI: pip install 'facecli[serve]'") from error
-    from facecli.gallery import Gallery
     from facecli.gate.journal import Journal
     from facecli.server.serving import listen
     from facecli.server.serving import serve as answer
+    from facecli.stores.gallery import Gallery
 
     access = _access(host, token_file, admin_token_file)
     # Made if people may be added; closed again, since no database may be open across a fork.
@@ -96,7 +96,7 @@ def _access(host: str, token_file: Path | None, admin_token_file: Path | None) -
 def _networks(settings: Settings) -> tuple[Detector, Encoder]:
     """Load and warm the networks, on one thread: OpenMP's others would not survive a fork."""
     from facecli.cli.warm import warm_up
-    from facecli.detectors import single_thread
+    from facecli.models.detectors import single_thread
 
     with single_thread():
         networks = settings.detector(), settings.encoder()
@@ -107,8 +107,8 @@ def _networks(settings: Settings) -> tuple[Detector, Encoder]:
 def _start_runner(settings: Settings, detector: Detector, encoder: Encoder) -> None:
     """Start the process that runs other commands, if this system and the device allow it."""
     from facecli.cli import cli, warm
-    from facecli.server.memory import Memory, RememberingDetector, RememberingEncoder
-    from facecli.server.runner import open_socket, start_runner
+    from facecli.warm.memory import Memory, RememberingDetector, RememberingEncoder
+    from facecli.warm.runner import open_socket, start_runner
 
     if not hasattr(os, "fork") or settings.device != warm.WARM_DEVICE:
         return
@@ -134,8 +134,8 @@ def _start_runner(settings: Settings, detector: Detector, encoder: Encoder) -> N
 
 
 def _desk(settings: Settings, detector: Detector, encoder: Encoder) -> Desk:
-    from facecli.gallery import Gallery
-    from facecli.server.desk import Desk
+    from facecli.server.service import Desk
+    from facecli.stores.gallery import Gallery
 
     database = settings.database
 

@@ -142,7 +142,7 @@ def _acquire(settings: Settings) -> Callable[..., Iterator[Acquisition | Failure
     """Return what finds faces; the detector is loaded when photos are first searched."""
 
     def acquire(paths: Iterable[Path], geometry: ChipGeometry) -> Iterator[Acquisition | Failure]:
-        from facecli.recognition import acquisition
+        from facecli.faces import acquisition
 
         files = list(paths)
         found = acquisition.acquire(files, settings.detector(), geometry)

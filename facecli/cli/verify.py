@@ -69,8 +69,8 @@ def verify(
 
 def _samples(settings: Settings, texts: Sequence[str]) -> list[Sample]:
     """Return both sides; the networks are loaded only if there is a photo."""
-    from facecli.recognition.acquisition import acquire
-    from facecli.recognition.embedding import embed_pictures
+    from facecli.faces.acquisition import acquire
+    from facecli.faces.embedding import embed_pictures
     from facecli.recognition.verify import person_sample, photo_sample
 
     names = {text: text.removeprefix(PERSON) for text in texts if text.startswith(PERSON)}

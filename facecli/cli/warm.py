@@ -17,7 +17,7 @@ NEEDED = (
     "facecli.cli.enroll",
     "facecli.cli.identify",
     "facecli.cli.verify",
-    "facecli.gallery",
+    "facecli.stores.gallery",
     "facecli.recognition.enroll",
     "facecli.recognition.identify",
     "facecli.recognition.verify",
@@ -59,7 +59,7 @@ ModelFile = tuple[Path, int, int, int] | None
 
 def model_file(name: str) -> ModelFile:
     """Return a model's file with what changes when it does; None if there is none."""
-    from facecli.encoders import find_model
+    from facecli.models.encoders import find_model
 
     try:
         path = find_model(name).resolve()

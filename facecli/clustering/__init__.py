@@ -20,8 +20,8 @@ from facecli.clustering.constraints import Units
 from facecli.clustering.kmeans import TooFewClusters, mean_directions, spherical_kmeans
 from facecli.clustering.linkage import average_linkage
 from facecli.clustering.weak import join_weak
-from facecli.distances import paired_squared_l2
 from facecli.types import BoolArray, FloatArray, IntArray
+from facecli.vectors.distances import paired_squared_l2
 
 ITERATIONS = 3
 """Rounds of k-means after the linkage: more moved BCubed F by less than 0.002 either way."""

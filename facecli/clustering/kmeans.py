@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from facecli.distances import normalize, paired_squared_l2, squared_l2
 from facecli.types import FloatArray, IntArray
+from facecli.vectors.distances import normalize, paired_squared_l2, squared_l2
 
 BLOCK = 2**22
 """Comparisons held at a time: 16 MB of float32."""

@@ -23,8 +23,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from facecli.distances import MAXIMUM, squared_l2
 from facecli.types import FloatArray, IntArray
+from facecli.vectors.distances import MAXIMUM, squared_l2
 
 BLOCK = 2**22
 """Comparisons held at a time: 16 MB of float32."""

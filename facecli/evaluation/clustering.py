@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from facecli.albums.grouping import threshold_among
 from facecli.clustering import cluster
 from facecli.errors import FaceError
 from facecli.evaluation.samples import Samples
+from facecli.faces.quality import usable_for_enrollment
 from facecli.metrics import PartitionScore, bcubed_score, pairwise_score
-from facecli.quality import usable_for_enrollment
-from facecli.recognition.cluster import threshold_among
 
 
 @dataclass(frozen=True, slots=True)

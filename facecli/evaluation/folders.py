@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from facecli.distances import squared_l2
 from facecli.errors import FaceError
 from facecli.evaluation.identification import one_shot_split
 from facecli.evaluation.rates import (
@@ -47,6 +46,7 @@ from facecli.metrics import (
 from facecli.metrics.support import rate_name
 from facecli.metrics.verification import RateArray
 from facecli.types import FloatArray, IntArray
+from facecli.vectors.distances import squared_l2
 
 HARDEST = 20
 """Pairs of each kind that are listed for a person to look at."""

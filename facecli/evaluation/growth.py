@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from facecli.distances import squared_l2
 from facecli.errors import FaceError
 from facecli.evaluation.identification import BLOCK, one_shot_split, searched
 from facecli.evaluation.samples import Samples
@@ -20,6 +19,7 @@ from facecli.metrics import Comparisons, all_pairs
 from facecli.metrics.support import ERRORS_NEEDED
 from facecli.metrics.verification import RateArray
 from facecli.types import FloatArray, IntArray
+from facecli.vectors.distances import squared_l2
 
 
 @dataclass(frozen=True, slots=True)

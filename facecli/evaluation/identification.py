@@ -16,7 +16,6 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
-from facecli.distances import squared_l2
 from facecli.errors import FaceError
 from facecli.evaluation.rates import REPLICATES, Curve, Rate, Val, curve_of, val_at
 from facecli.evaluation.samples import Samples
@@ -30,6 +29,7 @@ from facecli.metrics import (
 )
 from facecli.metrics.verification import RateArray
 from facecli.types import BoolArray, FloatArray, IntArray
+from facecli.vectors.distances import squared_l2
 
 Names = npt.NDArray[np.str_]
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from facecli.distances import paired_squared_l2
 from facecli.errors import FaceError
 from facecli.evaluation.pairlists import PairList
 from facecli.evaluation.rates import Curve, Histogram, Rate, Val, curve_of, histogram_of, val_at
 from facecli.evaluation.samples import NO_FACE, count_unreadable, most_prominent
+from facecli.faces.embedding import EmbeddedPicture
 from facecli.metrics import (
     Comparisons,
     FoldAccuracy,
@@ -24,8 +24,8 @@ from facecli.metrics import (
     ten_fold_accuracy,
     ten_fold_val,
 )
-from facecli.recognition.embedding import EmbeddedPicture
 from facecli.types import DIMENSION, Failure, FloatArray
+from facecli.vectors.distances import paired_squared_l2
 
 FARS = (1e-1, 1e-2, 1e-3)
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from facecli.distances import MAXIMUM
 from facecli.metrics import Comparisons, Interval, interval, threshold_at_fmr
 from facecli.metrics.support import ERRORS_NEEDED, supported
 from facecli.metrics.verification import RateArray
 from facecli.types import IntArray
+from facecli.vectors.distances import MAXIMUM
 
 FARS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 """False accept rates that VAL is looked for at."""

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageEnhance, ImageFilter
 
-from facecli.distances import paired_squared_l2
-from facecli.recognition.acquisition import acquire
+from facecli.faces.acquisition import acquire
 from facecli.types import Acquisition, Box, Detector, Encoder, Face, Failure, Picture, PixelArray
+from facecli.vectors.distances import paired_squared_l2
 
 GREY = (128, 128, 128)
 """What fills the corners of a turned photo and hides the part of a face that is covered."""

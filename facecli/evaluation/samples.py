@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from facecli.datasets import UNKNOWN, PhotoSet
-from facecli.recognition.embedding import EmbeddedPicture
+from facecli.faces.embedding import EmbeddedPicture
 from facecli.types import DIMENSION, BoolArray, Detection, Failure, FloatArray, Quality
 
 NO_FACE = "no face found"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Container
 from dataclasses import dataclass
 
+from facecli.faces.finding import overlap
 from facecli.gate.tracking import SAME_PLACE, Track, agree
-from facecli.recognition.search import overlap
 from facecli.types import Box, FloatArray
 
 

@@ -10,15 +10,15 @@ from typing import Protocol
 import numpy as np
 from PIL import Image
 
+from facecli.faces.embedding import EmbeddedPicture
+from facecli.faces.finding import overlap
+from facecli.faces.glimpse import Glimpse, glimpse
 from facecli.gate.confirmation import PATIENCE, Outcome, Vote, conclude
 from facecli.gate.cooldown import Cooldown
-from facecli.gate.looking import Glimpse, glimpse
-from facecli.gate.records import LOOKING, Event, GateSettings, Sighting, TrackedFace
 from facecli.gate.tracking import LOST_SECONDS, SAME_PLACE, Track, link
+from facecli.gate.types import LOOKING, Event, GateSettings, Sighting, TrackedFace
 from facecli.recognition.decisions import Status
-from facecli.recognition.embedding import EmbeddedPicture
 from facecli.recognition.identify import Identification, KnownPeople, identify
-from facecli.recognition.search import overlap
 from facecli.types import Detector, Encoder
 
 

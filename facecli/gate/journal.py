@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from facecli.errors import FacecliError
-from facecli.gate.log import DecisionLog, canonical
+from facecli.stores.decisions import DecisionLog, canonical
 
 RETRY_SECONDS = 5.0
 """How long to leave a log alone that could not be written."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from io import BufferedReader
 
 from facecli.errors import PictureError
-from facecli.images import MAX_FILE_BYTES
+from facecli.faces.images import MAX_FILE_BYTES
 
 JPEG = b"\xff\xd8"
 PNG = b"\x89PNG\r\n\x1a\n"

@@ -17,11 +17,11 @@ from pathlib import Path
 from PIL import Image
 
 from facecli.errors import FacecliError, GateError
+from facecli.faces.images import find_pictures, open_picture, read_picture
 from facecli.gate.addresses import checked, trouble
 from facecli.gate.capture import WAIT_MILLISECONDS, Capture
 from facecli.gate.pace import Pace
 from facecli.gate.picturestream import pictures
-from facecli.images import find_pictures, open_picture, read_picture
 from facecli.types import Picture
 
 TICK = 0.25

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from facecli.distances import squared_l2
+from facecli.faces.finding import overlap
+from facecli.faces.glimpse import Glimpse
 from facecli.gate.confirmation import Outcome, Vote
-from facecli.gate.looking import Glimpse
 from facecli.recognition.identify import Identification
-from facecli.recognition.search import overlap
 from facecli.types import Box, FloatArray
+from facecli.vectors.distances import squared_l2
 
 SAME_PLACE = 0.3
 """Least overlap, intersection over union, of a face with itself a look ago, by place alone."""

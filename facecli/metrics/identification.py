@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from facecli.distances import squared_l2
 from facecli.types import FloatArray, IntArray
+from facecli.vectors.distances import squared_l2
 
 BLOCK = 2**22
 """Comparisons held at a time: 16 MB of float32."""

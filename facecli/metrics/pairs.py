@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from facecli.distances import MAXIMUM, squared_l2
 from facecli.metrics.verification import Comparisons
 from facecli.types import FloatArray, IntArray
+from facecli.vectors.distances import MAXIMUM, squared_l2
 
 BLOCK = 2**22
 """Comparisons held at a time: 16 MB of float32, and 32 MB more while they are counted."""

@@ -10,7 +10,6 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
-from facecli.distances import MAXIMUM
 from facecli.metrics.pairs import AllPairs, all_pairs, nearest_impostors, number_people
 from facecli.metrics.verification import (
     Comparisons,
@@ -20,6 +19,7 @@ from facecli.metrics.verification import (
     val_at_far,
 )
 from facecli.types import FloatArray, IntArray
+from facecli.vectors.distances import MAXIMUM
 
 HEADROOM = 4
 """How many times the impostors below the FAR are listed at first: draws differ in how many of them

@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from facecli.distances import MAXIMUM
 from facecli.types import IntArray
+from facecli.vectors.distances import MAXIMUM
 
 RateArray = npt.NDArray[np.float64]
 

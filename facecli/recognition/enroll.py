@@ -13,10 +13,10 @@ from dataclasses import replace
 import numpy as np
 
 from facecli.errors import FingerprintMismatch
-from facecli.gallery.names import name_key
-from facecli.recognition.neighbours import nearest_by_owner
 from facecli.recognition.screening import LookAlike, Outcome, PhotoOutcome, examine
+from facecli.stores.gallery.names import name_key
 from facecli.types import GalleryStore, ModelCard, NewTemplate, Person, TemplateMatrix
+from facecli.vectors.neighbours import nearest_by_owner
 
 __all__ = ["LookAlike", "Outcome", "PhotoOutcome", "examine", "judge", "store"]
 

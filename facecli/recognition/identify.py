@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from facecli.faces.embedding import EmbeddedPicture
 from facecli.recognition.decisions import Decision, Status, decide
-from facecli.recognition.embedding import EmbeddedPicture
 from facecli.types import Box, Failure, FloatArray, Index, IntArray, TemplateMatrix
 
 GAP_SHARE = 0.05

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from facecli.errors import GalleryError
-from facecli.gallery.names import clean_name
-from facecli.quality import usable_for_enrollment
-from facecli.recognition.acquisition import acquire
-from facecli.recognition.embedding import EmbeddedPicture, embed_pictures
-from facecli.recognition.requests import Request
+from facecli.faces.acquisition import acquire
+from facecli.faces.embedding import EmbeddedPicture, embed_pictures
+from facecli.faces.quality import usable_for_enrollment
+from facecli.recognition.roster import Request
+from facecli.stores.gallery.names import clean_name
 from facecli.types import (
     Acquisition,
     Detector,

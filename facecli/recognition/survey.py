@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from facecli.recognition.neighbours import Neighbours, nearest_by_owner
 from facecli.types import TemplateMatrix
+from facecli.vectors.neighbours import Neighbours, nearest_by_owner
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from facecli.distances import paired_squared_l2
 from facecli.errors import FaceError, GalleryError, PictureError
-from facecli.images import display_name
-from facecli.quality import usable_for_enrollment
-from facecli.recognition.embedding import EmbeddedPicture
+from facecli.faces.embedding import EmbeddedPicture
+from facecli.faces.images import display_name
+from facecli.faces.quality import usable_for_enrollment
 from facecli.types import Box, Failure, FloatArray, Person, TemplateMatrix
+from facecli.vectors.distances import paired_squared_l2
 
 
 @dataclass(frozen=True, slots=True)

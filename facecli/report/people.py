@@ -12,8 +12,8 @@ from pathlib import PurePath
 
 from markupsafe import Markup
 
-from facecli.recognition.cluster import Cluster, ClusteredFace, Grouping
-from facecli.recognition.doubts import Doubts
+from facecli.albums.doubts import Doubts
+from facecli.albums.grouping import Cluster, ClusteredFace, Grouping
 from facecli.report.page import environment
 
 Key = tuple[str, int]

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from facecli.images import day_taken
-from facecli.library import Library
-from facecli.recognition.cluster import Grouping
-from facecli.recognition.embedding import EmbeddedPicture
+from facecli.albums.grouping import Grouping
+from facecli.faces.embedding import EmbeddedPicture
+from facecli.faces.images import day_taken
 from facecli.report.page import thumbnail
 from facecli.report.people import Key
 from facecli.report.projection import MOST, project
+from facecli.stores.library import Library
 from facecli.types import Failure
 
 SIDE = 96

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from facecli.errors import FacecliError
-from facecli.images import display_name
+from facecli.faces.images import display_name
 
 SHORTEST_TOKEN = 32
 """Characters, 128 bits even if they are only hexadecimal digits."""

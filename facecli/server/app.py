@@ -18,9 +18,9 @@ from facecli.recognition.identify import CANDIDATES
 from facecli.records import Record, stamped, to_json
 from facecli.server import examples
 from facecli.server.access import Access
-from facecli.server.desk import Desk, EnrollRequest, Faces
-from facecli.server.guard import Guard, Workers
+from facecli.server.limits import Guard, Workers
 from facecli.server.metrics import CONTENT_TYPE, Metrics
+from facecli.server.service import Desk, EnrollRequest, Faces
 from facecli.server.sessions import Sessions
 
 PAGE = Path(__file__).parent / "page"

@@ -12,8 +12,8 @@ from facecli.errors import FacecliError
 from facecli.gate.journal import Journal
 from facecli.server.access import Access
 from facecli.server.app import build
-from facecli.server.desk import Desk
-from facecli.server.guard import Workers
+from facecli.server.limits import Workers
+from facecli.server.service import Desk
 from facecli.server.sessions import Sessions
 
 MOST_CONNECTIONS = 128

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from facecli import records
+from facecli.faces.images import read_picture
 from facecli.gate.engine import Gate
 from facecli.gate.journal import Journal
-from facecli.gate.records import Event, GateSettings
-from facecli.images import read_picture
-from facecli.server.desk import Desk
+from facecli.gate.types import Event, GateSettings
+from facecli.server.service import Desk
 
 MOST_SESSIONS = 16
 IDLE_SECONDS = 60.0

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from facecli import losses
+from facecli.training import losses
 from facecli.training.config import TrainingConfig
 from facecli.types import FloatArray, IntArray, PixelArray
 

@@ -14,7 +14,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from facecli.networks import FaceNetwork
+from facecli.models.networks import FaceNetwork
 
 
 class NormalisedConvolution(nn.Conv2d):

@@ -15,7 +15,7 @@ from PIL import Image
 
 from facecli.datasets import PhotoSet
 from facecli.errors import FacecliError, TrainingError
-from facecli.images import open_picture
+from facecli.faces.images import open_picture
 from facecli.types import Acquisition, BoolArray, ChipGeometry, Failure, PixelArray
 
 Acquire = Callable[[Iterable[Path], ChipGeometry], Iterable[Acquisition | Failure]]

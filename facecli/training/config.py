@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from facecli.errors import TrainingError
-from facecli.losses import TRIPLET_MINING
 from facecli.training.augmentation import Augmentation
+from facecli.training.losses import TRIPLET_MINING
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from facecli.errors import TrainingError
-from facecli.networks import FaceNetwork
+from facecli.models.networks import FaceNetwork
 from facecli.types import FloatArray, IntArray, PixelArray
 
 BATCH = 128

@@ -15,10 +15,10 @@ import torch
 from facecli.errors import TrainingError
 from facecli.metrics import all_pairs, threshold_at_fmr
 from facecli.metrics.support import rate_name
-from facecli.networks import FaceNetwork, lifted
+from facecli.models.networks import FaceNetwork, lifted
 from facecli.training.config import TrainingConfig
-from facecli.training.gate import combine
 from facecli.training.head import evening_scales, features_of, fit_head
+from facecli.training.promotion import combine
 from facecli.types import DIMENSION, FloatArray, IntArray, PixelArray
 
 SAMPLE = 8192

@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from facecli.checkpoints import read_tensors, write_tensors
 from facecli.datasets import BatchSampler
 from facecli.errors import ModelError, TrainingError
-from facecli.networks import FaceNetwork
+from facecli.models.checkpoints import read_tensors, write_tensors
+from facecli.models.networks import FaceNetwork
 from facecli.training.augmentation import augment
 from facecli.training.batches import Batch, Batches, TrainingData, batch_loss
 from facecli.training.batchnorm import fold_batch_norm

@@ -9,12 +9,13 @@ from typing import Any
 
 import torch
 
-from facecli import checkpoints
 from facecli.errors import TrainingError
 from facecli.metrics.support import rate_name, supported
-from facecli.networks import FaceNetwork
+from facecli.models import checkpoints
+from facecli.models.networks import FaceNetwork
 from facecli.training.config import TrainingConfig, read_toml
-from facecli.training.gate import (
+from facecli.training.joint import move_sphere
+from facecli.training.promotion import (
     FARS,
     Comparison,
     Measurement,
@@ -22,7 +23,6 @@ from facecli.training.gate import (
     combine,
     measure,
 )
-from facecli.training.joint import move_sphere
 from facecli.training.start import views_of
 from facecli.types import DIMENSION, FloatArray, IntArray, ModelCard, PixelArray
 

@@ -11,17 +11,17 @@ from typing import Any
 import numpy as np
 import torch
 
-from facecli import encoders
 from facecli.calibration import impostor_table
 from facecli.errors import MissingExtra, ModelError, TrainingError
 from facecli.metrics import all_pairs
+from facecli.models import encoders
 from facecli.training.batchnorm import insert_batch_norm
 from facecli.training.chipstore import Acquire
 from facecli.training.config import TrainingConfig
-from facecli.training.gate import FARS, Comparison, Measurement, combine, compare, measure
 from facecli.training.intake import Listeners, Photos, Reader, Request, check_data, read_photos
 from facecli.training.loop import Step, Trainer
 from facecli.training.plots import draw_run
+from facecli.training.promotion import FARS, Comparison, Measurement, combine, compare, measure
 from facecli.training.result import calibrated, make_card, read_data_card, save_model
 from facecli.training.start import (
     architecture_of,

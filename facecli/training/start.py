@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from facecli import checkpoints, encoders
 from facecli.errors import TrainingError
-from facecli.networks import FaceNetwork, build
+from facecli.models import checkpoints, encoders
+from facecli.models.networks import FaceNetwork, build
 from facecli.training.config import TrainingConfig
 from facecli.training.head import BLOCK, even_out, features_of, fit_head, principal_targets
 from facecli.training.joint import SAMPLE, fit_joined

@@ -22,8 +22,8 @@ from typing import Any
 
 from fake_service import ADMIN, ENTRY, TOKEN, real_service, relaying
 
-from facecli.gate.log import DecisionLog
 from facecli.portraits import eileen_collins, grace_hopper
+from facecli.stores.decisions import DecisionLog
 
 REPORT_SECONDS = 10
 NAMES = {"Eileen": eileen_collins(), "Grace": grace_hopper()}

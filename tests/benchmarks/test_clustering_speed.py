@@ -13,15 +13,15 @@ import pytest
 from fakes import embedded
 from pytest_benchmark.fixture import BenchmarkFixture
 
+from facecli.albums.corrections import Corrections
+from facecli.albums.grouping import Grouping
+from facecli.albums.sorting import group
 from facecli.clustering import cluster
-from facecli.distances import normalize
-from facecli.library import Library
-from facecli.library.albums import AlbumStore
 from facecli.metrics import all_pairs, bcubed_score
-from facecli.recognition.albums import group
-from facecli.recognition.cluster import Grouping
-from facecli.recognition.corrections import Corrections
+from facecli.stores.library import Library
+from facecli.stores.library.clusters import AlbumStore
 from facecli.types import DIMENSION, FloatArray, IntArray
+from facecli.vectors.distances import normalize
 
 FACES = 10_000
 LIMIT_SECONDS = 10

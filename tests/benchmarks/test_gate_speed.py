@@ -16,12 +16,12 @@ from PIL import Image
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from facecli.calibration.operating import operating_point
-from facecli.gallery import Gallery
 from facecli.gate.engine import Gate
-from facecli.gate.records import GateSettings
 from facecli.gate.sources import source_of
-from facecli.gate.watch import GalleryWatch
+from facecli.gate.types import GateSettings
 from facecli.portraits import eileen_collins, grace_hopper
+from facecli.recognition.live import GalleryWatch
+from facecli.stores.gallery import Gallery
 from facecli.types import Detector, Encoder
 
 RATE = 30.0

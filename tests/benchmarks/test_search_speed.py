@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from facecli.index import ExactIndex
 from facecli.types import DIMENSION, FloatArray
+from facecli.vectors.index import ExactIndex
 
 TEMPLATES = 10_000
 LIMIT_SECONDS = 1e-3

@@ -19,9 +19,9 @@ from fake_service import ENTRY, TOKEN, real_service, relaying
 from fakes import new_template
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from facecli.encoders import DEFAULT_MODEL, read_card
-from facecli.gallery import Gallery
+from facecli.models.encoders import DEFAULT_MODEL, read_card
 from facecli.portraits import eileen_collins, grace_hopper
+from facecli.stores.gallery import Gallery
 from facecli.types import DIMENSION
 
 PEOPLE = 10_000

@@ -13,8 +13,8 @@ from facecli.cli.output import counted, emit, emit_all, shown, table
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from facecli.library.albums import AlbumStore
-    from facecli.recognition.corrections import Corrections
+    from facecli.albums.corrections import Corrections
+    from facecli.stores.library.clusters import AlbumStore
 
 CLUSTER = click.IntRange(min=1)
 PHOTO = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -125,21 +125,21 @@ def log(settings: Settings) -> None:
 
 
 def _store(settings: Settings) -> AlbumStore:
-    from facecli.library.albums import AlbumStore
+    from facecli.stores.library.clusters import AlbumStore
 
     return AlbumStore(settings.library(create=False))
 
 
 def _corrections(settings: Settings) -> Corrections:
-    from facecli.recognition.corrections import Corrections
+    from facecli.albums.corrections import Corrections
 
     return Corrections(_store(settings))
 
 
 def _content(settings: Settings, photo: Path) -> str:
     """Return the SHA-256 of a photo that has been looked at."""
-    from facecli.images import read_file
-    from facecli.library import FileState
+    from facecli.faces.images import read_file
+    from facecli.stores.library import FileState
 
     known = settings.library(create=False).content(FileState.of(photo))
     if known is None:

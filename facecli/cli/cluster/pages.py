@@ -11,9 +11,9 @@ from facecli.cli.output import progress
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from facecli.albums.grouping import Grouping
     from facecli.cli.options import Settings
-    from facecli.recognition.cluster import Grouping
-    from facecli.recognition.embedding import EmbeddedPicture
+    from facecli.faces.embedding import EmbeddedPicture
     from facecli.types import Failure, ModelCard
 
 
@@ -21,11 +21,11 @@ def contact_sheet(
     settings: Settings, grouping: Grouping, pictures: Sequence[EmbeddedPicture | Failure]
 ) -> str:
     """Return the page of a grouping of these pictures, with all its faces in it."""
-    from facecli.library.albums import AlbumStore
-    from facecli.recognition.doubts import find_doubts, said_apart
+    from facecli.albums.doubts import find_doubts, said_apart
     from facecli.report import data_uri
     from facecli.report.people import people_page
     from facecli.report.sheet import days, faces_of, places, thumbnails
+    from facecli.stores.library.clusters import AlbumStore
 
     keys = faces_of(grouping)
     made = progress(thumbnails(settings.library(), keys), len(keys), "Drawing faces")

@@ -25,7 +25,7 @@ from facecli.cli.reports import publish_html, sheet_option
 from facecli.errors import FacecliError
 
 if TYPE_CHECKING:
-    from facecli.recognition.cluster import Cluster, ClusteredFace, Grouping
+    from facecli.albums.grouping import Cluster, ClusteredFace, Grouping
     from facecli.types import ModelCard
 
 SHOWN_PHOTOS = 3
@@ -122,7 +122,7 @@ def photos(
 
 def _check_export(folder: Path, paths: tuple[Path, ...]) -> None:
     """Raise FacecliError for a folder that is not an export's, or that the next run would sort."""
-    from facecli.recognition.export import check_folder
+    from facecli.albums.export import check_folder
 
     for path in paths:
         if path.is_dir() and folder.resolve().is_relative_to(path.resolve()):
@@ -132,7 +132,7 @@ def _check_export(folder: Path, paths: tuple[Path, ...]) -> None:
 
 def _export(grouping: Grouping, folder: Path, *, copies: bool, dry_run: bool, as_csv: bool) -> None:
     """Write the links and say so, beside the CSV and not in it."""
-    from facecli.recognition.export import export
+    from facecli.albums.export import export
 
     try:
         made = export(grouping, folder, copies=copies, dry_run=dry_run)

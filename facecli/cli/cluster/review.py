@@ -20,7 +20,7 @@ from facecli.cli.options import (
 from facecli.cli.output import emit, note
 
 if TYPE_CHECKING:
-    from facecli.report.review import ReviewDesk
+    from facecli.server.review import ReviewDesk
 
 
 @click.command()
@@ -42,7 +42,7 @@ def review(
     nobody can guess. Its buttons name, merge, split, move and undo, as the commands do. Ends with
     Ctrl-C.
     """
-    from facecli.loopback import Server
+    from facecli.server.loopback import Server
 
     server = Server(_desk(settings, paths, k), port=port)
     emit({"kind": "review", "address": server.address}, server.address)
@@ -54,9 +54,9 @@ def review(
 
 
 def _desk(settings: Settings, paths: tuple[Path, ...], k: int | None) -> ReviewDesk:
-    from facecli.library.albums import AlbumStore
-    from facecli.report.review import ReviewDesk
     from facecli.report.sheet import days, places
+    from facecli.server.review import ReviewDesk
+    from facecli.stores.library.clusters import AlbumStore
 
     pictures, grouping, namer = sort_faces(settings, paths, k=k, min_photos=2)
     return ReviewDesk(

@@ -10,9 +10,9 @@ from facecli.cli.output import counted, emit, note, warn
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from facecli.albums.grouping import Grouping
     from facecli.cli.options import Settings
-    from facecli.recognition.cluster import Grouping
-    from facecli.recognition.embedding import EmbeddedPicture
+    from facecli.faces.embedding import EmbeddedPicture
     from facecli.types import Failure
 
     Pictures = Sequence[EmbeddedPicture | Failure]
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 def take_names(settings: Settings, pictures: Pictures) -> bool:
     """Take names from sidecars and tell whether any were new."""
-    from facecli.library.albums import AlbumStore
-    from facecli.recognition.xmp import names_from_sidecars
+    from facecli.albums.xmp import names_from_sidecars
+    from facecli.stores.library.clusters import AlbumStore
 
     taken = names_from_sidecars(pictures, AlbumStore(settings.library()))
     complain(taken.failures)
@@ -31,7 +31,7 @@ def take_names(settings: Settings, pictures: Pictures) -> bool:
 
 def write_names(grouping: Grouping, pictures: Pictures, *, dry_run: bool, as_csv: bool) -> int:
     """Write names to sidecars; return the number of those that could not be written."""
-    from facecli.recognition.xmp import write_sidecars
+    from facecli.albums.xmp import write_sidecars
 
     written, failures = write_sidecars(grouping, pictures, dry_run=dry_run)
     complain(failures)

@@ -12,9 +12,9 @@ from facecli.cli.output import note, progress
 from facecli.errors import FacecliError, FingerprintMismatch
 
 if TYPE_CHECKING:
-    from facecli.recognition.cluster import Grouping
-    from facecli.recognition.embedding import EmbeddedPicture
-    from facecli.recognition.naming import Namer
+    from facecli.albums.grouping import Grouping
+    from facecli.albums.naming import Namer
+    from facecli.faces.embedding import EmbeddedPicture
     from facecli.types import Encoder, Failure, ModelCard
 
 
@@ -30,8 +30,8 @@ def sort_faces(
 
     With `from_sidecars` they are sorted by what XMP sidecars say of them, too.
     """
-    from facecli.library.albums import AlbumStore
-    from facecli.recognition.albums import group
+    from facecli.albums.sorting import group
+    from facecli.stores.library.clusters import AlbumStore
 
     encoder = settings.encoder()
     pictures = _scanned(settings, paths, encoder)
@@ -56,8 +56,8 @@ def _scanned(
     settings: Settings, paths: tuple[Path, ...], encoder: Encoder
 ) -> list[EmbeddedPicture | Failure]:
     """Look at all photos that have not been looked at."""
-    from facecli.images import find_pictures
-    from facecli.recognition.scanning import scan
+    from facecli.albums.scanning import scan
+    from facecli.faces.images import find_pictures
     from facecli.types import Failure
 
     found = find_pictures(paths)
@@ -77,8 +77,8 @@ def _scanned(
 
 def _namer(settings: Settings, card: ModelCard) -> Namer | None:
     """Return who is enrolled, or None without a gallery of this model."""
+    from facecli.albums.naming import Namer
     from facecli.recognition.identify import default_gap
-    from facecli.recognition.naming import Namer
 
     if not settings.has_gallery():
         return None

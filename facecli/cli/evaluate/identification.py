@@ -105,9 +105,9 @@ def _distractors(settings: Settings, folder: Path | None, samples: Samples) -> F
     """Return one face of each photo in a folder; none is of anybody in the samples, by promise."""
     import numpy as np
 
+    from facecli.albums.scanning import scan
     from facecli.evaluation.samples import most_prominent
-    from facecli.images import find_pictures
-    from facecli.recognition.scanning import scan
+    from facecli.faces.images import find_pictures
     from facecli.types import DIMENSION, Failure
 
     paths = [] if folder is None else find_pictures([folder])

@@ -54,9 +54,9 @@ def lfw(
     relative to it. Photos of LFW lie in DIR/Name/Name_0001.jpg. A pair with a photo without a face
     never matches. Exits with 1 if there is one, and with 2 if a photo could not be read.
     """
+    from facecli.albums.scanning import scan
     from facecli.evaluation.lfw import measure_pairs
     from facecli.evaluation.pairlists import read_pairs
-    from facecli.recognition.scanning import scan
 
     pairs = read_pairs(place, listed)
     encoder = settings.encoder()

@@ -38,7 +38,7 @@ def robustness(
     failure. Exits with 1 if a photo had no face to begin with, and with 2 if one could not be read.
     """
     from facecli.evaluation.robustness import summarise, sweep
-    from facecli.images import find_pictures
+    from facecli.faces.images import find_pictures
     from facecli.types import Failure
 
     found = find_pictures(paths)
@@ -70,7 +70,7 @@ def robustness(
 
 def _opened(paths: Iterable[Path], unreadable: list[str]) -> Iterator[Picture]:
     """Open one picture after the other; name what cannot be read and go on."""
-    from facecli.images import open_picture
+    from facecli.faces.images import open_picture
 
     for path in paths:
         try:

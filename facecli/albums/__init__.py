@@ -1,0 +1,1 @@
+"""Photos nobody named: looked at once, sorted into people, corrected, written out."""

@@ -1,0 +1,175 @@
+"""What people say about clusters: names, merges, splits and moves, kept for every later run.
+
+Faces taken out of a cluster or put into one are kept exactly so, since whoever did that has looked
+at them: those of the clusters touched stay together, and new faces may join. Every correction is
+one entry of the undo log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from facecli.errors import FaceError
+from facecli.stores.gallery.names import clean_name, name_key
+from facecli.stores.library.clusters import AlbumStore, Correction, Fact, Sighting
+
+
+class Corrections:
+    """The commands that correct clusters, which go by their number.
+
+    Each raises FaceError, and changes nothing, where a cluster or photo is not there or where two
+    faces of one photo would be one person.
+    """
+
+    def __init__(self, store: AlbumStore) -> None:
+        self._store = store
+
+    def name(self, number: int, name: str) -> str:
+        """Call a cluster's person by a name and return it as it is stored."""
+        members = self._members(number)
+        wanted = clean_name(name)
+        for other, known in self._store.names().items():
+            if other != number and name_key(known) == name_key(wanted):
+                raise FaceError(f"{known} is cluster {other} already: merge {other} and {number}")
+        ended = self._facts_of(members, "name")
+        fact = Fact(0, "name", members[0].id, name=wanted)
+        self._store.correct(f"name {number} {wanted}", facts=[fact], ended=ended)
+        return wanted
+
+    def merge(self, into: int, others: Sequence[int]) -> None:
+        """Say that clusters are one person, who keeps the number and the name of `into`.
+
+        If that has none, the first name of the others.
+        """
+        groups = [self._members(number) for number in dict.fromkeys([into, *others])]
+        if len(groups) < 2:
+            raise FaceError(f"cluster {into}: merging takes another cluster")
+        faces = [one for group in groups for one in group]
+        self._refuse_twice(faces)
+        names = [self._facts_of(group, "name") for group in groups]
+        kept = next((own for own in names if own), [])
+        dropped = [fact for own in names for fact in own if fact not in kept]
+        moved = {one.id: into for group in groups[1:] for one in group}
+        listed = " ".join(map(str, [into, *others]))
+        ended = [*self._between(faces, faces), *dropped]
+        self._store.correct(f"merge {listed}", facts=_bound(faces), ended=ended, moved=moved)
+
+    def split(self, number: int, photos: Iterable[str]) -> int:
+        """Make another person of a cluster's faces in these photos, by SHA-256.
+
+        Return the new number; name and number stay with the rest.
+        """
+        members = self._members(number)
+        out = [self._face(members, number, sha256) for sha256 in dict.fromkeys(photos)]
+        rest = [one for one in members if one not in out]
+        if not out or not rest:
+            raise FaceError(f"cluster {number}: splitting must leave faces on both sides")
+        new = self._store.new_identity()
+        self._part(f"split {number} into {new}", out, rest, new)
+        return new
+
+    def move(self, number: int, target: int, photos: Iterable[str]) -> None:
+        """Say that a cluster's faces in these photos, by SHA-256, are another cluster's person."""
+        if number == target:
+            raise FaceError(f"cluster {number}: the faces are there already")
+        members, others = self._members(number), self._members(target)
+        out = [self._face(members, number, sha256) for sha256 in dict.fromkeys(photos)]
+        if not out:
+            raise FaceError(f"cluster {number}: moving takes a face")
+        self._refuse_twice([*out, *others])
+        rest = [one for one in members if one not in out]
+        self._part(f"move {len(out)} from {number} to {target}", out, rest, target, joined=others)
+
+    def not_same(self, one: int, other: int) -> None:
+        """Say that two clusters are different people, so that they never become one."""
+        first, second = self._members(one)[0], self._members(other)[0]
+        if first.id == second.id:
+            raise FaceError(f"cluster {one}: it takes another cluster to differ from")
+        self._store.correct(
+            f"not-same {one} {other}", facts=[Fact(0, "different", first.id, second.id)]
+        )
+
+    def undo(self) -> Correction:
+        """Take the last correction back and return it."""
+        undone = self._store.undo()
+        if undone is None:
+            raise FaceError("there is no correction to undo")
+        return undone
+
+    def _part(
+        self,
+        said: str,
+        out: Sequence[Sighting],
+        rest: Sequence[Sighting],
+        target: int,
+        *,
+        joined: Sequence[Sighting] = (),
+    ) -> None:
+        """Take faces out of the rest of their cluster and join them to those of another.
+
+        The name stays with the rest, even if it was one of the faces that it was given for.
+        """
+        together = [*joined, *out]
+        facts = [*_bound(together), *_bound(rest)]
+        if rest:
+            facts.append(Fact(0, "different", together[0].id, rest[0].id))
+        names = {fact.one: fact for fact in self._store.facts() if fact.kind == "name"}
+        leaving = [names[one.id] for one in out if one.id in names]
+        if leaving and rest and not any(one.id in names for one in rest):
+            facts.append(Fact(0, "name", rest[0].id, name=leaving[0].name))
+        ended = [*self._touching(out), *self._between(out, joined), *(one.id for one in leaving)]
+        moved = {one.id: target for one in out}
+        self._store.correct(said, facts=facts, ended=ended, moved=moved)
+
+    def _members(self, number: int) -> list[Sighting]:
+        members = self._store.members(number)
+        if not members:
+            raise FaceError(f"cluster {number}: there is none; `facecli cluster DIR` lists them")
+        return members
+
+    def _face(self, members: Sequence[Sighting], number: int, sha256: str) -> Sighting:
+        for one in members:
+            if one.sha256 == sha256:
+                return one
+        raise FaceError(f"cluster {number}: no face of it is in that photo")
+
+    def _refuse_twice(self, faces: Sequence[Sighting]) -> None:
+        """Raise FaceError where a photo would show a person twice."""
+        seen: set[str] = set()
+        for one in faces:
+            if one.sha256 in seen:
+                where = self._store.path_of(one.sha256) or f"photo {one.sha256[:12]}"
+                raise FaceError(f"{where}: shows both, and nobody is in a photo twice")
+            seen.add(one.sha256)
+
+    def _facts_of(self, faces: Sequence[Sighting], kind: str) -> list[int]:
+        """Return the facts of a kind that are about one of the faces alone."""
+        ids = {one.id for one in faces}
+        return [fact.id for fact in self._store.facts() if fact.kind == kind and fact.one in ids]
+
+    def _touching(self, faces: Sequence[Sighting]) -> list[int]:
+        """Return what binds the faces to any other."""
+        ids = {one.id for one in faces}
+        return [
+            fact.id
+            for fact in self._store.facts()
+            if fact.kind == "same" and ids & {fact.one, fact.other}
+        ]
+
+    def _between(self, faces: Sequence[Sighting], others: Sequence[Sighting]) -> list[int]:
+        """Return what sets faces apart from the others."""
+        ids, theirs = {one.id for one in faces}, {one.id for one in others}
+        return [
+            fact.id
+            for fact in self._store.facts()
+            if fact.kind == "different"
+            and (
+                (fact.one in ids and fact.other in theirs)
+                or (fact.one in theirs and fact.other in ids)
+            )
+        ]
+
+
+def _bound(faces: Sequence[Sighting]) -> list[Fact]:
+    """Bind faces to the first of them."""
+    return [Fact(0, "same", faces[0].id, one.id) for one in faces[1:]]

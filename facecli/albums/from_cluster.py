@@ -1,0 +1,76 @@
+"""Enroll someone from the faces of a cluster, as the photo library remembers them."""
+
+from __future__ import annotations
+
+from facecli.albums.scanning import finder_of
+from facecli.albums.sorting import same_box
+from facecli.errors import FaceError
+from facecli.faces.quality import usable_for_enrollment
+from facecli.recognition.screening import Outcome, PhotoOutcome
+from facecli.stores.gallery.names import clean_name, name_key
+from facecli.stores.library.clusters import AlbumStore, Sighting
+from facecli.types import GalleryStore, ModelCard, NewTemplate
+
+FACES = 5
+"""Faces enrolled of a cluster at most: the most typical ones; more would say little new."""
+
+
+def faces_to_enroll(
+    number: int,
+    person: str,
+    *,
+    store: AlbumStore,
+    gallery: GalleryStore,
+    card: ModelCard,
+    external_id: str | None = None,
+) -> list[PhotoOutcome]:
+    """Return the most typical faces of a cluster that are good enough, to be judged and stored.
+
+    A photo that somebody else is enrolled from is passed over: it would be refused. Raises
+    FaceError where no face is left, saying why not.
+    """
+    members = store.members(number)
+    if not members:
+        raise FaceError(f"cluster {number}: there is none; `facecli cluster DIR` lists them")
+    name = clean_name(person)
+    known = gallery.images_known([one.sha256 for one in members], card.fingerprint)
+    chosen: list[PhotoOutcome] = []
+    reasons: dict[str, None] = {}
+    for one in members:
+        source = store.path_of(one.sha256) or one.sha256
+        if any(name_key(other) != name_key(name) for other in known.get(one.sha256, ())):
+            reasons[f"{source}: somebody else is enrolled from it"] = None
+            continue
+        found = _template(one, name, store, card, external_id)
+        if isinstance(found, NewTemplate):
+            chosen.append(PhotoOutcome(name, source, Outcome.ACCEPTED, template=found))
+        else:
+            reasons[f"{source}: {found}"] = None
+        if len(chosen) == FACES:
+            break
+    if not chosen:
+        raise FaceError(f"cluster {number}: no face to enroll. {next(iter(reasons))}")
+    return chosen
+
+
+def _template(
+    sighting: Sighting, person: str, store: AlbumStore, card: ModelCard, external_id: str | None
+) -> NewTemplate | str:
+    """Return what the library knows of a face as a template, or why it cannot be one."""
+    finder = finder_of(card.geometry)
+    known = store.library.recall(sighting.sha256, finder=finder, fingerprint=card.fingerprint)
+    if known is None or known.embeddings is None:
+        return f"not looked at with {card.name}: run facecli cluster with it first"
+    for face, embedding in zip(known.faces, known.embeddings, strict=True):
+        if same_box(face.detection.box, sighting.box):
+            if problems := usable_for_enrollment(face.quality):
+                return "; ".join(problems)
+            return NewTemplate(
+                person=person,
+                embedding=embedding,
+                image_sha256=sighting.sha256,
+                box=face.detection.box,
+                quality=face.quality,
+                external_id=external_id,
+            )
+    return "the face is not found there any more: run facecli cluster first"

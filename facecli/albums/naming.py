@@ -1,0 +1,83 @@
+"""People of the gallery who name the clusters that resemble them, and only them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from facecli.types import FloatArray, IntArray, TemplateMatrix
+from facecli.vectors.distances import MAXIMUM
+
+CELLS = 2**22
+"""Comparisons held at a time: 16 MB of float32."""
+
+
+@dataclass(frozen=True, slots=True)
+class Namer:
+    """Who is enrolled, how near a cluster must be to be called so, and how much nearer than others.
+
+    `threshold` and `gap` are in squared L2, here the mean over all faces of a cluster to the
+    nearest of a person's templates.
+    """
+
+    matrix: TemplateMatrix
+    threshold: float
+    gap: float
+
+    def names(
+        self,
+        embeddings: FloatArray,
+        labels: IntArray,
+        photos: IntArray,
+        *,
+        given: Mapping[int, str],
+    ) -> dict[int, str]:
+        """Return the names of clusters 0..k-1 that have none `given` and are near one person only.
+
+        `embeddings` is (n, 128), `labels` and `photos` int64 (n,). Several clusters may be one
+        person, but for those that share a photo: there the nearest has the name.
+        """
+        shown: dict[str, set[int]] = {}
+        for label, name in given.items():
+            shown.setdefault(name, set()).update(photos[labels == label].tolist())
+        found: dict[int, str] = {}
+        for _, label, name in sorted(self._near(embeddings, labels)):
+            own = set(photos[labels == label].tolist())
+            if label not in given and not own & shown.setdefault(name, set()):
+                found[label] = name
+                shown[name] |= own
+        return found
+
+    def _near(self, embeddings: FloatArray, labels: IntArray) -> list[tuple[float, int, str]]:
+        """Return squared L2, cluster and name where somebody is near and clearly the nearest."""
+        ids = self.matrix.person_ids
+        if not len(ids):
+            return []
+        order = np.argsort(ids, kind="stable")
+        owners, starts = np.unique(ids[order], return_index=True)
+        templates = self.matrix.embeddings[order]
+        means = _means(embeddings, labels)
+        near: list[tuple[float, int, str]] = []
+        height = max(1, CELLS // len(templates))
+        for first in range(0, len(means), height):
+            squared = 2 - 2 * means[first : first + height] @ templates.T
+            people = np.minimum.reduceat(squared, starts, axis=1)
+            best = people.argmin(axis=1)
+            rows = np.arange(len(people))
+            nearest = people[rows, best]
+            people[rows, best] = MAXIMUM
+            clear = (nearest <= self.threshold) & (nearest + self.gap <= people.min(axis=1))
+            near += [
+                (float(nearest[row]), first + row, self.matrix.names[int(owners[best[row]])])
+                for row in np.flatnonzero(clear).tolist()
+            ]
+        return near
+
+
+def _means(embeddings: FloatArray, labels: IntArray) -> FloatArray:
+    """Return the plain mean of each cluster's vectors, float32 (k, 128), shorter than 1."""
+    sums = np.zeros((int(labels.max()) + 1, embeddings.shape[1]))
+    np.add.at(sums, labels, embeddings)
+    return (sums / np.bincount(labels)[:, None]).astype(np.float32)

@@ -1,0 +1,256 @@
+"""The faces of many photos with their embeddings, none looked at twice."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections import deque
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from facecli.errors import FacecliError, LibraryError
+from facecli.faces.acquisition import failure
+from facecli.faces.chips import ALIGNMENT_VERSION
+from facecli.faces.embedding import EmbeddedPicture, embed_pictures
+from facecli.faces.finding import FINDER_VERSION
+from facecli.faces.images import read_file
+from facecli.faces.workers import Searchers
+from facecli.stores.library import FileState, Library
+from facecli.types import (
+    Acquisition,
+    ChipGeometry,
+    Detector,
+    Encoder,
+    Failure,
+    FloatArray,
+    ModelCard,
+)
+
+READERS = 2
+"""Threads that read and hash new files ahead of the search."""
+
+AHEAD = 8
+"""Files read ahead at most."""
+
+SEARCHES = 4
+"""Photos a worker has waiting, so that a large one holds nobody up."""
+
+WINDOW = 256
+"""Photos in hand at most, so that memory is bounded however many are known."""
+
+STORE_SECONDS = 2.0
+STORE_PICTURES = 64
+"""What is learnt is stored this often, and after so many pictures: it is all a kill can lose."""
+
+
+def scan(
+    paths: Sequence[Path], *, library: Library, detector: Detector, encoder: Encoder, workers: int
+) -> Generator[EmbeddedPicture | Failure, None, None]:
+    """Yield each photo with all its faces in the order given, or why it could not be read.
+
+    What the library knows is not read, searched or embedded again, and what is new it learns.
+    Photos are searched for faces by `workers` processes.
+    """
+    card = encoder.card
+    with Searchers(detector, card.geometry, workers) as searchers:
+        learning = _Learning(library, finder_of(card.geometry), card)
+        try:
+            found = _Looking(learning, searchers, workers).at(paths)
+            for result in embed_pictures(found, encoder, largest_only=False):
+                if isinstance(result, EmbeddedPicture):
+                    learning.embedded(result)
+                yield result
+        finally:
+            learning.store()
+
+
+def finder_of(geometry: ChipGeometry) -> str:
+    """Return the name of what finds faces now and cuts them to this geometry."""
+    places = hashlib.sha256(repr(geometry.landmarks).encode()).hexdigest()[:12]
+    return f"{FINDER_VERSION} {ALIGNMENT_VERSION} {geometry.size} {places}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Photo:
+    """A photo whose content is known by its hash, and not yet what it shows."""
+
+    path: Path
+    sha256: str
+
+
+@dataclass(slots=True)
+class _Lesson:
+    """What was learnt since it was last stored."""
+
+    files: dict[FileState, str] = field(default_factory=dict)
+    pictures: dict[str, Acquisition] = field(default_factory=dict)
+    embeddings: dict[str, FloatArray] = field(default_factory=dict)
+
+
+class _Learning:
+    """The library as one scan sees it: asks it, and tells it what is new every few seconds."""
+
+    def __init__(self, library: Library, finder: str, card: ModelCard) -> None:
+        self._library = library
+        self._finder = finder
+        self._card = card
+        self._lesson = _Lesson()
+        self._stored = time.monotonic()
+        self._unembedded: set[str] = set()
+
+    def content(self, file: FileState) -> str | None:
+        """Return the hash of a file that has not changed since it was read."""
+        return self._library.content(file)
+
+    def read(self, file: FileState, sha256: str) -> None:
+        """Learn what a file holds."""
+        self._lesson.files[file] = sha256
+        self._store_now_and_then()
+
+    def seen(self, picture: Acquisition) -> None:
+        """Learn what a picture shows."""
+        self._lesson.pictures[picture.sha256] = picture
+        self._unembedded.add(picture.sha256)
+        self._store_now_and_then()
+
+    def embedded(self, picture: EmbeddedPicture) -> None:
+        """Learn the embeddings of a picture's faces, unless they came from the library."""
+        if picture.sha256 in self._unembedded:
+            self._unembedded.discard(picture.sha256)
+            self._lesson.embeddings[picture.sha256] = picture.embeddings
+            self._store_now_and_then()
+
+    def recall(self, photo: _Photo) -> EmbeddedPicture | Acquisition | None:
+        """Return what is known of a photo: all of it, its chips at least, or nothing."""
+        if photo.sha256 in self._lesson.pictures:
+            self.store()
+        key, source = photo.sha256, str(photo.path)
+        known = self._library.recall(key, finder=self._finder, fingerprint=self._card.fingerprint)
+        if known is None:
+            return None
+        if known.embeddings is not None:
+            return EmbeddedPicture(
+                source, key, known.size, known.faces, known.embeddings, known.notes
+            )
+        try:
+            places = [(key, number) for number in range(len(known.faces))]
+            chips = tuple(self._library.chips(places, finder=self._finder))
+        except LibraryError:
+            return None
+        self._unembedded.add(key)
+        return Acquisition(source, key, known.size, known.faces, chips, known.notes)
+
+    def store(self) -> None:
+        """Store what is new."""
+        lesson, self._lesson = self._lesson, _Lesson()
+        self._stored = time.monotonic()
+        if lesson.files or lesson.pictures or lesson.embeddings:
+            self._library.remember(
+                finder=self._finder,
+                card=self._card,
+                files=lesson.files,
+                pictures=lesson.pictures.values(),
+                embeddings=lesson.embeddings,
+            )
+
+    def _store_now_and_then(self) -> None:
+        long = time.monotonic() - self._stored >= STORE_SECONDS
+        if long or len(self._lesson.pictures) >= STORE_PICTURES:
+            self.store()
+
+
+_Waiting = Failure | EmbeddedPicture | Acquisition | _Photo | Future[Acquisition | Failure]
+
+
+class _Looking:
+    """The way from paths to faces, in order: hash, ask the library, search for what is new."""
+
+    def __init__(self, learning: _Learning, searchers: Searchers, workers: int) -> None:
+        self._learning = learning
+        self._searchers = searchers
+        self._searches = SEARCHES * workers
+        self._begun: set[str] = set()
+
+    def at(self, paths: Sequence[Path]) -> Iterator[Acquisition | EmbeddedPicture | Failure]:
+        """Yield what each photo shows, or why it could not be read."""
+        waiting: deque[_Waiting] = deque()
+        searching = 0
+
+        def is_due() -> bool:
+            first = waiting[0]
+            if isinstance(first, Future) and not first.done():
+                return searching > self._searches or len(waiting) > WINDOW
+            return True
+
+        for photo in self._photos(paths):
+            waiting.append(photo if isinstance(photo, Failure) else self._begin(photo))
+            searching += isinstance(waiting[-1], Future)
+            while waiting and is_due():
+                searching -= isinstance(waiting[0], Future)
+                yield self._finish(waiting.popleft())
+        while waiting:
+            yield self._finish(waiting.popleft())
+
+    def _begin(self, photo: _Photo) -> _Waiting:
+        """Recall a photo, or start to search it unless that has begun under another name."""
+        if photo.sha256 in self._begun:
+            return photo
+        known = self._learning.recall(photo)
+        if known is not None:
+            return known
+        self._begun.add(photo.sha256)
+        return self._searchers.submit(photo.path)
+
+    def _finish(self, begun: _Waiting) -> Acquisition | EmbeddedPicture | Failure:
+        if isinstance(begun, _Photo):
+            known = self._learning.recall(begun)
+            # Nothing is remembered of a picture that cannot be read.
+            begun = known or self._searchers.submit(begun.path)
+        if not isinstance(begun, Future):
+            return begun
+        found = begun.result()
+        if isinstance(found, Acquisition):
+            self._learning.seen(found)
+        return found
+
+    def _photos(self, paths: Sequence[Path]) -> Iterator[_Photo | Failure]:
+        """Yield the hash of each file, read in a thread only if it is new or has changed."""
+        waiting: deque[_Photo | tuple[Path, FileState | None, Future[str]]] = deque()
+        with ThreadPoolExecutor(READERS, thread_name_prefix="read") as pool:
+            for path in paths:
+                file = _state(path)
+                sha256 = file and self._learning.content(file)
+                if sha256:
+                    waiting.append(_Photo(path, sha256))
+                else:
+                    waiting.append((path, file, pool.submit(_hash, path)))
+                if len(waiting) > AHEAD:
+                    yield self._read(waiting.popleft())
+            while waiting:
+                yield self._read(waiting.popleft())
+
+    def _read(self, item: _Photo | tuple[Path, FileState | None, Future[str]]) -> _Photo | Failure:
+        if isinstance(item, _Photo):
+            return item
+        path, file, hashing = item
+        try:
+            sha256 = hashing.result()
+        except FacecliError as error:
+            return failure(str(path), error)
+        if file is not None:
+            self._learning.read(file, sha256)
+        return _Photo(path, sha256)
+
+
+def _state(path: Path) -> FileState | None:
+    """Describe a file, before it is read; None if it cannot be, which reading it will explain."""
+    try:
+        return FileState.of(path)
+    except (OSError, ValueError):
+        return None
+
+
+def _hash(path: Path) -> str:
+    return hashlib.sha256(read_file(path)).hexdigest()

@@ -1,0 +1,202 @@
+"""XMP sidecars: who is where in a photo, beside it in a file that other programs read and write.
+
+Faces are regions of the Metadata Working Group ("Guidelines for handling image metadata" 2.0,
+section 5.9). A region's middle, width and height are shares of the picture as it is stored, before
+its EXIF orientation turns it upright, which is how digiKam, immich and photoprism take them. Names
+are also written as tags (dc:subject), as the IPTC's persons shown and as digiKam's tags below
+"People", unless those would hide others' tags.
+
+Whatever else a sidecar says stays. A name that another program gave a face stays too; those that
+facecli gave, which it lists in a field of its own, follow corrections.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from xml.dom import minidom
+
+from facecli.albums.sidecars import packet
+from facecli.albums.sidecars.areas import Area, overlap, stored_area
+from facecli.albums.sidecars.packet import NAMESPACES, XMLNS, started
+
+__all__ = ["Area", "Region", "merged", "overlap", "read_regions", "started", "stored_area"]
+
+FACE = "Face"
+OURS = "facecli:names"
+"""The names that facecli gave."""
+
+SAME_REGION = 0.4
+"""Overlap (intersection over union) from which two regions are one face.
+
+Other programs draw their boxes otherwise: around the hair, or only eyes and mouth.
+"""
+
+TAGS = "digiKam:TagsList"
+KEYWORDS = ("dc:subject", "lr:hierarchicalSubject")
+"""Where other programs list tags, which digiKam and immich do not read beside `TAGS`."""
+
+LISTS = (
+    ("dc:subject", "rdf:Bag"),
+    (TAGS, "rdf:Seq"),
+    ("Iptc4xmpExt:PersonInImage", "rdf:Bag"),
+    (OURS, "rdf:Bag"),
+)
+"""Where names are listed besides the regions, and as what."""
+
+NO_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""Characters that XML 1.0 cannot hold (section 2.2)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A named face: middle x and y, width and height as shares of the stored picture.
+
+    `ours` is true where the name is one that facecli wrote there.
+    """
+
+    name: str
+    area: Area
+    ours: bool = False
+
+
+def read_regions(data: bytes) -> list[Region]:
+    """Return the named faces in a sidecar; raise FacecliError for what is none."""
+    document = packet.parsed(data)
+    ours = _ours(document)
+    return [
+        Region(ours.get(name, name), area, name in ours)
+        for node, area in _region_nodes(document)
+        if (name := _name(node)) and packet.fields(node).get("Type", FACE) == FACE
+    ]
+
+
+def merged(data: bytes | None, regions: Sequence[Region], size: tuple[int, int]) -> bytes | None:
+    """Return a sidecar with these faces in it, or None where nothing is to be changed.
+
+    `data` is what it held before, None if there was none; `size` is width and height of the stored
+    picture. Names that facecli gave before to other faces, or to faces that have none now, go.
+    Raises FacecliError for a sidecar that cannot be read.
+    """
+    document = packet.parsed(packet.EMPTY.encode() if data is None else data)
+    before = document.toxml()
+    ours = _ours(document)
+    lists = _lists(document)
+    wanted = [Region(NO_XML.sub("\ufffd", one.name), one.area) for one in regions]
+    nodes = list(_region_nodes(document))
+    changed: set[str] = set()
+    for region in wanted:
+        best = max(nodes, key=lambda item: overlap(item[1], region.area), default=None)
+        if best is None or overlap(best[1], region.area) < SAME_REGION:
+            _add_region(document, region, size)
+            changed.add(region.name)
+        elif not (name := _name(best[0])) or name in ours:
+            changed.add(region.name)
+            if name != region.name:
+                _set_name(best[0], region.name)
+    for node, area in nodes:
+        near = (overlap(area, one.area) >= SAME_REGION for one in wanted)
+        if _name(node) in ours and not any(near):
+            packet.remove(node)
+    there = {_name(node) for node, _ in _region_nodes(document)}
+    gone = {spelt for spelt, name in ours.items() if name not in there}
+    for property_, container in lists:
+        names = changed if property_ == OURS else changed | (there & {one.name for one in wanted})
+        packet.update_list(
+            document,
+            property_,
+            container,
+            wanted=[_spelt(property_, name) for name in sorted(names)],
+            gone={_spelt(property_, name) for name in gone},
+        )
+    return None if document.toxml() == before else document.toxml(encoding="utf-8")
+
+
+def _ours(document: minidom.Document) -> dict[str, str]:
+    """Return the names that facecli gave, also as digiKam spells them when it writes a sidecar."""
+    names = packet.listed(document, OURS)
+    return {_without_slash(name): name for name in names} | {name: name for name in names}
+
+
+def _lists(document: minidom.Document) -> list[tuple[str, str]]:
+    """Return where names are to be listed: in no new `TAGS` that would hide tags of others."""
+    tagged = any(packet.listed(document, one) for one in KEYWORDS)
+    hiding = tagged and packet.find(document, TAGS) is None
+    return [one for one in LISTS if one[0] != TAGS or not hiding]
+
+
+def _spelt(property_: str, name: str) -> str:
+    """Spell a name as it is listed: in tags a slash would part levels."""
+    if property_ == TAGS:
+        return f"People/{_without_slash(name)}"
+    return _without_slash(name) if property_ in KEYWORDS else name
+
+
+def _without_slash(name: str) -> str:
+    """Spell a name as digiKam does a person's."""
+    return name.replace("/", "\\")
+
+
+def _region_nodes(document: minidom.Document) -> Iterator[tuple[minidom.Element, Area]]:
+    """Yield the regions that have a usable area."""
+    for node in packet.items(packet.find(document, "mwg-rs:RegionList")):
+        if (area := _area(node)) is not None:
+            yield node, area
+
+
+def _name(node: minidom.Element) -> str:
+    return packet.fields(node).get("Name", "")
+
+
+def _area(node: minidom.Element) -> Area | None:
+    """Return a region's area, or None if it has none that can be used."""
+    for child in packet.elements(packet.body(node)):
+        if (child.namespaceURI, child.localName) == (NAMESPACES["mwg-rs"], "Area"):
+            fields = packet.fields(child)
+            try:
+                x, y, w, h = (float(fields[name]) for name in "xywh")
+            except (KeyError, ValueError):
+                return None
+            usable = 0 <= x <= 1 and 0 <= y <= 1 and 0 < w <= 1 and 0 < h <= 1
+            return (x, y, w, h) if usable else None
+    return None
+
+
+def _add_region(document: minidom.Document, region: Region, size: tuple[int, int]) -> None:
+    regions = packet.find(document, "mwg-rs:Regions")
+    if regions is None:
+        regions = packet.own(document, "mwg-rs:Regions")
+        regions.setAttributeNS(XMLNS, "xmlns:rdf", NAMESPACES["rdf"])
+        regions.setAttributeNS(NAMESPACES["rdf"], "rdf:parseType", "Resource")
+        packet.structure(
+            regions,
+            "mwg-rs:AppliedToDimensions",
+            [("stDim:w", str(size[0])), ("stDim:h", str(size[1])), ("stDim:unit", "pixel")],
+        )
+    body = packet.body(regions)
+    faces = packet.find(document, "mwg-rs:RegionList")
+    if faces is None:
+        faces = packet.new(body, "mwg-rs:RegionList")
+    bag = next(packet.elements(faces), None)
+    if bag is None:
+        bag = packet.new(faces, "rdf:Bag")
+    node = packet.new(bag, "rdf:li", parseType="Resource")
+    packet.new(node, "mwg-rs:Name", region.name)
+    packet.new(node, "mwg-rs:Type", FACE)
+    numbers = [
+        (f"stArea:{key}", f"{value:.6f}") for key, value in zip("xywh", region.area, strict=True)
+    ]
+    packet.structure(node, "mwg-rs:Area", [*numbers, ("stArea:unit", "normalized")])
+
+
+def _set_name(node: minidom.Element, name: str) -> None:
+    """Name a region in the way its other fields are written."""
+    body = packet.body(node)
+    old = body.getAttributeNodeNS(NAMESPACES["mwg-rs"], "Name")
+    if old is not None:
+        old.value = name
+        return
+    for child in [one for one in packet.elements(body) if one.localName == "Name"]:
+        packet.remove(child)
+    packet.new(body, "mwg-rs:Name", name)

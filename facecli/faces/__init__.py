@@ -1,0 +1,1 @@
+"""A picture becomes faces, chips and embeddings; imports no network."""

@@ -1,5 +1,0 @@
-"""People and their templates in SQLite: the only SQL of the program, beside its migrations."""
-
-from facecli.gallery.store import Gallery
-
-__all__ = ["Gallery"]

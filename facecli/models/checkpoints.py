@@ -1,0 +1,136 @@
+"""Checkpoints: safetensors files that hold the weights in half precision and the model card.
+
+Nothing in such a file can run code. The card's fingerprint is computed from the weights and from
+everything that shapes an embedding, and is checked on every load.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from facecli.errors import ModelError
+from facecli.faces.chips import ALIGNMENT_VERSION
+from facecli.files import SHARED, replacing
+from facecli.types import ChipGeometry, ModelCard
+
+Weights = Mapping[str, npt.NDArray[Any]]
+
+MAX_BYTES = 512 * 2**20
+"""Refuse larger checkpoints unread; InceptionResnetV1 in single precision has 110 MB."""
+
+
+def fingerprint(weights: Weights, architecture: dict[str, Any], geometry: ChipGeometry) -> str:
+    """Return the SHA-256 (64 hex digits) over all that decides an embedding.
+
+    That is weights, architecture with its normalisation, chip geometry and alignment version:
+    two models compare if and only if their fingerprints are equal.
+    """
+    shape = {
+        "alignment": ALIGNMENT_VERSION,
+        "architecture": architecture,
+        "geometry": dataclasses.asdict(geometry),
+    }
+    digest = hashlib.sha256(json.dumps(shape, sort_keys=True).encode())
+    for name in sorted(weights):
+        tensor = weights[name]
+        digest.update(f"{name} {tensor.dtype.name} {tensor.shape}".encode())
+        digest.update(np.ascontiguousarray(tensor).tobytes())
+    return digest.hexdigest()
+
+
+def save(path: Path, weights: Weights, card: ModelCard) -> ModelCard:
+    """Write weights (as float16) and card; return the card with its true fingerprint.
+
+    The file appears whole or not at all: a full disk raises ModelError and leaves what was there.
+    """
+    with np.errstate(over="ignore"):  # looked for right below, with a name
+        half = {name: np.asarray(tensor, np.float16) for name, tensor in weights.items()}
+    for name, tensor in half.items():
+        if not np.isfinite(tensor).all():
+            raise ModelError(f"{path}: weights {name} are not finite in half precision")
+    card = dataclasses.replace(
+        card, fingerprint=fingerprint(half, card.architecture, card.geometry)
+    )
+    write_tensors(path, half, {"card": json.dumps(dataclasses.asdict(card), sort_keys=True)})
+    return card
+
+
+def write_tensors(path: Path, tensors: Weights, metadata: dict[str, str]) -> None:
+    """Write a safetensors file atomically; raise ModelError if the disk does not take it."""
+    from safetensors.numpy import save as serialize
+
+    # A transposed array would be written in its memory order, under the shape of its logical one.
+    data = serialize(
+        {name: np.asarray(tensor, order="C") for name, tensor in tensors.items()}, metadata=metadata
+    )
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path, mode=SHARED) as stream:
+            stream.write(data)
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
+def read_tensors(path: Path) -> tuple[dict[str, npt.NDArray[Any]], dict[str, str]]:
+    """Return all tensors and the metadata of a safetensors file; raise ModelError if it is none."""
+    with _opened(path) as file:
+        return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+
+
+def read_card(path: Path) -> ModelCard:
+    """Return the card of a checkpoint without reading its weights."""
+    with _opened(path) as file:
+        return _card(path, file.metadata() or {})
+
+
+def load(path: Path) -> tuple[dict[str, npt.NDArray[Any]], ModelCard]:
+    """Return weights and card; raise ModelError if they do not belong together."""
+    weights, metadata = read_tensors(path)
+    card = _card(path, metadata)
+    if fingerprint(weights, card.architecture, card.geometry) != card.fingerprint:
+        raise ModelError(f"{path}: its weights are not those its model card describes")
+    return weights, card
+
+
+def _opened(path: Path) -> Any:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        if not path.is_file():
+            raise ModelError(f"{path}: no such checkpoint")
+        if path.stat().st_size > MAX_BYTES:
+            raise ModelError(f"{path}: larger than {MAX_BYTES // 2**20} MiB")
+        return safe_open(path, framework="numpy")
+    except (OSError, SafetensorError) as error:
+        raise ModelError(f"{path}: not a safetensors checkpoint: {error}") from error
+
+
+def _card(path: Path, metadata: dict[str, str]) -> ModelCard:
+    try:
+        return card_from_json(json.loads(metadata["card"]))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ModelError(f"{path}: holds no readable model card") from error
+
+
+def card_from_json(fields: dict[str, Any]) -> ModelCard:
+    """Rebuild a card from its JSON form; raise KeyError, TypeError or ValueError if malformed."""
+    geometry = fields["geometry"]
+    points = tuple((float(x), float(y)) for x, y in geometry["landmarks"])
+    if len(points) != 5 or not 0.0 < float(fields["threshold"]) <= 4.0:
+        raise ValueError("malformed card")
+    return ModelCard(
+        **{
+            **fields,
+            "geometry": ChipGeometry(int(geometry["size"]), points),
+            "data": tuple(fields.get("data", ())),
+            "history": tuple(fields.get("history", ())),
+        }
+    )

@@ -1,0 +1,124 @@
+"""Questions to a gallery's database; the caller holds the transaction they are answered in."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable
+
+from facecli.stores.gallery.names import name_key
+from facecli.stores.gallery.vectors import damaged
+from facecli.types import Calibration, Person, Quality, StoredModel, Template
+
+PERSON = """
+    SELECT person.id, person.name, external_id, count(template.id), person.created
+    FROM person LEFT JOIN template ON person_id = person.id
+"""
+TEMPLATES = """
+    SELECT template.id, person_id, fingerprint, image_sha256, box_left, box_top, box_right,
+        box_bottom, eye_distance, sharpness, brightness, turn, template.created
+    FROM template JOIN model ON model.id = model_id
+    WHERE person_id = ? ORDER BY template.id
+"""
+# Nearly always every template is of the one model: a walk through the table in its own order is
+# faster than one through an index that jumps about in it.
+VECTORS = """
+    SELECT id, person_id, embedding FROM template NOT INDEXED WHERE model_id = ? ORDER BY id
+"""
+MODELS = """
+    SELECT name, fingerprint, count(template.id), model.created
+    FROM model LEFT JOIN template ON model_id = model.id GROUP BY model.id ORDER BY model.id
+"""
+PICTURED = """
+    SELECT DISTINCT person.name FROM template
+    JOIN model ON model.id = model_id JOIN person ON person.id = person_id
+    WHERE image_sha256 = ? AND fingerprint = ? ORDER BY name_key
+"""
+
+
+def people(connection: sqlite3.Connection) -> list[Person]:
+    """Return everyone, by name."""
+    rows = connection.execute(f"{PERSON} GROUP BY person.id ORDER BY name_key")
+    return [Person(*row) for row in rows]
+
+
+def person(connection: sqlite3.Connection, name: str) -> Person | None:
+    """Return the person whom any spelling of their name means."""
+    rows = connection.execute(
+        f"{PERSON} WHERE name_key = ? GROUP BY person.id", (name_key(name),)
+    ).fetchone()
+    return None if rows is None else Person(*rows)
+
+
+def names_by_key(connection: sqlite3.Connection) -> dict[str, str]:
+    """Return every name by its key."""
+    return dict(connection.execute("SELECT name_key, name FROM person").fetchall())
+
+
+def templates(connection: sqlite3.Connection, person_id: int) -> list[Template]:
+    """Return a person's templates of every model, oldest first."""
+    return [
+        Template(
+            id=row[0],
+            person_id=row[1],
+            fingerprint=row[2],
+            image_sha256=row[3],
+            box=row[4:8],
+            quality=Quality(*row[8:12]),
+            created=row[12],
+        )
+        for row in connection.execute(TEMPLATES, (person_id,))
+    ]
+
+
+def models(connection: sqlite3.Connection) -> list[StoredModel]:
+    """Return the models that ever had templates here, oldest first."""
+    return [StoredModel(*row) for row in connection.execute(MODELS)]
+
+
+def vectors(
+    connection: sqlite3.Connection, fingerprint: str
+) -> tuple[list[tuple[int, int, bytes]], dict[int, str]]:
+    """Return template id, person id and stored embedding of one model's, and their names by id."""
+    model = connection.execute("SELECT id FROM model WHERE fingerprint = ?", (fingerprint,))
+    found = model.fetchone()
+    if found is None:
+        return [], {}
+    rows = connection.execute(VECTORS, found).fetchall()
+    present = {person_id for _, person_id, _ in rows}
+    everyone = connection.execute("SELECT id, name FROM person")
+    return rows, {person_id: name for person_id, name in everyone if person_id in present}
+
+
+def pictured(
+    connection: sqlite3.Connection, sha256s: Iterable[str], fingerprint: str
+) -> dict[str, tuple[str, ...]]:
+    """Return who is enrolled from each picture under one model, leaving unknown pictures out."""
+    known = {}
+    for sha256 in sha256s:
+        rows = connection.execute(PICTURED, (sha256, fingerprint)).fetchall()
+        if rows:
+            known[sha256] = tuple(name for (name,) in rows)
+    return known
+
+
+def calibrations(connection: sqlite3.Connection) -> list[Calibration]:
+    """Return the thresholds set from data, by model; the columns are the record's fields."""
+    rows = connection.execute("SELECT * FROM calibration ORDER BY model, fingerprint")
+    return [Calibration(*(*row[:-1], json.loads(row[-1]))) for row in rows]
+
+
+def problems(connection: sqlite3.Connection) -> list[str]:
+    """Return what is wrong with the database, a line each."""
+    lines = [line for (line,) in connection.execute("PRAGMA integrity_check")]
+    found = [] if lines == ["ok"] else [f"database: {line}" for line in lines]
+    found += [
+        f"{table} {row} refers to a {parent} that does not exist"
+        for table, row, parent, _ in connection.execute("PRAGMA foreign_key_check")
+    ]
+    rows = connection.execute("SELECT id, embedding FROM template").fetchall()
+    stored = [embedding for _, embedding in rows]
+    found += [
+        f"template {rows[row][0]} is not a unit vector of 128 numbers" for row in damaged(stored)
+    ]
+    return found

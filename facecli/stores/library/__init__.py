@@ -1,0 +1,6 @@
+"""What was seen in photos, so that none is looked at twice: faces, chips and embeddings."""
+
+from facecli.stores.library.store import Library
+from facecli.stores.library.types import FileState, Known, LibraryStatistics, PhotosForgotten
+
+__all__ = ["FileState", "Known", "Library", "LibraryStatistics", "PhotosForgotten"]

@@ -1,0 +1,1 @@
+"""Arithmetic on unit vectors: squared L2, exact search, nearest by owner."""

@@ -1,0 +1,46 @@
+"""Compare many embeddings with a pool whose rows have owners, in bounded memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from facecli.types import FloatArray, IntArray
+from facecli.vectors.distances import squared_l2
+
+CELLS = 1 << 22
+"""Comparisons held at once: 16 MiB of float32, and a few times that while they are sorted out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbours:
+    """For each probe, the nearest row of the pool that another owns, and of the owner's own.
+
+    `other` is that row's position, int64 (n,), with its squared L2 in `other_squared`, float32
+    (n,); `own_squared` leaves the probe itself out. Both are infinite where there is no such row.
+    """
+
+    other: IntArray
+    other_squared: FloatArray
+    own_squared: FloatArray
+
+
+def nearest_by_owner(pool: FloatArray, owners: IntArray, first_probe: int) -> Neighbours:
+    """Compare the rows of `pool` (n, 128) from `first_probe` on with all rows, by owner (n,)."""
+    probes = len(pool) - first_probe
+    other = np.zeros(probes, np.int64)
+    other_squared = np.full(probes, np.inf, np.float32)
+    own_squared = np.full(probes, np.inf, np.float32)
+    block = max(1, CELLS // max(1, len(pool)))
+    for start in range(0, probes, block):
+        here = slice(start, min(start + block, probes))
+        rows = np.arange(first_probe + here.start, first_probe + here.stop)
+        squared = squared_l2(pool[rows], pool)
+        own = owners[rows, None] == owners[None, :]
+        elsewhere = np.where(own, np.float32(np.inf), squared)
+        other[here] = elsewhere.argmin(axis=1)
+        other_squared[here] = elsewhere.min(axis=1)
+        own[np.arange(len(rows)), rows] = False
+        own_squared[here] = np.where(own, squared, np.float32(np.inf)).min(axis=1)
+    return Neighbours(other, other_squared, own_squared)

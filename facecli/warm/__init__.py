@@ -1,0 +1,1 @@
+"""A warm process that runs commands of the same user."""
