@@ -13,7 +13,7 @@ from PIL import Image, ImageEnhance, ImageOps
 
 from facecli import portraits
 from facecli.errors import FacecliError
-from facecli.faces.images import open_picture
+from facecli.faces.images import NEUTRAL_GREY, open_picture
 
 MARKER = ".facecli-demo"
 """A file that says the folder is the demo's own, to be filled anew."""
@@ -28,7 +28,6 @@ PNG_EFFORT = 1
 
 SHRUNK_SIDE = 80
 TILT_DEGREES = 12
-GREY = (128, 128, 128)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +71,7 @@ def _shrunk(portrait: Image.Image, sitter: Sitter) -> Image.Image:
 
 
 def _tilted(portrait: Image.Image, _: Sitter) -> Image.Image:
-    return portrait.rotate(TILT_DEGREES, Image.Resampling.BICUBIC, fillcolor=GREY)
+    return portrait.rotate(TILT_DEGREES, Image.Resampling.BICUBIC, fillcolor=NEUTRAL_GREY)
 
 
 TAKES: dict[str, Callable[[Image.Image, Sitter], Image.Image]] = {

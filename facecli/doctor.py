@@ -15,6 +15,7 @@ import numpy as np
 
 from facecli.errors import FacecliError
 from facecli.types import Detector, Encoder, FloatArray, PixelArray
+from facecli.vectors.distances import are_unit
 
 if TYPE_CHECKING:
     from facecli.stores.gallery import Gallery
@@ -60,8 +61,6 @@ They pin what a wrong build of a library would change silently, such as the netw
 
 GOLDEN_TOLERANCE = 5e-3
 """Arithmetic in bfloat16 moves a number by 1e-3, swapped colours by 0.03, wrong padding by 0.13."""
-
-UNIT_TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +145,7 @@ def _examine_encoder(encoder: Encoder) -> Iterator[Finding]:
     yield Finding("model", True, f"{card.name}, fingerprint {card.fingerprint[:12]}, on {device}")
     vector = encoder.embed([self_test_chip(card.geometry.size)])[0]
     norm = float(np.linalg.norm(vector))
-    if not np.isfinite(vector).all() or abs(norm - 1) > UNIT_TOLERANCE:
+    if not are_unit(vector[None]).all():
         yield Finding("model self-test", False, f"an embedding of length {norm:.4f}, not 1")
     elif card.fingerprint in GOLDEN:
         yield _against_golden(vector, GOLDEN[card.fingerprint])

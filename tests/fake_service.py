@@ -20,7 +20,7 @@ from PIL import Image
 
 from facecli.gate.journal import Journal
 from facecli.server.access import Access
-from facecli.server.service import Desk
+from facecli.server.service import RecognitionService
 from facecli.server.serving import listen, serve
 from facecli.stores.gallery import Gallery
 from facecli.types import Detection
@@ -88,7 +88,7 @@ def main() -> None:
     def open_gallery() -> Gallery:
         return Gallery(gallery, create=False)
 
-    desk = Desk(
+    service = RecognitionService(
         detector=SlowDetector() if sys.argv[3:] else FakeDetector(),
         encoder=FakeEncoder(),
         open_gallery=open_gallery,
@@ -98,7 +98,7 @@ def main() -> None:
     sys.stdout.write(f"{listener.getsockname()[1]}\n")
     sys.stdout.flush()
     access = Access(token=TOKEN.encode(), admin=ADMIN.encode(), loopback=True)
-    serve(desk, access, listener, Journal(log, say=sys.exit, rescue=sys.exit))
+    serve(service, access, listener, Journal(log, say=sys.exit, rescue=sys.exit))
 
 
 if __name__ == "__main__":

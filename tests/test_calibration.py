@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from facecli.calibration import (
     ImpostorDistribution,
     Odds,
-    calibrate,
+    calibrated_threshold,
     distribution_from,
     impostor_distribution,
     impostor_table,
@@ -217,7 +217,7 @@ def test_among_many_templates_the_chance_grows_as_of_independent_draws() -> None
 
 def test_a_threshold_keeps_its_rate_on_the_data_it_came_from() -> None:
     rows, labels = crowd(120, 2)
-    made = calibrate(rows, labels, far=0.005, card=CARD, source="crowd")
+    made = calibrated_threshold(rows, labels, far=0.005, card=CARD, source="crowd")
     squared, same = squared_l2(rows, rows), labels[:, None] == labels
     upper = np.triu(np.ones_like(same), 1)
     impostor, genuine = squared[upper & ~same], squared[upper & same]
@@ -235,13 +235,13 @@ def test_a_threshold_keeps_its_rate_on_the_data_it_came_from() -> None:
 def test_a_rate_that_the_pairs_cannot_support_is_refused_with_what_it_takes() -> None:
     rows, labels = crowd(100, 1)
     with pytest.raises(CalibrationError) as refusal:
-        calibrate(rows, labels, far=1e-4, card=CARD, source="people/")
+        calibrated_threshold(rows, labels, far=1e-4, card=CARD, source="people/")
     assert str(refusal.value) == (
         "people/: FMR 1e-4 needs 300,000 pairs of strangers, 30 of them expected at or under the "
         "threshold: 776 people with a photo each; there are 4,950 pairs, enough for --far 6.1e-03"
     )
     assert 776 * 775 / 2 >= 300_000 > 775 * 774 / 2
-    assert calibrate(rows, labels, far=6.1e-3, card=CARD, source="").fnmr is None
+    assert calibrated_threshold(rows, labels, far=6.1e-3, card=CARD, source="").fnmr is None
 
 
 @pytest.mark.parametrize(
@@ -250,14 +250,14 @@ def test_a_rate_that_the_pairs_cannot_support_is_refused_with_what_it_takes() ->
 def test_one_pair_is_not_called_pairs(people: int, said: str) -> None:
     rows, labels = crowd(people, 1)
     with pytest.raises(CalibrationError, match=f"; there {said}$"):
-        calibrate(rows, labels, far=1e-4, card=CARD, source="people/")
+        calibrated_threshold(rows, labels, far=1e-4, card=CARD, source="people/")
 
 
 def test_people_enrolled_twice_under_two_names_are_no_basis() -> None:
     rows, _ = crowd(100, 1)
     doubled = np.concatenate([rows, rows])
     with pytest.raises(CalibrationError, match="more than 2e-3 of the pairs"):
-        calibrate(doubled, np.arange(200), far=0.002, card=CARD, source="x")
+        calibrated_threshold(doubled, np.arange(200), far=0.002, card=CARD, source="x")
 
 
 def test_rounding_does_not_make_one_picture_two() -> None:
@@ -267,7 +267,9 @@ def test_rounding_does_not_make_one_picture_two() -> None:
     apart = np.diagonal(squared_l2(rows, again))
     assert 0 < np.median(apart) <= apart.max() < 1e-6
     with pytest.raises(CalibrationError, match="twice under two names"):
-        calibrate(np.concatenate([rows, again]), np.arange(200), far=0.002, card=CARD, source="x")
+        calibrated_threshold(
+            np.concatenate([rows, again]), np.arange(200), far=0.002, card=CARD, source="x"
+        )
 
 
 # the gallery
@@ -275,13 +277,13 @@ def test_rounding_does_not_make_one_picture_two() -> None:
 
 def test_a_gallery_keeps_one_calibration_a_model() -> None:
     rows, labels = crowd(60)
-    first = calibrate(rows, labels, far=0.01, card=CARD, source="a")
+    first = calibrated_threshold(rows, labels, far=0.01, card=CARD, source="a")
     second = dataclasses.replace(first, threshold=0.25, source="b")
     other = dataclasses.replace(first, fingerprint="ff", model="a-other", fnmr=None)
     with Gallery.memory() as gallery:
         assert gallery.calibrations() == []
         for one in (first, other, second):
-            gallery.calibrate(one)
+            gallery.set_calibration(one)
         assert gallery.calibrations() == [other, second]
         assert gallery.clear_calibrations() == 2
         assert gallery.calibrations() == []
@@ -289,11 +291,11 @@ def test_a_gallery_keeps_one_calibration_a_model() -> None:
 
 def test_a_calibration_that_cannot_be_stored_leaves_the_former_one(tmp_path: Path) -> None:
     rows, labels = crowd(60)
-    good = calibrate(rows, labels, far=0.01, card=CARD, source="a")
+    good = calibrated_threshold(rows, labels, far=0.01, card=CARD, source="a")
     with Gallery(tmp_path / "g.db") as gallery:
         gallery.add([new_template("Ada", embedding(0, 0))], CARD)
-        gallery.calibrate(good)
+        gallery.set_calibration(good)
         with pytest.raises(GalleryError):
-            gallery.calibrate(dataclasses.replace(good, threshold=5.0))
+            gallery.set_calibration(dataclasses.replace(good, threshold=5.0))
     with Gallery(tmp_path / "g.db") as gallery:
         assert gallery.calibrations() == [good]

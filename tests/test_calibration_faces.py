@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from facecli.calibration import calibrate, impostor_distribution
+from facecli.calibration import calibrated_threshold, impostor_distribution
 from facecli.faces.chips import cut_chip
 from facecli.metrics import all_pairs
 from facecli.types import Encoder, Landmarks
@@ -40,7 +40,7 @@ def test_a_rate_set_on_half_of_the_people_holds_on_the_others(
     rows = real_encoder.embed(chips)
     held = np.random.default_rng(0).permutation(PEOPLE) < PEOPLE // 2
     labels = np.arange(PEOPLE)
-    made = calibrate(
+    made = calibrated_threshold(
         rows[held], labels[held], far=1e-3, card=real_encoder.card, source="half of LFW's"
     )
     others = all_pairs(rows[~held], labels[~held]).impostor

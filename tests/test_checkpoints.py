@@ -147,7 +147,7 @@ def test_a_full_disk_leaves_the_old_checkpoint(tmp_path: Path, card: ModelCard) 
     script = (
         "import sys, numpy as np\n"
         "from pathlib import Path\n"
-        "from facecli import checkpoints\n"
+        "from facecli.models import checkpoints\n"
         "from facecli.errors import ModelError\n"
         "path = Path(sys.argv[1])\n"
         "try:\n"

@@ -74,7 +74,7 @@ def calibrated_to(database: Path, threshold: float, *, model: str = "fake-128") 
     """Put a calibration into the gallery as if its data had given this threshold."""
     card = fake_card(model)
     with Gallery(database) as gallery:
-        gallery.calibrate(
+        gallery.set_calibration(
             Calibration(
                 fingerprint=card.fingerprint,
                 model=card.name,
@@ -260,7 +260,7 @@ def test_a_damaged_calibration_is_an_error_in_one_line(
     calibrated_to(database, 0.3)
     (good,) = stored(database)
     with Gallery(database) as gallery:
-        gallery.calibrate(dataclasses.replace(good, impostors={"pairs": "many"}))
+        gallery.set_calibration(dataclasses.replace(good, impostors={"pairs": "many"}))
     result = run("verify", *pair)
     assert result.exit_code == 2
     assert result.stderr == "facecli: fake-128: not a table of impostors: calibrate again\n"

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from facecli.albums.corrections import Corrections
-from facecli.albums.demands import Demands
+from facecli.albums.links import Links
 from facecli.albums.sorting import group
 from facecli.errors import FaceError, GalleryError
 from facecli.faces.embedding import EmbeddedPicture
@@ -189,25 +189,25 @@ def test_forgetting_a_photo_forgets_what_was_said_about_it(store: AlbumStore) ->
 def test_later_corrections_overrule_earlier_ones() -> None:
     photos = {1: "p", 2: "q", 3: "p"}
     said = [Fact(0, "different", 1, 2), Fact(0, "same", 1, 2)]
-    assert Demands.of(said, photos).apart() == {(1, 2)}
-    demands = Demands.of(reversed(said), photos)
-    assert (demands.group(1) == demands.group(2), demands.apart(), demands.overruled) == (
+    assert Links.of(said, photos).apart() == {(1, 2)}
+    links = Links.of(reversed(said), photos)
+    assert (links.group(1) == links.group(2), links.apart(), links.overruled) == (
         True,
         set(),
         1,
     )
-    assert Demands.of([Fact(0, "same", 1, 3)], photos).overruled == 1, "one photo"
+    assert Links.of([Fact(0, "same", 1, 3)], photos).overruled == 1, "one photo"
 
 
 def test_names_bind_and_part() -> None:
     photos = {1: "p", 2: "q", 3: "r"}
     names = [Fact(0, "name", 1, name="Ada"), Fact(0, "name", 2, name="Bob")]
-    apart = Demands.of([*names, Fact(0, "same", 1, 2)], photos)
+    apart = Links.of([*names, Fact(0, "same", 1, 2)], photos)
     assert (apart.apart(), apart.overruled) == ({(1, 2)}, 1)
-    bound = Demands.of([*names, Fact(0, "name", 3, name="ADA")], photos)
+    bound = Links.of([*names, Fact(0, "name", 3, name="ADA")], photos)
     assert bound.group(1) == bound.group(3)
     assert (bound.name(3), bound.overruled) == ("Ada", 0)
-    renamed = Demands.of([names[1], Fact(0, "same", 1, 2), names[0]], photos)
+    renamed = Links.of([names[1], Fact(0, "same", 1, 2), names[0]], photos)
     assert (renamed.name(1), renamed.overruled) == ("Bob", 1)
 
 

@@ -10,14 +10,14 @@ from fakes import FakeDetector, FakeEncoder, PaintedFace, fake_card, paint, squa
 from facecli.errors import GalleryError
 from facecli.faces.embedding import BATCH
 from facecli.recognition.enroll import Outcome, PhotoOutcome, examine, judge, store
-from facecli.recognition.roster import Request
+from facecli.recognition.roster import EnrollmentRequest
 from facecli.stores.gallery import Gallery
 from facecli.types import Failure
 
 ADA, BOB, CLEO = PaintedFace(0), PaintedFace(1), PaintedFace(2)
 
 
-class Desk:
+class Enrolling:
     """Someone enrolling photos into one gallery."""
 
     def __init__(self, gallery: Gallery, folder: Path, encoder: FakeEncoder) -> None:
@@ -25,11 +25,13 @@ class Desk:
         self.folder = folder
         self.encoder = encoder
 
-    def photo(self, person: str, name: str, *faces: PaintedFace, key: str | None = None) -> Request:
-        return Request(person, paint(self.folder / f"{name}.png", *faces), key)
+    def photo(
+        self, person: str, name: str, *faces: PaintedFace, key: str | None = None
+    ) -> EnrollmentRequest:
+        return EnrollmentRequest(person, paint(self.folder / f"{name}.png", *faces), key)
 
     def judge(
-        self, *requests: Request | Failure, largest: bool = False, twins: bool = False
+        self, *requests: EnrollmentRequest | Failure, largest: bool = False, twins: bool = False
     ) -> list[PhotoOutcome]:
         examined = examine(requests, detector=FakeDetector(), encoder=self.encoder, largest=largest)
         card = self.encoder.card
@@ -38,7 +40,7 @@ class Desk:
         )
 
     def enroll(
-        self, *requests: Request | Failure, largest: bool = False, twins: bool = False
+        self, *requests: EnrollmentRequest | Failure, largest: bool = False, twins: bool = False
     ) -> list[PhotoOutcome]:
         outcomes = self.judge(*requests, largest=largest, twins=twins)
         store(outcomes, self.gallery, self.encoder.card)
@@ -50,27 +52,27 @@ class Desk:
 
 
 @pytest.fixture
-def desk(empty_gallery: Gallery, tmp_path: Path, encoder: FakeEncoder) -> Desk:
-    return Desk(empty_gallery, tmp_path, encoder)
+def enrolling(empty_gallery: Gallery, tmp_path: Path, encoder: FakeEncoder) -> Enrolling:
+    return Enrolling(empty_gallery, tmp_path, encoder)
 
 
 def outcomes_of(photos: list[PhotoOutcome]) -> list[Outcome]:
     return [photo.outcome for photo in photos]
 
 
-def test_one_photo_is_enough(desk: Desk) -> None:
-    (photo,) = desk.enroll(desk.photo("Ada", "a", ADA))
+def test_one_photo_is_enough(enrolling: Enrolling) -> None:
+    (photo,) = enrolling.enroll(enrolling.photo("Ada", "a", ADA))
     assert (photo.outcome, photo.reasons, photo.warnings) == (Outcome.ACCEPTED, (), ())
-    assert desk.enrolled == {"Ada": 1}
-    (template,) = desk.gallery.templates_of("Ada")
+    assert enrolling.enrolled == {"Ada": 1}
+    (template,) = enrolling.gallery.templates_of("Ada")
     assert photo.template is not None
     assert template.image_sha256 == photo.template.image_sha256
     assert template.box == pytest.approx((40, 40, 160, 160), abs=2)
 
 
-def test_judging_stores_nothing(desk: Desk) -> None:
-    assert desk.judge(desk.photo("Ada", "a", ADA))[0].template is not None
-    assert desk.enrolled == {}
+def test_judging_stores_nothing(enrolling: Enrolling) -> None:
+    assert enrolling.judge(enrolling.photo("Ada", "a", ADA))[0].template is not None
+    assert enrolling.enrolled == {}
 
 
 @pytest.mark.parametrize(
@@ -86,32 +88,34 @@ def test_judging_stores_nothing(desk: Desk) -> None:
     ids=["none", "several", "small", "blurred", "dark", "turned"],
 )
 def test_each_unfit_photo_is_refused_with_its_reason(
-    desk: Desk, faces: list[PaintedFace], outcome: Outcome, reason: str
+    enrolling: Enrolling, faces: list[PaintedFace], outcome: Outcome, reason: str
 ) -> None:
-    (photo,) = desk.enroll(desk.photo("Ada", "a", *faces))
+    (photo,) = enrolling.enroll(enrolling.photo("Ada", "a", *faces))
     assert photo.outcome is outcome
     assert reason in photo.reasons[0]
     assert photo.template is None
     assert photo.outcome.refused
-    assert desk.enrolled == {}
+    assert enrolling.enrolled == {}
 
 
-def test_the_largest_of_several_faces_may_be_asked_for(desk: Desk) -> None:
+def test_the_largest_of_several_faces_may_be_asked_for(enrolling: Enrolling) -> None:
     small = PaintedFace(1, left=200, side=60)
-    (photo,) = desk.enroll(desk.photo("Ada", "a", small, ADA), largest=True)
+    (photo,) = enrolling.enroll(enrolling.photo("Ada", "a", small, ADA), largest=True)
     assert photo.warnings == ("2 faces, the largest taken",)
     assert photo.template is not None
     assert photo.template.box == pytest.approx((40, 40, 160, 160), abs=2)
 
 
-def test_a_batch_goes_on_after_what_cannot_be_read_or_used(desk: Desk, tmp_path: Path) -> None:
+def test_a_batch_goes_on_after_what_cannot_be_read_or_used(
+    enrolling: Enrolling, tmp_path: Path
+) -> None:
     (tmp_path / "empty.jpg").touch()
-    photos = desk.enroll(
+    photos = enrolling.enroll(
         Failure("people.csv line 1", "no name"),
-        Request("Ada", tmp_path / "empty.jpg"),
-        Request("Ada", tmp_path / "missing.jpg"),
-        Request("\u202eevil", tmp_path / "x.jpg"),
-        desk.photo("Bob", "b", BOB),
+        EnrollmentRequest("Ada", tmp_path / "empty.jpg"),
+        EnrollmentRequest("Ada", tmp_path / "missing.jpg"),
+        EnrollmentRequest("\u202eevil", tmp_path / "x.jpg"),
+        enrolling.photo("Bob", "b", BOB),
     )
     assert outcomes_of(photos) == [
         Outcome.BAD_REQUEST,
@@ -122,90 +126,100 @@ def test_a_batch_goes_on_after_what_cannot_be_read_or_used(desk: Desk, tmp_path:
     ]
     assert photos[0].source == "people.csv line 1"
     assert "U+202E" in photos[3].reasons[0]
-    assert desk.enrolled == {"Bob": 1}
+    assert enrolling.enrolled == {"Bob": 1}
 
 
-def test_somebody_who_is_enrolled_under_another_name_is_refused(desk: Desk) -> None:
-    desk.enroll(desk.photo("Ada", "a", ADA))
-    (photo,) = desk.enroll(desk.photo("Eve", "e", PaintedFace(0, 14)))
+def test_somebody_who_is_enrolled_under_another_name_is_refused(enrolling: Enrolling) -> None:
+    enrolling.enroll(enrolling.photo("Ada", "a", ADA))
+    (photo,) = enrolling.enroll(enrolling.photo("Eve", "e", PaintedFace(0, 14)))
     assert photo.outcome is Outcome.LOOK_ALIKE
     assert photo.look_alike is not None
     assert (photo.look_alike.person, photo.look_alike.source) == ("Ada", None)
     assert photo.look_alike.squared_l2 == pytest.approx(squared_l2_of(14), abs=1e-5)
     assert photo.reasons == ("looks like Ada, who is enrolled: squared L2 0.470",)
-    assert desk.enrolled == {"Ada": 1}
+    assert enrolling.enrolled == {"Ada": 1}
 
 
-def test_somebody_beyond_the_threshold_is_no_look_alike(desk: Desk) -> None:
-    desk.enroll(desk.photo("Ada", "a", ADA), desk.photo("Eve", "e", PaintedFace(0, 15)))
-    assert desk.enrolled == {"Ada": 1, "Eve": 1}
+def test_somebody_beyond_the_threshold_is_no_look_alike(enrolling: Enrolling) -> None:
+    enrolling.enroll(
+        enrolling.photo("Ada", "a", ADA), enrolling.photo("Eve", "e", PaintedFace(0, 15))
+    )
+    assert enrolling.enrolled == {"Ada": 1, "Eve": 1}
 
 
-def test_two_names_for_one_face_in_a_batch_are_both_refused(desk: Desk) -> None:
+def test_two_names_for_one_face_in_a_batch_are_both_refused(enrolling: Enrolling) -> None:
     """Nothing says which name is wrong, whatever their order; a third person is not affected."""
     batch = [
-        desk.photo("Ada", "a", ADA),
-        desk.photo("Bob", "b", BOB),
-        desk.photo("Eve", "e", PaintedFace(0, 3)),
+        enrolling.photo("Ada", "a", ADA),
+        enrolling.photo("Bob", "b", BOB),
+        enrolling.photo("Eve", "e", PaintedFace(0, 3)),
     ]
     for order in (batch, batch[::-1]):
-        photos = {photo.person: photo for photo in desk.judge(*order)}
+        photos = {photo.person: photo for photo in enrolling.judge(*order)}
         assert photos["Ada"].outcome is photos["Eve"].outcome is Outcome.LOOK_ALIKE
         assert photos["Bob"].outcome is Outcome.ACCEPTED
         assert photos["Eve"].look_alike is not None
         assert photos["Eve"].look_alike.source == str(batch[0].path)
 
 
-def test_twins_are_accepted_when_allowed_and_still_pointed_out(desk: Desk) -> None:
-    desk.enroll(desk.photo("Ada", "a", ADA))
-    (photo,) = desk.enroll(desk.photo("Eve", "e", PaintedFace(0, 3)), twins=True)
+def test_twins_are_accepted_when_allowed_and_still_pointed_out(enrolling: Enrolling) -> None:
+    enrolling.enroll(enrolling.photo("Ada", "a", ADA))
+    (photo,) = enrolling.enroll(enrolling.photo("Eve", "e", PaintedFace(0, 3)), twins=True)
     assert photo.outcome is Outcome.ACCEPTED
     assert photo.look_alike is not None
     assert "looks like Ada" in photo.warnings[0]
-    assert desk.enrolled == {"Ada": 1, "Eve": 1}
+    assert enrolling.enrolled == {"Ada": 1, "Eve": 1}
 
 
-def test_a_batch_may_be_run_again(desk: Desk) -> None:
+def test_a_batch_may_be_run_again(enrolling: Enrolling) -> None:
     """The same pictures of the same people are skipped, which is no refusal."""
-    batch = [desk.photo("Ada", "a", ADA), desk.photo("Bob", "b", BOB)]
-    desk.enroll(*batch)
-    again = desk.enroll(*batch, desk.photo("Cleo", "c", CLEO))
+    batch = [enrolling.photo("Ada", "a", ADA), enrolling.photo("Bob", "b", BOB)]
+    enrolling.enroll(*batch)
+    again = enrolling.enroll(*batch, enrolling.photo("Cleo", "c", CLEO))
     assert outcomes_of(again) == [Outcome.REPEATED, Outcome.REPEATED, Outcome.ACCEPTED]
     assert not any(outcome.refused for outcome in outcomes_of(again))
-    assert desk.enrolled == {"Ada": 1, "Bob": 1, "Cleo": 1}
+    assert enrolling.enrolled == {"Ada": 1, "Bob": 1, "Cleo": 1}
 
 
-def test_the_same_picture_twice_in_a_batch_is_stored_once(desk: Desk) -> None:
-    first, second = desk.photo("Ada", "a", ADA), desk.photo("ada ", "copy", ADA)
-    photos = desk.enroll(first, second)
+def test_the_same_picture_twice_in_a_batch_is_stored_once(enrolling: Enrolling) -> None:
+    first, second = enrolling.photo("Ada", "a", ADA), enrolling.photo("ada ", "copy", ADA)
+    photos = enrolling.enroll(first, second)
     assert outcomes_of(photos) == [Outcome.ACCEPTED, Outcome.REPEATED]
     assert str(first.path) in photos[1].reasons[0]
-    assert desk.enrolled == {"Ada": 1}
+    assert enrolling.enrolled == {"Ada": 1}
 
 
-def test_a_picture_that_repeats_a_refused_one_is_refused_too(desk: Desk) -> None:
-    desk.enroll(desk.photo("Ada", "a", ADA))
+def test_a_picture_that_repeats_a_refused_one_is_refused_too(enrolling: Enrolling) -> None:
+    enrolling.enroll(enrolling.photo("Ada", "a", ADA))
     twin = PaintedFace(0, 3)
-    photos = desk.enroll(desk.photo("Eve", "e1", twin), desk.photo("Eve", "e2", twin))
+    photos = enrolling.enroll(
+        enrolling.photo("Eve", "e1", twin), enrolling.photo("Eve", "e2", twin)
+    )
     assert outcomes_of(photos) == [Outcome.LOOK_ALIKE] * 2
     assert photos[1].look_alike == photos[0].look_alike
 
 
 @pytest.mark.parametrize("twins", [False, True])
-def test_one_picture_under_two_names_is_refused_even_for_twins(desk: Desk, twins: bool) -> None:
-    photos = desk.enroll(desk.photo("Ada", "a", ADA), desk.photo("Eve", "e", ADA), twins=twins)
+def test_one_picture_under_two_names_is_refused_even_for_twins(
+    enrolling: Enrolling, twins: bool
+) -> None:
+    photos = enrolling.enroll(
+        enrolling.photo("Ada", "a", ADA), enrolling.photo("Eve", "e", ADA), twins=twins
+    )
     assert outcomes_of(photos) == [Outcome.LOOK_ALIKE] * 2
-    desk.enroll(desk.photo("Ada", "a", ADA))
-    (photo,) = desk.enroll(desk.photo("Eve", "e", ADA), twins=twins)
+    enrolling.enroll(enrolling.photo("Ada", "a", ADA))
+    (photo,) = enrolling.enroll(enrolling.photo("Eve", "e", ADA), twins=twins)
     assert photo.outcome is Outcome.LOOK_ALIKE
     assert photo.reasons == ("the same picture as Ada's",)
 
 
-def test_photos_that_resemble_no_other_of_their_person_are_pointed_out(desk: Desk) -> None:
-    photos = desk.enroll(
-        desk.photo("Ada", "1", PaintedFace(0, 0)),
-        desk.photo("Ada", "2", PaintedFace(0, 10)),
-        desk.photo("Ada", "3", PaintedFace(5, 0)),
+def test_photos_that_resemble_no_other_of_their_person_are_pointed_out(
+    enrolling: Enrolling,
+) -> None:
+    photos = enrolling.enroll(
+        enrolling.photo("Ada", "1", PaintedFace(0, 0)),
+        enrolling.photo("Ada", "2", PaintedFace(0, 10)),
+        enrolling.photo("Ada", "3", PaintedFace(5, 0)),
     )
     assert outcomes_of(photos) == [Outcome.ACCEPTED] * 3
     assert [photo.warnings for photo in photos] == [
@@ -213,66 +227,71 @@ def test_photos_that_resemble_no_other_of_their_person_are_pointed_out(desk: Des
         (),
         ("unlike every other photo of Ada: the nearest is squared L2 2.000",),
     ]
-    (later,) = desk.enroll(desk.photo("Ada", "4", PaintedFace(6, 0)))
+    (later,) = enrolling.enroll(enrolling.photo("Ada", "4", PaintedFace(6, 0)))
     assert later.warnings == ("unlike every other photo of Ada: the nearest is squared L2 2.000",)
 
 
-def test_names_differing_in_case_and_spaces_are_one_person(desk: Desk) -> None:
-    desk.enroll(desk.photo("Ada Lovelace", "a", ADA))
-    (photo,) = desk.enroll(desk.photo(" ada  LOVELACE", "b", PaintedFace(0, 2)))
+def test_names_differing_in_case_and_spaces_are_one_person(enrolling: Enrolling) -> None:
+    enrolling.enroll(enrolling.photo("Ada Lovelace", "a", ADA))
+    (photo,) = enrolling.enroll(enrolling.photo(" ada  LOVELACE", "b", PaintedFace(0, 2)))
     assert photo.outcome is Outcome.ACCEPTED
-    assert desk.enrolled == {"Ada Lovelace": 2}
+    assert enrolling.enrolled == {"Ada Lovelace": 2}
 
 
-def test_external_ids_must_belong_to_one_person_each(desk: Desk) -> None:
-    desk.enroll(desk.photo("Ada", "a", ADA, key="1"))
-    photos = desk.enroll(
-        desk.photo("Ada", "a2", PaintedFace(0, 1), key="2"),
-        desk.photo("Bob", "b", BOB, key="1"),
-        desk.photo("Cleo", "c", CLEO, key="3"),
-        desk.photo("Dan", "d", PaintedFace(3), key="3"),
-        desk.photo("Eve", "e", PaintedFace(4), key="4"),
+def test_external_ids_must_belong_to_one_person_each(enrolling: Enrolling) -> None:
+    enrolling.enroll(enrolling.photo("Ada", "a", ADA, key="1"))
+    photos = enrolling.enroll(
+        enrolling.photo("Ada", "a2", PaintedFace(0, 1), key="2"),
+        enrolling.photo("Bob", "b", BOB, key="1"),
+        enrolling.photo("Cleo", "c", CLEO, key="3"),
+        enrolling.photo("Dan", "d", PaintedFace(3), key="3"),
+        enrolling.photo("Eve", "e", PaintedFace(4), key="4"),
     )
     assert outcomes_of(photos) == [Outcome.BAD_REQUEST] * 4 + [Outcome.ACCEPTED]
     assert photos[0].reasons == ("Ada has the external ids 1 and 2: are they two?",)
     assert photos[1].reasons == ("external id 1 belongs to Ada too",)
-    assert {one.name: one.external_id for one in desk.gallery.people()} == {"Ada": "1", "Eve": "4"}
+    assert {one.name: one.external_id for one in enrolling.gallery.people()} == {
+        "Ada": "1",
+        "Eve": "4",
+    }
 
 
-def test_a_name_with_quotes_html_and_accents_survives(desk: Desk) -> None:
+def test_a_name_with_quotes_html_and_accents_survives(enrolling: Enrolling) -> None:
     name = 'Zoë <b>O\'Neil</b> "Z"; DROP TABLE person;--'
-    desk.enroll(desk.photo(name, "z", ADA))
-    assert desk.enrolled == {name: 1}
+    enrolling.enroll(enrolling.photo(name, "z", ADA))
+    assert enrolling.enrolled == {name: 1}
 
 
 def test_accepted_photos_are_stored_in_one_transaction(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    enrolling: Enrolling, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """If the gallery refuses one template, none of the batch is there."""
-    outcomes = desk.judge(desk.photo("Ada", "a", ADA), desk.photo("Bob", "b", BOB))
-    desk.enroll(desk.photo("Bob", "b", BOB))
+    outcomes = enrolling.judge(enrolling.photo("Ada", "a", ADA), enrolling.photo("Bob", "b", BOB))
+    enrolling.enroll(enrolling.photo("Bob", "b", BOB))
     with pytest.raises(GalleryError, match="enrolled already"):
-        store(outcomes, desk.gallery, desk.encoder.card)
-    assert desk.enrolled == {"Bob": 1}
+        store(outcomes, enrolling.gallery, enrolling.encoder.card)
+    assert enrolling.enrolled == {"Bob": 1}
 
 
-def test_people_can_be_enrolled_again_with_another_model(desk: Desk) -> None:
+def test_people_can_be_enrolled_again_with_another_model(enrolling: Enrolling) -> None:
     """Vectors of the old model are never compared with the new one's, nor lost."""
-    desk.enroll(desk.photo("Ada", "a", ADA))
-    desk.encoder = FakeEncoder(fake_card("other-128"))
-    photos = desk.enroll(desk.photo("Ada", "a", ADA), desk.photo("Eve", "e", PaintedFace(0, 20)))
+    enrolling.enroll(enrolling.photo("Ada", "a", ADA))
+    enrolling.encoder = FakeEncoder(fake_card("other-128"))
+    photos = enrolling.enroll(
+        enrolling.photo("Ada", "a", ADA), enrolling.photo("Eve", "e", PaintedFace(0, 20))
+    )
     assert outcomes_of(photos) == [Outcome.ACCEPTED] * 2
-    assert desk.enrolled == {"Ada": 2, "Eve": 1}
+    assert enrolling.enrolled == {"Ada": 2, "Eve": 1}
 
 
-def test_photos_are_embedded_in_batches_in_the_order_given(desk: Desk) -> None:
+def test_photos_are_embedded_in_batches_in_the_order_given(enrolling: Enrolling) -> None:
     requests = [
-        desk.photo(f"P{plane}", f"{plane}-{angle}", PaintedFace(plane, angle))
+        enrolling.photo(f"P{plane}", f"{plane}-{angle}", PaintedFace(plane, angle))
         for plane in range(16)
         for angle in range(3)
     ]
-    outcomes = desk.judge(*requests)
+    outcomes = enrolling.judge(*requests)
     assert [photo.source for photo in outcomes] == [str(request.path) for request in requests]
     assert set(outcomes_of(outcomes)) == {Outcome.ACCEPTED}
-    assert max(desk.encoder.batches) == BATCH
-    assert sum(desk.encoder.batches) == 48
+    assert max(enrolling.encoder.batches) == BATCH
+    assert sum(enrolling.encoder.batches) == 48

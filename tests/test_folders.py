@@ -86,7 +86,7 @@ def test_the_farthest_pairs_of_one_person_are_found_in_blocks(
     samples = crowd(5, people=1, photos=40)
     labels = np.zeros(40, np.int64)
     whole = hardest_genuine(samples.embeddings, labels)
-    monkeypatch.setattr("facecli.evaluation.folders.BLOCK", 100)
+    monkeypatch.setattr("facecli.evaluation.folders.COMPARISONS_HELD", 100)
     parts = hardest_genuine(samples.embeddings, labels)
     np.testing.assert_allclose(parts.squared, whole.squared, atol=1e-6)
     pairs = {

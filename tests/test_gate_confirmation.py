@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facecli.gate.confirmation import PATIENCE, Vote, conclude
+from facecli.gate.confirmation import MAX_TRIES, Vote, conclude
 from facecli.recognition.decisions import Status
 
 ADA = Vote(Status.MATCH, "Ada", 0.2)
@@ -81,5 +81,5 @@ def test_whoever_was_taken_for_two_people_is_never_a_match(votes: list[Vote], co
 def test_every_face_seen_well_gets_an_outcome(votes: list[Vote], confirm: int) -> None:
     """At the end always, and without it after patience at the latest."""
     assert (conclude(votes, confirm, over=True) is None) == (not votes)
-    if len(votes) >= PATIENCE * confirm:
+    if len(votes) >= MAX_TRIES * confirm:
         assert conclude(votes, confirm, over=False) is not None

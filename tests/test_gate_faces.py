@@ -14,7 +14,7 @@ from facecli.gate.types import Event, GateSettings
 from facecli.recognition import live as watch_module
 from facecli.recognition.enroll import examine, store
 from facecli.recognition.live import GalleryWatch
-from facecli.recognition.roster import Request
+from facecli.recognition.roster import EnrollmentRequest
 from facecli.stores.gallery import Gallery
 from facecli.types import Detector, Encoder
 
@@ -41,7 +41,8 @@ def _enroll(
 ) -> None:
     portraits = faces / "photos" / "hamilton"
     requests = [
-        Request(name, portraits / f"{name.lower().replace(' ', '-')}.png") for name in names
+        EnrollmentRequest(name, portraits / f"{name.lower().replace(' ', '-')}.png")
+        for name in names
     ]
     outcomes = list(examine(requests, detector=detector, encoder=encoder))
     assert store(outcomes, gallery, encoder.card) == len(names)

@@ -97,7 +97,7 @@ def test_a_locked_gallery_does_not_hold_the_gate_up(
     watch: GalleryWatch, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A write lock does not hurt readers; a lock of everything costs a moment, once."""
-    monkeypatch.setattr(module, "PATIENCE", 0.05)
+    monkeypatch.setattr(module, "LOOK_SECONDS", 0.05)
     holder = sqlite3.connect(path, isolation_level=None)
     holder.execute("PRAGMA locking_mode = EXCLUSIVE")
     holder.execute("BEGIN EXCLUSIVE")

@@ -14,7 +14,7 @@ from facecli.errors import FacecliError
 from facecli.server.loopback import MOST_BYTES, Server
 
 
-class FakeDesk:
+class FakePage:
     """Remember what was said, and in which thread everything happened."""
 
     def __init__(self) -> None:
@@ -40,7 +40,7 @@ class FakeDesk:
 
 @pytest.fixture(scope="module")
 def started() -> Iterator[Server]:
-    made = Server(FakeDesk())
+    made = Server(FakePage())
     threading.Thread(target=made.serve, daemon=True).start()
     yield made
     made.shutdown()
@@ -48,13 +48,13 @@ def started() -> Iterator[Server]:
 
 
 @pytest.fixture
-def desk() -> FakeDesk:
-    return FakeDesk()
+def page_source() -> FakePage:
+    return FakePage()
 
 
 @pytest.fixture
-def server(started: Server, desk: FakeDesk) -> Server:
-    started.desk = desk
+def server(started: Server, page_source: FakePage) -> Server:
+    started.page_source = page_source
     return started
 
 
@@ -73,7 +73,7 @@ def ask(
 
 
 def test_the_page_its_pictures_and_its_corrections_are_served_in_one_thread(
-    server: Server, desk: FakeDesk
+    server: Server, page_source: FakePage
 ) -> None:
     assert server.server_address[0] == "127.0.0.1"
     assert server.address == f"http://127.0.0.1:{server.server_port}/{server.token}/"
@@ -88,24 +88,24 @@ def test_the_page_its_pictures_and_its_corrections_are_served_in_one_thread(
     assert picture.read() == b"jpeg"
     said = {"what": "name", "clusters": [1], "name": "Zoë"}
     assert ask(server, f"/{server.token}/correct", "POST", json.dumps(said)).status == 200
-    assert desk.said == [said]
-    assert len(desk.threads) == 1
+    assert page_source.said == [said]
+    assert len(page_source.threads) == 1
 
 
 @pytest.mark.parametrize("path", ["/", "/{}", "/x{}/", "/{}x/", "/favicon.ico", "/{}/../"])
 def test_who_does_not_know_the_address_sees_nothing(
-    server: Server, desk: FakeDesk, path: str
+    server: Server, page_source: FakePage, path: str
 ) -> None:
     assert ask(server, path.format(server.token)).status == 404
 
 
 @pytest.mark.parametrize("host", ["evil.example", "localhost", "127.0.0.1", "0.0.0.0:80"])
 def test_a_foreign_name_for_this_machine_is_refused(
-    server: Server, desk: FakeDesk, host: str
+    server: Server, page_source: FakePage, host: str
 ) -> None:
     """As when a web site's name is made to mean 127.0.0.1 (DNS rebinding)."""
     assert ask(server, f"/{server.token}/", Host=host).status == 421
-    assert not desk.threads
+    assert not page_source.threads
 
 
 @pytest.mark.parametrize(
@@ -121,11 +121,11 @@ def test_a_foreign_name_for_this_machine_is_refused(
     ],
 )
 def test_only_the_page_itself_may_correct(
-    server: Server, desk: FakeDesk, headers: dict[str, str], status: int
+    server: Server, page_source: FakePage, headers: dict[str, str], status: int
 ) -> None:
     path = f"/{server.token}/correct"
     assert ask(server, path, "POST", "{}", **headers).status == status
-    assert desk.said == []
+    assert page_source.said == []
 
 
 @pytest.mark.parametrize(
@@ -153,8 +153,8 @@ def test_other_requests_are_refused(server: Server) -> None:
 
 
 def test_two_servers_have_different_addresses_and_a_taken_port_is_named(server: Server) -> None:
-    other = Server(FakeDesk())
+    other = Server(FakePage())
     assert other.token != server.token
     other.server_close()
     with pytest.raises(FacecliError, match=f"port {server.server_port}"):
-        Server(FakeDesk(), port=server.server_port)
+        Server(FakePage(), port=server.server_port)

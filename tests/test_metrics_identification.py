@@ -57,7 +57,7 @@ def test_ranks_are_the_same_over_several_blocks(monkeypatch: pytest.MonkeyPatch)
     gallery, probes = normalize(rng.normal(size=(50, 3))), normalize(rng.normal(size=(70, 3)))
     wanted = rng.integers(50, size=70)
     whole = mate_ranks(gallery, np.arange(50), probes, wanted)
-    monkeypatch.setattr("facecli.metrics.identification.BLOCK", 170)
+    monkeypatch.setattr("facecli.metrics.identification.COMPARISONS_HELD", 170)
     assert np.array_equal(mate_ranks(gallery, np.arange(50), probes, wanted), whole)
 
 

@@ -34,7 +34,7 @@ def test_blocks_find_what_loops_find(size: int, first: int, people: int, cells: 
     pool = normalize(random.normal(size=(size, 128)))
     owners = random.integers(people, size=size)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(neighbours, "CELLS", cells)
+        patch.setattr(neighbours, "COMPARISONS_HELD", cells)
         found = nearest_by_owner(pool, owners, first)
     assert len(found.other) == size - first
     for row in range(size - first):

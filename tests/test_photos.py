@@ -13,7 +13,7 @@ from facecli.faces.embedding import embed_pictures
 from facecli.recognition.decisions import Status
 from facecli.recognition.enroll import examine, judge, store
 from facecli.recognition.identify import Identification, KnownPeople, identify
-from facecli.recognition.roster import Request
+from facecli.recognition.roster import EnrollmentRequest
 from facecli.recognition.verify import Sample, Verdict, photo_sample, verify
 from facecli.stores.gallery import Gallery
 from facecli.types import Detector, Encoder, Picture
@@ -40,7 +40,7 @@ class Lab:
     def known(self, people: dict[str, Path]) -> KnownPeople:
         """Enroll everyone from one photo each; none may be refused."""
         card = self.encoder.card
-        requests = [Request(name, self.photos / path) for name, path in people.items()]
+        requests = [EnrollmentRequest(name, self.photos / path) for name, path in people.items()]
         with Gallery.memory() as gallery:
             examined = examine(requests, detector=self.detector, encoder=self.encoder)
             outcomes = judge(examined, gallery, card, threshold=self.threshold)

@@ -25,7 +25,7 @@ from facecli.evaluation.robustness import ALTERATIONS, Robustness
 from facecli.metrics import Comparisons
 from facecli.report import (
     FacePair,
-    Faces,
+    FacePairs,
     Figure,
     Number,
     Numbers,
@@ -64,7 +64,7 @@ def page_of(text: str) -> Page:
             Numbers(text, (Number(text, text, text),)),
             Table(text, (text, text), ((text, text), (text, text)), note=text),
             Figure(text, "<svg></svg>", alt=text, note=text),
-            Faces(text, (pair,), note=text),
+            FacePairs(text, (pair,), note=text),
         ],
     )
 

@@ -116,7 +116,7 @@ def test_a_scan_gives_what_looking_at_each_photo_gives(
     tmp_path: Path, library: Library, count: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In the order given, failures in their places, with one process and with several."""
-    monkeypatch.setattr(workers, "PATIENCE", 0.0)
+    monkeypatch.setattr(workers, "ALONE_SECONDS", 0.0)
     paths = painted(tmp_path, 20)
     paths.insert(3, tmp_path / "missing.png")
     paths.insert(15, tmp_path / "broken.png")
@@ -288,7 +288,7 @@ def test_processes_end_with_the_scan(
     tmp_path: Path, library: Library, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also with one left early and with one that fails, whose error arrives as it is."""
-    monkeypatch.setattr(workers, "PATIENCE", 0.0)
+    monkeypatch.setattr(workers, "ALONE_SECONDS", 0.0)
     paths = painted(tmp_path, 30)
     results = scan(
         paths, library=library, detector=SlowDetector(), encoder=FakeEncoder(), workers=2
@@ -305,7 +305,7 @@ def test_processes_end_with_the_scan(
 def test_a_process_that_is_killed_is_an_error_and_not_a_skip(
     tmp_path: Path, library: Library, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(workers, "PATIENCE", 0.0)
+    monkeypatch.setattr(workers, "ALONE_SECONDS", 0.0)
     with pytest.raises(FacecliError, match=r"0\.png: .* was ended, maybe for want of memory"):
         scanned(painted(tmp_path, 3), library, detector=DeadlyDetector(), workers=2)
     assert multiprocessing.active_children() == []

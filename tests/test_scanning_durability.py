@@ -35,7 +35,7 @@ def say(text: object) -> None:
 def scan_aloud(folder: Path, database: Path, count: int) -> None:
     """Scan slowly, saying of each photo that it is done and where the processes are."""
     scanning.STORE_SECONDS = 0.05
-    workers.PATIENCE = 0.0
+    workers.ALONE_SECONDS = 0.0
     with Library(database) as library:
         results = scan(
             sorted(folder.iterdir()),
@@ -124,7 +124,7 @@ class HearingDetector(SlowDetector):
 
 def listen(folder: Path) -> None:
     """Look at photos in two processes, the first that this program starts."""
-    workers.PATIENCE = 0.0
+    workers.ALONE_SECONDS = 0.0
     scanned(sorted(folder.iterdir()), Library.memory(), detector=HearingDetector(), workers=2)
 
 

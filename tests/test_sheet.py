@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from markup import Structure
 
-from facecli.albums.doubts import DoubtfulFace, Doubts, LookAlikes
+from facecli.albums.doubts import DoubtfulFace, Doubts, SimilarClusters
 from facecli.albums.grouping import Cluster, ClusteredFace, Grouping
 from facecli.errors import LibraryError
 from facecli.report.people import Key, Reviewing, people_page
@@ -48,7 +48,7 @@ def page(text: str, *, review: bool) -> str:
     keys = faces_of(people)
     return people_page(
         people,
-        Doubts((DoubtfulFace(faces[1], 1.0, 2, 1.1),), (LookAlikes(1, 2, 1.1),)),
+        Doubts((DoubtfulFace(faces[1], 1.0, 2, 1.1),), (SimilarClusters(1, 2, 1.1),)),
         picture_of=lambda key: "data:,",
         days={},
         places=dict.fromkeys(keys, (0.5, 0.5)),

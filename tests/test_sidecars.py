@@ -15,8 +15,8 @@ from PIL import Image, ImageOps
 from facecli.albums.sidecars import (
     Area,
     Region,
+    area_overlap,
     merged,
-    overlap,
     read_regions,
     started,
     stored_area,
@@ -178,7 +178,7 @@ def test_any_names_survive_and_nothing_of_others_is_lost(
 ) -> None:
     """After any two writes the faces that touch nobody else's are the second's."""
     data = merged(OTHERS.encode(), _apart(first), SIZE) or OTHERS.encode()
-    wanted = [one for one in _apart(second) if overlap(one.area, (0.5, 0.2, 0.1, 0.2)) < 0.4]
+    wanted = [one for one in _apart(second) if area_overlap(one.area, (0.5, 0.2, 0.1, 0.2)) < 0.4]
     data = merged(data, wanted, SIZE) or data
     found = names(data)
     assert set(found) == {"Eve", *(one.name for one in wanted)}
@@ -186,10 +186,10 @@ def test_any_names_survive_and_nothing_of_others_is_lost(
 
 
 def _apart(listed: Sequence[Region]) -> list[Region]:
-    """Leave out regions that overlap an earlier one, which detectors never give."""
+    """Leave out regions that area_overlap an earlier one, which detectors never give."""
     kept: list[Region] = []
     for one in listed:
-        if all(overlap(one.area, other.area) < 0.05 for other in kept) and one.name != "Eve":
+        if all(area_overlap(one.area, other.area) < 0.05 for other in kept) and one.name != "Eve":
             kept.append(one)
     return kept
 
@@ -233,9 +233,9 @@ def test_a_region_without_a_usable_area_is_passed_over_and_kept(broken: str) -> 
 
 
 def test_overlap_by_hand() -> None:
-    assert overlap((0.5, 0.5, 0.2, 0.2), (0.5, 0.5, 0.2, 0.2)) == pytest.approx(1)
-    assert overlap((0.5, 0.5, 0.2, 0.2), (0.6, 0.5, 0.2, 0.2)) == pytest.approx(1 / 3)
-    assert overlap((0.2, 0.2, 0.1, 0.1), (0.8, 0.8, 0.1, 0.1)) == 0
+    assert area_overlap((0.5, 0.5, 0.2, 0.2), (0.5, 0.5, 0.2, 0.2)) == pytest.approx(1)
+    assert area_overlap((0.5, 0.5, 0.2, 0.2), (0.6, 0.5, 0.2, 0.2)) == pytest.approx(1 / 3)
+    assert area_overlap((0.2, 0.2, 0.1, 0.1), (0.8, 0.8, 0.1, 0.1)) == 0
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

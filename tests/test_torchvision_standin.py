@@ -191,7 +191,6 @@ def test_facenet_pytorch_needs_nothing_else_of_torchvision(tmp_path: Path) -> No
 
 def test_module_imports_no_torchvision_of_its_own(tmp_path: Path) -> None:
     """Importing the stand-in must not install it."""
-    code = (
-        "import sys; from facecli import torchvision_standin; print('torchvision' in sys.modules)"
-    )
+    look = "print('torchvision' in sys.modules)"
+    code = f"import sys; from facecli.models import torchvision_standin; {look}"
     assert run(code, tmp_path) == "False"

@@ -29,7 +29,7 @@ from facecli.training.head import (
     fit_head,
     principal_targets,
 )
-from facecli.training.promotion import FARS, calibrate, combine, compare, measure
+from facecli.training.promotion import FARS, combine, compare, measure, shift_to_rate
 from facecli.training.targets import read_targets
 from facecli.types import FloatArray, IntArray
 from facecli.vectors.distances import normalize
@@ -166,7 +166,7 @@ def test_a_shift_brings_the_threshold_where_it_is_wanted(offset: float, wanted: 
     vectors = random_units(600, 2, offset=offset)
     views = np.stack([vectors, normalize(vectors + 0.02 * random_units(600, 3))])
     labels = np.arange(600)
-    shift = calibrate(views, labels, rate=1e-2, wanted=wanted)
+    shift = shift_to_rate(views, labels, rate=1e-2, wanted=wanted)
     pairs = all_pairs(combine(views, shift), labels)
     assert threshold_at_fmr(pairs.impostor, 1e-2) == pytest.approx(wanted, rel=0.01)
 
@@ -186,7 +186,7 @@ def test_shrinking_follows_the_closed_form_and_keeps_the_order() -> None:
 def test_one_embedding_for_everybody_cannot_be_calibrated() -> None:
     views = np.repeat(random_units(1, 1)[None], 50, axis=1)
     with pytest.raises(TrainingError, match="the same embedding"):
-        calibrate(views, np.arange(50), rate=1e-2, wanted=1.1)
+        shift_to_rate(views, np.arange(50), rate=1e-2, wanted=1.1)
 
 
 def test_only_rates_with_thirty_expected_errors_are_measured() -> None:

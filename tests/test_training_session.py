@@ -234,9 +234,11 @@ def test_a_better_model_is_promoted(
 ) -> None:
     """Better than what stands in its place; that verdict has tests of its own."""
     from facecli.training import session
-    from facecli.training.promotion import Comparison
+    from facecli.training.promotion import ModelComparison
 
-    monkeypatch.setattr(session, "compare", lambda *_: Comparison(better=True, reason="better"))
+    monkeypatch.setattr(
+        session, "compare", lambda *_: ModelComparison(better=True, reason="better")
+    )
     result = train(people, config, tmp_path / "mine.safetensors", "--promote")
     assert result.exit_code == 0, result.output
     promoted = checkpoints.read_card(own_models / "mine.safetensors")

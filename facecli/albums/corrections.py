@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 
 from facecli.errors import FaceError
 from facecli.stores.gallery.names import clean_name, name_key
-from facecli.stores.library.clusters import AlbumStore, Correction, Fact, Sighting
+from facecli.stores.library.clusters import AlbumStore, Correction, Fact, StoredFace
 
 
 class Corrections:
@@ -99,11 +99,11 @@ class Corrections:
     def _part(
         self,
         said: str,
-        out: Sequence[Sighting],
-        rest: Sequence[Sighting],
+        out: Sequence[StoredFace],
+        rest: Sequence[StoredFace],
         target: int,
         *,
-        joined: Sequence[Sighting] = (),
+        joined: Sequence[StoredFace] = (),
     ) -> None:
         """Take faces out of the rest of their cluster and join them to those of another.
 
@@ -121,19 +121,19 @@ class Corrections:
         moved = {one.id: target for one in out}
         self._store.correct(said, facts=facts, ended=ended, moved=moved)
 
-    def _members(self, number: int) -> list[Sighting]:
+    def _members(self, number: int) -> list[StoredFace]:
         members = self._store.members(number)
         if not members:
             raise FaceError(f"cluster {number}: there is none; `facecli cluster DIR` lists them")
         return members
 
-    def _face(self, members: Sequence[Sighting], number: int, sha256: str) -> Sighting:
+    def _face(self, members: Sequence[StoredFace], number: int, sha256: str) -> StoredFace:
         for one in members:
             if one.sha256 == sha256:
                 return one
         raise FaceError(f"cluster {number}: no face of it is in that photo")
 
-    def _refuse_twice(self, faces: Sequence[Sighting]) -> None:
+    def _refuse_twice(self, faces: Sequence[StoredFace]) -> None:
         """Raise FaceError where a photo would show a person twice."""
         seen: set[str] = set()
         for one in faces:
@@ -142,12 +142,12 @@ class Corrections:
                 raise FaceError(f"{where}: shows both, and nobody is in a photo twice")
             seen.add(one.sha256)
 
-    def _facts_of(self, faces: Sequence[Sighting], kind: str) -> list[int]:
+    def _facts_of(self, faces: Sequence[StoredFace], kind: str) -> list[int]:
         """Return the facts of a kind that are about one of the faces alone."""
         ids = {one.id for one in faces}
         return [fact.id for fact in self._store.facts() if fact.kind == kind and fact.one in ids]
 
-    def _touching(self, faces: Sequence[Sighting]) -> list[int]:
+    def _touching(self, faces: Sequence[StoredFace]) -> list[int]:
         """Return what binds the faces to any other."""
         ids = {one.id for one in faces}
         return [
@@ -156,7 +156,7 @@ class Corrections:
             if fact.kind == "same" and ids & {fact.one, fact.other}
         ]
 
-    def _between(self, faces: Sequence[Sighting], others: Sequence[Sighting]) -> list[int]:
+    def _between(self, faces: Sequence[StoredFace], others: Sequence[StoredFace]) -> list[int]:
         """Return what sets faces apart from the others."""
         ids, theirs = {one.id for one in faces}, {one.id for one in others}
         return [
@@ -170,6 +170,6 @@ class Corrections:
         ]
 
 
-def _bound(faces: Sequence[Sighting]) -> list[Fact]:
+def _bound(faces: Sequence[StoredFace]) -> list[Fact]:
     """Bind faces to the first of them."""
     return [Fact(0, "same", faces[0].id, one.id) for one in faces[1:]]

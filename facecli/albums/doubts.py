@@ -15,6 +15,7 @@ from facecli.albums.grouping import Cluster, ClusteredFace, Grouping
 from facecli.faces.embedding import EmbeddedPicture
 from facecli.stores.library.clusters import AlbumStore
 from facecli.types import Failure, FloatArray, IntArray
+from facecli.vectors.distances import COMPARISONS_HELD
 
 QUEUE = 60
 """Doubts of each kind that are shown: an evening's work."""
@@ -24,9 +25,6 @@ NEAR = 1.15
 
 GAP = 0.1
 """Times the threshold: a face that is hardly nearer to its own cluster than to another."""
-
-CELLS = 2**22
-"""Comparisons held at a time: 16 MB of float32."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +41,7 @@ class DoubtfulFace:
 
 
 @dataclass(frozen=True, slots=True)
-class LookAlikes:
+class SimilarClusters:
     """Two clusters by number, the larger first, and the mean squared L2 between their faces."""
 
     one: int
@@ -56,7 +54,7 @@ class Doubts:
     """What to look at, the most doubtful first, at most QUEUE of each kind."""
 
     faces: tuple[DoubtfulFace, ...]
-    clusters: tuple[LookAlikes, ...]
+    clusters: tuple[SimilarClusters, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +137,7 @@ def _doubtful(table: _Table, threshold: float) -> list[DoubtfulFace]:
     """List faces of clusters of two or more that are nearly as near to another cluster."""
     inside = np.flatnonzero(table.sizes[table.rows] > 1)
     found: list[tuple[float, DoubtfulFace]] = []
-    height = max(1, CELLS // len(table.means))
+    height = max(1, COMPARISONS_HELD // len(table.means))
     for start in range(0, len(inside), height):
         some = inside[start : start + height]
         squared = 2 - 2 * table.vectors[some] @ table.means.T
@@ -170,7 +168,7 @@ def _in_photos_of(table: _Table, faces: IntArray) -> Iterable[IntArray]:
 
 def _look_alikes(
     table: _Table, people: set[int], apart: Collection[frozenset[int]], threshold: float
-) -> Iterable[LookAlikes]:
+) -> Iterable[SimilarClusters]:
     """Yield clusters that are nearly one, the nearest first, one of them a person's at least."""
     photos: dict[int, set[int]] = {}
     for row, photo in zip(table.rows.tolist(), table.photos.tolist(), strict=True):
@@ -184,13 +182,13 @@ def _look_alikes(
             and frozenset((one.number, other.number)) not in apart
             and not photos[first] & photos[second]
         ):
-            yield LookAlikes(one.number, other.number, squared)
+            yield SimilarClusters(one.number, other.number, squared)
 
 
 def _near_clusters(means: FloatArray, limit: float) -> list[tuple[float, int, int]]:
     """List mean squared L2 and rows of every two clusters up to a limit, the nearest first."""
     found: list[tuple[float, int, int]] = []
-    height = max(1, CELLS // len(means))
+    height = max(1, COMPARISONS_HELD // len(means))
     for start in range(0, len(means), height):
         squared = 2 - 2 * means[start : start + height] @ means.T
         first, second = np.nonzero(squared <= limit)

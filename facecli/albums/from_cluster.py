@@ -8,7 +8,7 @@ from facecli.errors import FaceError
 from facecli.faces.quality import usable_for_enrollment
 from facecli.recognition.screening import Outcome, PhotoOutcome
 from facecli.stores.gallery.names import clean_name, name_key
-from facecli.stores.library.clusters import AlbumStore, Sighting
+from facecli.stores.library.clusters import AlbumStore, StoredFace
 from facecli.types import GalleryStore, ModelCard, NewTemplate
 
 FACES = 5
@@ -54,7 +54,7 @@ def faces_to_enroll(
 
 
 def _template(
-    sighting: Sighting, person: str, store: AlbumStore, card: ModelCard, external_id: str | None
+    sighting: StoredFace, person: str, store: AlbumStore, card: ModelCard, external_id: str | None
 ) -> NewTemplate | str:
     """Return what the library knows of a face as a template, or why it cannot be one."""
     finder = finder_of(card.geometry)

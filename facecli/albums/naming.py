@@ -8,10 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from facecli.types import FloatArray, IntArray, TemplateMatrix
-from facecli.vectors.distances import MAXIMUM
-
-CELLS = 2**22
-"""Comparisons held at a time: 16 MB of float32."""
+from facecli.vectors.distances import COMPARISONS_HELD, MAXIMUM
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +57,7 @@ class Namer:
         templates = self.matrix.embeddings[order]
         means = _means(embeddings, labels)
         near: list[tuple[float, int, str]] = []
-        height = max(1, CELLS // len(templates))
+        height = max(1, COMPARISONS_HELD // len(templates))
         for first in range(0, len(means), height):
             squared = 2 - 2 * means[first : first + height] @ templates.T
             people = np.minimum.reduceat(squared, starts, axis=1)

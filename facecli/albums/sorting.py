@@ -7,15 +7,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from facecli.albums.demands import Demands
 from facecli.albums.grouping import Cluster, ClusteredFace, Grouping, threshold_among
+from facecli.albums.links import Links
 from facecli.albums.naming import Namer
 from facecli.clustering import cluster
 from facecli.clustering.kmeans import mean_directions
 from facecli.errors import FaceError
 from facecli.faces.embedding import EmbeddedPicture
+from facecli.faces.finding import overlap
 from facecli.faces.quality import usable_for_enrollment
-from facecli.stores.library.clusters import AlbumStore, Sighting
+from facecli.stores.library.clusters import AlbumStore, StoredFace
 from facecli.types import BoolArray, Box, Face, Failure, FloatArray, IntArray
 from facecli.vectors.distances import paired_squared_l2
 
@@ -31,7 +32,7 @@ LEAST_INSIDE = 0.75
 
 
 @dataclass(frozen=True, slots=True)
-class Faces:
+class FaceTable:
     """The faces of different pictures, row by row: copies of a picture count once.
 
     `places` maps a picture's SHA-256 and a face's number in it to its row in `embeddings`, float32
@@ -42,14 +43,14 @@ class Faces:
     places: dict[tuple[str, int], int]
     embeddings: FloatArray
     photos: IntArray
-    sightings: tuple[Sighting, ...]
+    sightings: tuple[StoredFace, ...]
     weak: BoolArray
 
     @classmethod
-    def of(cls, pictures: Iterable[EmbeddedPicture], store: AlbumStore) -> Faces:
+    def of(cls, pictures: Iterable[EmbeddedPicture], store: AlbumStore) -> FaceTable:
         """Gather all faces, each with what is stored of it."""
         different = {picture.sha256: picture for picture in pictures if picture.faces}
-        known: dict[str, list[Sighting]] = {sha256: [] for sha256 in different}
+        known: dict[str, list[StoredFace]] = {sha256: [] for sha256 in different}
         for sighting in store.sightings(different):
             known[sighting.sha256].append(sighting)
         counts = [len(picture.faces) for picture in different.values()]
@@ -90,39 +91,29 @@ def _is_weak(face: Face, size: tuple[int, int]) -> bool:
     return cut or unsure or bool(usable_for_enrollment(face.quality))
 
 
-def _matched(picture: EmbeddedPicture, known: Sequence[Sighting]) -> list[Sighting]:
+def _matched(picture: EmbeddedPicture, known: Sequence[StoredFace]) -> list[StoredFace]:
     """Return what is stored of each face of a picture: each stored one is one of them at most."""
     boxes = [face.detection.box for face in picture.faces]
     overlaps = sorted(
-        (-_overlap(box, one.box), place, row)
+        (-overlap(box, one.box), place, row)
         for place, box in enumerate(boxes)
         for row, one in enumerate(known)
     )
     chosen: dict[int, int] = {}
-    for overlap, place, row in overlaps:
-        if -overlap >= SAME_BOX and place not in chosen and row not in chosen.values():
+    for shared, place, row in overlaps:
+        if -shared >= SAME_BOX and place not in chosen and row not in chosen.values():
             chosen[place] = row
     return [
         replace(known[chosen[place]], box=box)
         if place in chosen
-        else Sighting(0, picture.sha256, box, 0, 0.0)
+        else StoredFace(0, picture.sha256, box, 0, 0.0)
         for place, box in enumerate(boxes)
     ]
 
 
 def same_box(a: Box, b: Box) -> bool:
     """Tell whether two boxes in a photo are one face."""
-    return _overlap(a, b) >= SAME_BOX
-
-
-def _overlap(a: Box, b: Box) -> float:
-    """Return the intersection over the union of two boxes, in [0, 1]."""
-    width = min(a[2], b[2]) - max(a[0], b[0])
-    height = min(a[3], b[3]) - max(a[1], b[1])
-    if width <= 0 or height <= 0:
-        return 0.0
-    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (a, b)]
-    return width * height / (sum(areas) - width * height)
+    return overlap(a, b) >= SAME_BOX
 
 
 def group(
@@ -145,10 +136,10 @@ def group(
     seen = [one for one in pictures if isinstance(one, EmbeddedPicture)]
     if not any(picture.faces for picture in seen):
         raise FaceError(f"no face in {len(pictures)} photo{'s' * (len(pictures) != 1)}")
-    faces = Faces.of(seen, store)
+    faces = FaceTable.of(seen, store)
     within = threshold_among(len(faces.sightings), threshold, rates or {})
-    demands = _demands(store)
-    together, apart = _constraints(faces.sightings, demands)
+    links = _links(store)
+    together, apart = _constraints(faces.sightings, links)
     try:
         labels = cluster(
             faces.embeddings,
@@ -157,12 +148,11 @@ def group(
             cannot_link=faces.photos,
             together=together,
             apart=apart,
-            weak=faces.weak
-            & [not one.id or demands.name(one.id) is None for one in faces.sightings],
+            weak=faces.weak & [not one.id or links.name(one.id) is None for one in faces.sightings],
         ).labels
     except ValueError as error:
         raise FaceError(str(error)) from error
-    numbers = _numbers(labels, faces.sightings, demands)
+    numbers = _numbers(labels, faces.sightings, links)
     squared = _spread(faces.embeddings, labels)
     numbered = [
         replace(one, identity=numbers.get(label, 0), squared_l2=value)
@@ -172,7 +162,7 @@ def group(
     ]
     store.record(numbered, labels.tolist())
     grouping = regroup(pictures, store=store, min_photos=min_photos, namer=namer)
-    return replace(grouping, threshold=within, overruled=demands.overruled)
+    return replace(grouping, threshold=within, overruled=links.overruled)
 
 
 def regroup(
@@ -184,7 +174,7 @@ def regroup(
 ) -> Grouping:
     """Return pictures that `group` has sorted as they are now, after corrections."""
     seen = [one for one in pictures if isinstance(one, EmbeddedPicture)]
-    faces = Faces.of(seen, store)
+    faces = FaceTable.of(seen, store)
     # A face forgotten since is nobody's: numbers below 0 keep each to itself.
     identities = [one.identity or -row for row, one in enumerate(faces.sightings, start=1)]
     numbers, labels = np.unique(np.array(identities, np.int64), return_inverse=True)
@@ -208,7 +198,7 @@ def regroup(
 
 
 def _members(
-    pictures: Iterable[EmbeddedPicture], faces: Faces, labels: IntArray, numbers: Sequence[int]
+    pictures: Iterable[EmbeddedPicture], faces: FaceTable, labels: IntArray, numbers: Sequence[int]
 ) -> list[tuple[ClusteredFace, ...]]:
     """Return the faces of each cluster, the most typical first, with those of copied pictures."""
     squared = _spread(faces.embeddings, labels)
@@ -231,26 +221,26 @@ def _members(
     return [tuple(sorted(one, key=lambda face: face.squared_l2)) for one in members]
 
 
-def _demands(store: AlbumStore) -> Demands:
+def _links(store: AlbumStore) -> Links:
     facts = store.facts()
     if not facts:
-        return Demands({})
-    return Demands.of(facts, {one.id: one.sha256 for one in store.sightings()})
+        return Links({})
+    return Links.of(facts, {one.id: one.sha256 for one in store.sightings()})
 
 
 def _constraints(
-    sightings: Sequence[Sighting], demands: Demands
+    sightings: Sequence[StoredFace], links: Links
 ) -> tuple[list[int] | None, list[tuple[int, int]] | None]:
     """Return the group of each face, and the rows of faces that must not share a cluster."""
-    groups = [demands.group(one.id) if one.id else -row for row, one in enumerate(sightings, 1)]
-    if len(set(groups)) == len(groups) and not demands.apart():
+    groups = [links.group(one.id) if one.id else -row for row, one in enumerate(sightings, 1)]
+    if len(set(groups)) == len(groups) and not links.apart():
         return None, None
     rows = dict(zip(groups, range(len(groups)), strict=True))
-    apart = [(rows[a], rows[b]) for a, b in demands.apart() if a in rows and b in rows]
+    apart = [(rows[a], rows[b]) for a, b in links.apart() if a in rows and b in rows]
     return groups, apart
 
 
-def _numbers(labels: IntArray, sightings: Sequence[Sighting], demands: Demands) -> dict[int, int]:
+def _numbers(labels: IntArray, sightings: Sequence[StoredFace], links: Links) -> dict[int, int]:
     """Give clusters the numbers of those they continue: the faces in common decide.
 
     A cluster that holds the face a name was given for goes first, since the number goes with the
@@ -260,7 +250,7 @@ def _numbers(labels: IntArray, sightings: Sequence[Sighting], demands: Demands) 
     for label, one in zip(labels.tolist(), sightings, strict=True):
         if one.identity:
             count = shared.setdefault((label, one.identity), [0, 0])
-            count[0] += bool(one.id and demands.name(one.id))
+            count[0] += bool(one.id and links.name(one.id))
             count[1] += 1
     numbers: dict[int, int] = {}
     taken: set[int] = set()

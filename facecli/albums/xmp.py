@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from facecli.albums.grouping import Grouping
-from facecli.albums.sidecars import Region, merged, overlap, read_regions, started, stored_area
+from facecli.albums.sidecars import Region, area_overlap, merged, read_regions, started, stored_area
 from facecli.errors import FacecliError, GalleryError
 from facecli.faces.embedding import EmbeddedPicture
 from facecli.faces.images import display_name, own_xmp, stored_orientation
 from facecli.files import SHARED, replacing
 from facecli.stores.gallery.names import clean_name, name_key
-from facecli.stores.library.clusters import AlbumStore, Fact, Sighting
+from facecli.stores.library.clusters import AlbumStore, Fact, StoredFace
 from facecli.types import Box, Failure
 
 SAME_FACE = 0.3
@@ -155,10 +155,10 @@ def names_from_sidecars(pictures: Iterable[EmbeddedPicture | Failure], store: Al
 
 
 def _matched(
-    picture: EmbeddedPicture, regions: Sequence[Region], faces: Sequence[Sighting]
-) -> tuple[list[tuple[Sighting, str, bool]], list[str]]:
+    picture: EmbeddedPicture, regions: Sequence[Region], faces: Sequence[StoredFace]
+) -> tuple[list[tuple[StoredFace, str, bool]], list[str]]:
     """Return the faces that regions name, whether it is ours, and what is wrong with others."""
-    found: list[tuple[Sighting, str, bool]] = []
+    found: list[tuple[StoredFace, str, bool]] = []
     problems: list[str] = []
     orientation = stored_orientation(Path(picture.source)) if regions else 1
     areas = [stored_area(face.box, picture.size, orientation) for face in faces]
@@ -169,7 +169,7 @@ def _matched(
         except GalleryError as error:
             problems.append(str(error))
             continue
-        shares = [overlap(area, region.area) for area in areas]
+        shares = [area_overlap(area, region.area) for area in areas]
         best = max(range(len(faces)), key=shares.__getitem__, default=None)
         if keys.count(key) > 1:
             problems.append(f"{name} is in it {keys.count(key)} times")

@@ -8,12 +8,12 @@ from facecli.calibration.odds import (
     impostor_table,
     sentence,
 )
-from facecli.calibration.threshold import calibrate
+from facecli.calibration.threshold import calibrated_threshold
 
 __all__ = [
     "ImpostorDistribution",
     "Odds",
-    "calibrate",
+    "calibrated_threshold",
     "distribution_from",
     "impostor_distribution",
     "impostor_table",

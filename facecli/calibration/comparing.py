@@ -38,7 +38,7 @@ class Pairs:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class VerifierComparison:
     """VAL of the plain threshold and of a verifier on people it never saw, and the gain.
 
     All at `far` with 95 % intervals over `people`, by so many pairs of both kinds.
@@ -82,7 +82,9 @@ def list_pairs(rows: IntArray, owner: IntArray) -> Pairs:
     )
 
 
-def compare(pairs: Pairs, scores: Sequence[Scores], *, far: float, draws: IntArray) -> Comparison:
+def compare(
+    pairs: Pairs, scores: Sequence[Scores], *, far: float, draws: IntArray
+) -> VerifierComparison:
     """Compare two scores (m,) of the pairs, lower for more alike, at a false accept rate.
 
     `draws`, int64 (replicates, people), says how often each person is drawn. Both scores see the
@@ -94,7 +96,7 @@ def compare(pairs: Pairs, scores: Sequence[Scores], *, far: float, draws: IntArr
     ]
     rates = [_resampled_val(pairs, score, far, draws) for score in scores]
     before, after = (interval(*one) for one in zip(estimates, rates, strict=True))
-    return Comparison(
+    return VerifierComparison(
         far=far,
         people=len(pairs.photos),
         genuine_pairs=int(pairs.same.sum()),

@@ -25,7 +25,7 @@ class OperatingPoint:
         """The threshold in brackets, for a line that compares with it."""
         if self.calibration is None:
             return f"(threshold {self.threshold:.4g})"
-        return f"(threshold {self.threshold:.4g}, {calibrated(self.calibration)})"
+        return f"(threshold {self.threshold:.4g}, {described(self.calibration)})"
 
     def odds(self, squared_l2: float, *, templates: int = 1) -> Odds | None:
         """Return how many strangers come this close to at least one of so many templates."""
@@ -51,7 +51,7 @@ class OperatingPoint:
         }
 
 
-def calibrated(calibration: Calibration) -> str:
+def described(calibration: Calibration) -> str:
     """Say in words at what rate and when a threshold was set."""
     day = calibration.created.partition("T")[0]
     return f"calibrated at FMR {rate_name(calibration.far)} on {day}"

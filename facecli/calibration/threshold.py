@@ -18,7 +18,7 @@ ONE_PICTURE = 1e-6
 """Squared L2 below which two pictures are one: `squared_l2` is 2e-7 from the exact value."""
 
 
-def calibrate(
+def calibrated_threshold(
     embeddings: FloatArray, labels: npt.ArrayLike, *, far: float, card: ModelCard, source: str
 ) -> Calibration:
     """Set the threshold of a model from unit rows (n, 128) and who they are.

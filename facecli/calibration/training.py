@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from facecli.calibration.comparing import (
-    Comparison,
     Pairs,
     Scores,
+    VerifierComparison,
     compare,
     first_refused,
     list_pairs,
@@ -33,7 +33,7 @@ ROWS = 3000
 LEARNT = 100_000
 """Pairs of a kind learnt from at most: 0.2 GB of features."""
 
-BLOCK = 2**16
+PAIRS_AT_ONCE = 2**16
 """Pairs scored at a time: 0.1 GB."""
 
 REPLICATES = 500
@@ -48,7 +48,7 @@ def train_verifier(
     card: ModelCard,
     source: str,
     seed: int = 0,
-) -> tuple[Verifier, Comparison]:
+) -> tuple[Verifier, VerifierComparison]:
     """Train on half of the people, unit rows (n, 128) with their labels; measure on the others.
 
     `form` is one of FORMS. Raises CalibrationError if a half has no two photos of one person, and
@@ -107,8 +107,8 @@ def _fit(
 def _scores(unit: Verifier, embeddings: FloatArray, pairs: Pairs) -> tuple[Scores, Scores]:
     """Return the squared L2 and the log-odds against one person of each pair, both (m,)."""
     squared, against = np.empty((2, len(pairs.first)))
-    for start in range(0, len(squared), BLOCK):
-        here = slice(start, start + BLOCK)
+    for start in range(0, len(squared), PAIRS_AT_ONCE):
+        here = slice(start, start + PAIRS_AT_ONCE)
         a, b = embeddings[pairs.first[here]], embeddings[pairs.second[here]]
         squared[here] = features(SQUARED_L2, a, b)[:, 0]
         against[here] = -unit.log_odds(a, b)

@@ -71,12 +71,12 @@ def calibrate(
 
 
 def _calibrate(settings: Settings, far: float, source: str) -> None:
-    from facecli.calibration import calibrate as set_threshold
+    from facecli.calibration import calibrated_threshold
 
     card = settings.card()
     embeddings, people, text = _data(settings, source)
-    made = set_threshold(embeddings, people, far=far, card=card, source=text)
-    settings.gallery(create=True).calibrate(made)
+    made = calibrated_threshold(embeddings, people, far=far, card=card, source=text)
+    settings.gallery(create=True).set_calibration(made)
     emit(_record(made), "\n".join([*_described(made), *_identification(settings, made)]))
 
 
@@ -117,10 +117,10 @@ def _record(made: Calibration) -> dict[str, Any]:
 
 def _described(made: Calibration) -> list[str]:
     """Say what the threshold is, what it rests on, and what it costs."""
-    from facecli.calibration.operating import calibrated
+    from facecli.calibration.operating import described
 
     lines = [
-        f"{shown(made.model)}: threshold {made.threshold:.4f} squared L2, {calibrated(made)}",
+        f"{shown(made.model)}: threshold {made.threshold:.4f} squared L2, {described(made)}",
         f"  from {shown(made.source)}: {made.impostor_pairs:,} pairs of strangers among "
         f"{made.people:,} people",
         f"  FMR among others: 95 % interval {made.far_low:.2g} to {made.far_high:.2g}",

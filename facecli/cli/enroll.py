@@ -14,7 +14,7 @@ from facecli.cli.output import bad, counted, emit, good, progress, shown, table,
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from facecli.recognition.roster import Request
+    from facecli.recognition.roster import EnrollmentRequest
     from facecli.recognition.screening import PhotoOutcome
     from facecli.stores.gallery import Gallery
     from facecli.types import Failure
@@ -122,7 +122,7 @@ def _requests(
     external_id: str | None,
     *,
     cluster: bool,
-) -> Sequence[Request | Failure]:
+) -> Sequence[EnrollmentRequest | Failure]:
     """Return what is to be enrolled; raise UsageError unless it is said in one of the ways.
 
     From a cluster, that is nothing to look at.

@@ -15,7 +15,7 @@ from facecli.errors import FacecliError, MissingExtra
 
 if TYPE_CHECKING:
     from facecli.server.access import Access
-    from facecli.server.service import Desk
+    from facecli.server.service import RecognitionService
     from facecli.types import Detector, Encoder
 
 LOOPBACK = "127.0.0.1"
@@ -70,12 +70,12 @@ def serve(
     detector, encoder = _networks(settings)
     _start_runner(settings, detector, encoder)
     listener = listen(host, port)  # after the fork, which would keep the port open
-    desk = _desk(settings, detector, encoder)
+    service = _service(settings, detector, encoder)
     address = f"[{host}]" if ":" in host else host
     note(f"listening at http://{address}:{listener.getsockname()[1]}/")
     journal = Journal(log_database(log), say=warn, rescue=lambda line: click.echo(line, err=True))
     try:
-        answer(desk, access, listener, journal)
+        answer(service, access, listener, journal)
     finally:
         journal.close()
 
@@ -133,8 +133,8 @@ def _start_runner(settings: Settings, detector: Detector, encoder: Encoder) -> N
     start_runner(meeting, run, memory)
 
 
-def _desk(settings: Settings, detector: Detector, encoder: Encoder) -> Desk:
-    from facecli.server.service import Desk
+def _service(settings: Settings, detector: Detector, encoder: Encoder) -> RecognitionService:
+    from facecli.server.service import RecognitionService
     from facecli.stores.gallery import Gallery
 
     database = settings.database
@@ -142,11 +142,11 @@ def _desk(settings: Settings, detector: Detector, encoder: Encoder) -> Desk:
     def open_gallery() -> Gallery:
         return Gallery(database, create=False)
 
-    desk = Desk(
+    service = RecognitionService(
         detector=detector,
         encoder=encoder,
         open_gallery=open_gallery,
         threshold=settings.threshold,
     )
-    desk.current()  # to say now, not at the first question, that the gallery is another model's
-    return desk
+    service.current()  # to say now, not at the first question, that the gallery is another model's
+    return service

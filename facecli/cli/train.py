@@ -29,9 +29,9 @@ from facecli.errors import FacecliError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from facecli.training.intake import Request
+    from facecli.training.intake import TrainingRequest
     from facecli.training.loop import Step
-    from facecli.training.session import Outcome
+    from facecli.training.session import FinishedRun
     from facecli.types import Acquisition, ChipGeometry, Failure
 
 FILE = click.Path(dir_okay=False, path_type=Path)
@@ -110,14 +110,14 @@ def train(settings: Settings, /, config: Path | None, **values: Any) -> None:
     beyond doubt; if not, it says why. Exits with 2 on an error; the last saved state is kept.
     """
     from facecli.training.config import read_config
-    from facecli.training.intake import Listeners, Request
+    from facecli.training.intake import Listeners, TrainingRequest
     from facecli.training.session import Session
 
     names = values.keys() & _fields_of_config()
     overrides = {name: values.pop(name) for name in names}
     overrides = {name: value for name, value in overrides.items() if value not in (None, ())}
     values["time_budget"] = values["time_budget"] or math.inf
-    request = Request(device=settings.device, **values)
+    request = TrainingRequest(device=settings.device, **values)
     if settings.model is not None:
         raise FacecliError("--model says what to recognise with; a run starts from --init MODEL")
     session = Session(
@@ -174,7 +174,7 @@ def _line(step: Step, total: int) -> str:
     )
 
 
-def _show(outcome: Outcome, request: Request) -> None:
+def _show(outcome: FinishedRun, request: TrainingRequest) -> None:
     """Render what came of the run."""
     from facecli.metrics.support import rate_name
 

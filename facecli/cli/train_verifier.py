@@ -13,7 +13,7 @@ from facecli.cli.output import bad, emit, good, shown, table
 from facecli.errors import FacecliError
 
 if TYPE_CHECKING:
-    from facecli.calibration.comparing import Comparison
+    from facecli.calibration.comparing import VerifierComparison
 
 
 @click.command("train-verifier")
@@ -77,7 +77,7 @@ def train_verifier(settings: Settings, data: Path, out: Path, far: float, form: 
     emit(record, _described(out, comparison))
 
 
-def _described(out: Path, comparison: Comparison) -> str:
+def _described(out: Path, comparison: VerifierComparison) -> str:
     rows = [
         (name, f"{val.estimate:.4f}", f"{val.low:.4f} to {val.high:.4f}")
         for name, val in (

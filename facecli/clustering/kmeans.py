@@ -10,10 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from facecli.types import FloatArray, IntArray
-from facecli.vectors.distances import normalize, paired_squared_l2, squared_l2
-
-BLOCK = 2**22
-"""Comparisons held at a time: 16 MB of float32."""
+from facecli.vectors.distances import COMPARISONS_HELD, normalize, paired_squared_l2, squared_l2
 
 
 class TooFewClusters(ValueError):
@@ -70,7 +67,7 @@ def mean_directions(
 
 def _assign(embeddings: FloatArray, centroids: FloatArray, photos: IntArray | None) -> IntArray:
     """Return the nearest centroid of each row, or the jointly nearest for faces of one photo."""
-    height = max(1, BLOCK // len(centroids))
+    height = max(1, COMPARISONS_HELD // len(centroids))
     nearest = np.concatenate(
         [
             np.argmin(squared_l2(embeddings[start : start + height], centroids), axis=1)

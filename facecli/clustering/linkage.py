@@ -24,10 +24,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from facecli.types import FloatArray, IntArray
-from facecli.vectors.distances import MAXIMUM, squared_l2
-
-BLOCK = 2**22
-"""Comparisons held at a time: 16 MB of float32."""
+from facecli.vectors.distances import COMPARISONS_HELD, MAXIMUM, squared_l2
 
 FEW = 16
 """Nearest clusters that are remembered of each, so that not all need comparing when one is gone."""
@@ -152,11 +149,11 @@ class _Forest:
         place[self._active] = np.arange(len(self._active))
         new = self._reach[self._stale] == -np.inf
         known = self._stale[~new]
-        height = max(1, BLOCK // (FEW * means.shape[1]))
+        height = max(1, COMPARISONS_HELD // (FEW * means.shape[1]))
         starts = range(0, len(known), height)
         unsure = [self._recall(known[at : at + height], place, limit) for at in starts]
         rows = np.concatenate([self._stale[new], *unsure])
-        height = max(1, BLOCK // max(1, len(means)))
+        height = max(1, COMPARISONS_HELD // max(1, len(means)))
         for at in range(0, len(rows), height):
             self._compare_with_all(rows[at : at + height], means, place)
 

@@ -11,12 +11,10 @@ from __future__ import annotations
 import numpy as np
 
 from facecli.types import BoolArray, FloatArray, IntArray
+from facecli.vectors.distances import COMPARISONS_HELD
 
 FOUNDERS = 2
 """Other faces that make a cluster one to join: somebody seen once is as likely a poor likeness."""
-
-CELLS = 2**22
-"""Comparisons held at a time: 16 MB of float32."""
 
 
 def join_weak(
@@ -53,7 +51,7 @@ def _near(
     founders = np.bincount(labels[strong])
     means /= founders[:, None]
     near: list[tuple[float, int, int]] = []
-    height = max(1, CELLS // len(means))
+    height = max(1, COMPARISONS_HELD // len(means))
     for start in range(0, len(weak), height):
         squared = 2 - 2 * rows[weak[start : start + height]] @ means.T.astype(np.float32)
         line, cluster = np.nonzero((squared <= threshold) & (founders >= FOUNDERS))

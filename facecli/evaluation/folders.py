@@ -46,15 +46,12 @@ from facecli.metrics import (
 from facecli.metrics.support import rate_name
 from facecli.metrics.verification import RateArray
 from facecli.types import FloatArray, IntArray
-from facecli.vectors.distances import squared_l2
+from facecli.vectors.distances import COMPARISONS_HELD, squared_l2
 
 HARDEST = 20
 """Pairs of each kind that are listed for a person to look at."""
 
 FMR, FNMR, EER = "FMR", "FNMR", "EER"
-
-BLOCK = 2**22
-"""Comparisons of one person's photos held at a time: 16 MB of float32."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +87,7 @@ class FolderResult:
     resampled: dict[str, RateArray]
 
 
-Watch = Callable[[Sequence[Any], str], Iterable[Any]]
+FollowWork = Callable[[Sequence[Any], str], Iterable[Any]]
 """Is handed steps with what they do, and hands them on: a place for a progress bar."""
 
 
@@ -99,7 +96,9 @@ def silent(steps: Sequence[Any], _: str) -> Iterable[Any]:
     return steps
 
 
-def measure_folder(samples: Samples, *, threshold: float, watch: Watch = silent) -> FolderResult:
+def measure_folder(
+    samples: Samples, *, threshold: float, watch: FollowWork = silent
+) -> FolderResult:
     """Compare all photos of named people; `threshold` is the one in force.
 
     Raises FaceError without a genuine and an impostor pair.
@@ -116,7 +115,7 @@ def person_numbers(samples: Samples) -> IntArray:
     return numbers.astype(np.int64) - int("" in names)
 
 
-def compared(samples: Samples, labels: IntArray, *, watch: Watch = silent) -> AllPairs:
+def compared(samples: Samples, labels: IntArray, *, watch: FollowWork = silent) -> AllPairs:
     """Return all pairs; raise FaceError without a genuine and an impostor pair."""
     pairs = all_pairs(
         samples.embeddings, labels, watch=lambda blocks: watch(blocks, "Comparing photos")
@@ -142,7 +141,7 @@ def measure(
     pairs: AllPairs,
     draws: IntArray | None,
     threshold: float,
-    watch: Watch = silent,
+    watch: FollowWork = silent,
 ) -> FolderResult:
     """Measure what was compared; a column of `draws` for each person among the labels, in order."""
     genuine, impostor = Comparisons.of(pairs.genuine), pairs.impostor
@@ -191,7 +190,7 @@ def _resampled(
     fars: Sequence[float],
     threshold: float,
     equal_error: bool,
-    watch: Watch,
+    watch: FollowWork,
 ) -> dict[str, RateArray]:
     """Return the values of each measure for the draws of people."""
     columns = resampled_rates(
@@ -248,7 +247,7 @@ def _farthest(
     embeddings: FloatArray, rows: IntArray
 ) -> Iterator[tuple[IntArray, IntArray, FloatArray]]:
     """Yield the HARDEST pairs of each few of one person's rows with all that follow."""
-    height = max(1, BLOCK // len(rows))
+    height = max(1, COMPARISONS_HELD // len(rows))
     for start in range(0, len(rows), height):
         squared = squared_l2(embeddings[rows[start : start + height]], embeddings[rows[start:]])
         row, column = np.triu_indices(len(squared), 1, squared.shape[1])

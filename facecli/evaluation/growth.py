@@ -13,13 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from facecli.errors import FaceError
-from facecli.evaluation.identification import BLOCK, one_shot_split, searched
+from facecli.evaluation.identification import one_shot_split, searched
 from facecli.evaluation.samples import Samples
 from facecli.metrics import Comparisons, all_pairs
 from facecli.metrics.support import ERRORS_NEEDED
 from facecli.metrics.verification import RateArray
 from facecli.types import FloatArray, IntArray
-from facecli.vectors.distances import squared_l2
+from facecli.vectors.distances import COMPARISONS_HELD, squared_l2
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ def _strangers_within(
 ) -> IntArray:
     """Count for each probe the rows of the pool at or below its limit, its mate left out."""
     counts = np.empty(len(probes), np.int64)
-    height = max(1, BLOCK // len(pool))
+    height = max(1, COMPARISONS_HELD // len(pool))
     for start in range(0, len(probes), height):
         some = slice(start, start + height)
         squared = squared_l2(probes[some], pool)

@@ -29,7 +29,7 @@ from facecli.metrics import (
 )
 from facecli.metrics.verification import RateArray
 from facecli.types import BoolArray, FloatArray, IntArray
-from facecli.vectors.distances import squared_l2
+from facecli.vectors.distances import COMPARISONS_HELD, squared_l2
 
 Names = npt.NDArray[np.str_]
 
@@ -44,9 +44,6 @@ SEED = 0
 
 FPIRS = (1e-1, 1e-2, 1e-3)
 """Rates that FNIR is looked for at."""
-
-BLOCK = 2**22
-"""Comparisons held at a time: 16 MB of float32."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +194,7 @@ def searched(
     """
     own = np.full(len(probes), np.inf, np.float32)
     other = own.copy()
-    height = max(1, BLOCK // max(1, len(gallery)))
+    height = max(1, COMPARISONS_HELD // max(1, len(gallery)))
     for start in range(0, len(probes), height):
         squared = squared_l2(probes[start : start + height], gallery)
         mated = np.flatnonzero(mate[start : start + height] >= 0)

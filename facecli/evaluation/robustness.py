@@ -16,11 +16,9 @@ import numpy as np
 from PIL import Image, ImageEnhance, ImageFilter
 
 from facecli.faces.acquisition import acquire
+from facecli.faces.images import NEUTRAL_GREY
 from facecli.types import Acquisition, Box, Detector, Encoder, Face, Failure, Picture, PixelArray
 from facecli.vectors.distances import paired_squared_l2
-
-GREY = (128, 128, 128)
-"""What fills the corners of a turned photo and hides the part of a face that is covered."""
 
 Change = Callable[[Image.Image, Box], Image.Image]
 
@@ -67,7 +65,7 @@ def _light(percent: float) -> Change:
 
 def _tilt(degrees: float) -> Change:
     return lambda photo, _: photo.rotate(
-        degrees, Image.Resampling.BICUBIC, expand=True, fillcolor=GREY
+        degrees, Image.Resampling.BICUBIC, expand=True, fillcolor=NEUTRAL_GREY
     )
 
 
@@ -76,7 +74,9 @@ def _cover(percent: float) -> Change:
         """Lay grey over the lower part of the face, as a mask or a scarf does."""
         left, top, right, bottom = map(round, box)
         covered = photo.copy()
-        covered.paste(GREY, (left, round(bottom - (bottom - top) * percent / 100), right, bottom))
+        covered.paste(
+            NEUTRAL_GREY, (left, round(bottom - (bottom - top) * percent / 100), right, bottom)
+        )
         return covered
 
     return alter

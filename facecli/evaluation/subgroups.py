@@ -19,7 +19,7 @@ from facecli.evaluation.folders import (
     FMR,
     FNMR,
     FolderResult,
-    Watch,
+    FollowWork,
     compared,
     measure,
     people_drawn,
@@ -168,7 +168,7 @@ def splits_by_quality(samples: Samples) -> list[Split]:
 
 
 def measure_groups(
-    samples: Samples, split: Split, *, threshold: float, watch: Watch = silent
+    samples: Samples, split: Split, *, threshold: float, watch: FollowWork = silent
 ) -> Subgroups:
     """Measure each group on its own pairs, at the threshold in force for all."""
     labels = person_numbers(samples)

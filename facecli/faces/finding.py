@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageOps
 
+from facecli.faces.images import NEUTRAL_GREY
 from facecli.types import Box, Detection, Detector, Point
 
 NEAR_BORDER = 0.3
@@ -50,8 +51,6 @@ FINDER_VERSION = "mtcnn-1"
 What is remembered of photos under another version is not used, so it must change with this module,
 the detector and the measurement of quality.
 """
-
-_GREY = (128, 128, 128)
 
 _TRANSPOSE = {
     90: Image.Transpose.ROTATE_90,
@@ -118,7 +117,7 @@ class _Look:
             view = view.resize(size, Image.Resampling.BICUBIC)
         edge = round(max(view.size) * BORDER) if self.border else 0
         if edge:
-            view = ImageOps.expand(view, edge, fill=_GREY)
+            view = ImageOps.expand(view, edge, fill=NEUTRAL_GREY)
         (found,) = detector.detect([view])
         if not self.border:
             found = _look_again_at_border(view, found, detector)
@@ -179,7 +178,7 @@ def _region(box: Box) -> tuple[int, int, int, int]:
 def _cut(picture: Image.Image, region: tuple[int, int, int, int]) -> Image.Image:
     left, top, right, bottom = region
     inside = (max(left, 0), max(top, 0), min(right, picture.width), min(bottom, picture.height))
-    view = Image.new("RGB", (right - left, bottom - top), _GREY)
+    view = Image.new("RGB", (right - left, bottom - top), NEUTRAL_GREY)
     view.paste(picture.crop(inside), (inside[0] - left, inside[1] - top))
     return view
 

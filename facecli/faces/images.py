@@ -72,7 +72,10 @@ _UPRIGHT = {
 }
 """What undoes each value of the EXIF orientation tag (Exif 2.32, section 4.6.4)."""
 
-BACKGROUND = (128, 128, 128)
+NEUTRAL_GREY = (128, 128, 128)
+"""What fills whatever lies beyond a picture."""
+
+BACKGROUND = NEUTRAL_GREY
 """What shows through transparent pixels.
 
 Of portraits cut out along the head, embeddings moved least on mid-grey: 0.007 in squared L2

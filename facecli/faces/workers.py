@@ -18,7 +18,7 @@ from facecli.faces.acquisition import look
 from facecli.faces.images import display_name, open_picture
 from facecli.types import Acquisition, ChipGeometry, Detector, Failure
 
-PATIENCE = 2.0
+ALONE_SECONDS = 2.0
 """Seconds of searching in this process before others are started, which takes about as long."""
 
 
@@ -53,7 +53,7 @@ class Searchers:
         """Start looking at one photo."""
         now = time.monotonic()
         self._began = self._began or now
-        if self._count > 1 and not self._processes and now - self._began >= PATIENCE:
+        if self._count > 1 and not self._processes and now - self._began >= ALONE_SECONDS:
             self._start()
         if self._processes:
             return self._threads.submit(self._ask, path)

@@ -10,7 +10,7 @@ from facecli.errors import GateError
 PORTS = {"rtsp": 554, "rtsps": 322, "rtmp": 1935, "rtmps": 443, "http": 80, "https": 443}
 """Where a protocol is spoken unless the address says otherwise."""
 
-PATIENCE = 3.0
+CONNECT_SECONDS = 3.0
 """Seconds to wait for a connection."""
 
 
@@ -32,7 +32,7 @@ def trouble(address: str) -> str:
     try:
         parts = urlsplit(address)
         place = parts.hostname, parts.port or PORTS[parts.scheme]
-        socket.create_connection(place, PATIENCE).close()
+        socket.create_connection(place, CONNECT_SECONDS).close()
     except socket.gaierror:
         return "the name of its host is not known"
     except (OSError, ValueError) as error:

@@ -12,8 +12,8 @@ from PIL import Image
 
 from facecli.faces.embedding import EmbeddedPicture
 from facecli.faces.finding import overlap
-from facecli.faces.glimpse import Glimpse, glimpse
-from facecli.gate.confirmation import PATIENCE, Outcome, Vote, conclude
+from facecli.faces.frames import Glimpse, glimpse
+from facecli.gate.confirmation import MAX_TRIES, Conclusion, Vote, conclude
 from facecli.gate.cooldown import Cooldown
 from facecli.gate.tracking import LOST_SECONDS, SAME_PLACE, Track, link
 from facecli.gate.types import LOOKING, Event, GateSettings, Sighting, TrackedFace
@@ -22,7 +22,7 @@ from facecli.recognition.identify import Identification, KnownPeople, identify
 from facecli.types import Detector, Encoder
 
 
-class Watch(Protocol):
+class EnrolledPeople(Protocol):
     """Knows who is enrolled now."""
 
     def current(self) -> KnownPeople:
@@ -37,7 +37,7 @@ class Gate:
     """
 
     def __init__(
-        self, detector: Detector, encoder: Encoder, watch: Watch, settings: GateSettings
+        self, detector: Detector, encoder: Encoder, watch: EnrolledPeople, settings: GateSettings
     ) -> None:
         self._detector = detector
         self._encoder = encoder
@@ -95,7 +95,7 @@ class Gate:
             track.embedding = track.last.embedding
             track.answer = answer
             track.votes.append(self._vote(track, answer, tracks))
-            del track.votes[: -PATIENCE * self._settings.confirm]
+            del track.votes[: -MAX_TRIES * self._settings.confirm]
         for track in tracks:
             self._cooldown.seen(track)
 
@@ -157,16 +157,16 @@ class Gate:
         self._cooldown.forget(at)
         return tuple(events)
 
-    def _outcome(self, track: Track, *, over: bool) -> Outcome | None:
+    def _outcome(self, track: Track, *, over: bool) -> Conclusion | None:
         confirm = self._settings.confirm
         if over and track.looks < confirm:
             return None  # too brief to be an appearance, or nothing but a false detection
         if over and not track.votes:
             why = "; ".join(track.last.notes) or "people were enrolled or forgotten as it left"
-            return Outcome(Status.UNKNOWN, f"no look counted: {why}")
+            return Conclusion(Status.UNKNOWN, f"no look counted: {why}")
         return conclude(track.votes, confirm, over=over)
 
-    def _event(self, track: Track, outcome: Outcome, at: float) -> Event:
+    def _event(self, track: Track, outcome: Conclusion, at: float) -> Event:
         answer, point = track.answer, self._settings.point
         nearest = outcome.squared_l2
         if nearest is None and answer is not None:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from facecli.faces.finding import overlap
-from facecli.faces.glimpse import Glimpse
-from facecli.gate.confirmation import Outcome, Vote
+from facecli.faces.frames import Glimpse
+from facecli.gate.confirmation import Conclusion, Vote
 from facecli.recognition.identify import Identification
 from facecli.types import Box, FloatArray
 from facecli.vectors.distances import squared_l2
@@ -38,7 +38,7 @@ class Track:
     embedding: FloatArray | None = None
     answer: Identification | None = None
     votes: list[Vote] = field(default_factory=list)
-    outcome: Outcome | None = None
+    outcome: Conclusion | None = None
     displaced: bool = False
 
     def box(self, at: float) -> Box:

@@ -6,10 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from facecli.types import FloatArray, IntArray
-from facecli.vectors.distances import squared_l2
-
-BLOCK = 2**22
-"""Comparisons held at a time: 16 MB of float32."""
+from facecli.vectors.distances import COMPARISONS_HELD, squared_l2
 
 
 def mate_ranks(
@@ -40,7 +37,7 @@ def mate_ranks(
     order = np.argsort(owners, kind="stable")
     people, first = np.unique(owners[order], return_index=True)
     mate = np.searchsorted(people, wanted)
-    height = max(1, BLOCK // len(gallery))
+    height = max(1, COMPARISONS_HELD // len(gallery))
     ranks = []
     for start in range(0, len(probes), height):
         squared = squared_l2(probes[start : start + height], gallery[order])

@@ -14,10 +14,7 @@ import numpy.typing as npt
 
 from facecli.metrics.verification import Comparisons
 from facecli.types import FloatArray, IntArray
-from facecli.vectors.distances import MAXIMUM, squared_l2
-
-BLOCK = 2**22
-"""Comparisons held at a time: 16 MB of float32, and 32 MB more while they are counted."""
+from facecli.vectors.distances import COMPARISONS_HELD, MAXIMUM, squared_l2
 
 GRID = 2**23
 """`squared_l2` gives whole multiples of 1/GRID, so that counting per step loses nothing."""
@@ -51,7 +48,7 @@ def all_pairs(
     embeddings: FloatArray,
     labels: npt.ArrayLike,
     *,
-    block: int = BLOCK,
+    block: int = COMPARISONS_HELD,
     watch: Callable[[Sequence[slice]], Iterable[slice]] = iter,
 ) -> AllPairs:
     """Compare every two unit rows of `embeddings` (n, d), about `block` comparisons at a time.
@@ -90,7 +87,7 @@ def nearest_impostors(
     *,
     threshold: float,
     share: float = 1.0,
-    block: int = BLOCK,
+    block: int = COMPARISONS_HELD,
 ) -> ListedPairs:
     """List the impostor pairs at or below `threshold`, 20 bytes each; rows as in `embeddings`.
 

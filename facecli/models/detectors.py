@@ -14,6 +14,7 @@ import torch
 from PIL import Image, ImageOps
 
 from facecli.faces.chips import DLIB_GEOMETRY, fit_similarity
+from facecli.faces.images import NEUTRAL_GREY
 from facecli.models import torchvision_standin
 from facecli.types import Detection, Landmarks
 
@@ -51,8 +52,6 @@ Faces had up to 21, landmarks gone astray hundreds.
 # networks". The first stage passes on a little less than in the authors' code (0.6), which lost
 # no face and a tenth of the time.
 _STAGE_THRESHOLDS = [0.7, 0.7, MIN_CONFIDENCE]
-
-_GREY = (128, 128, 128)
 
 
 class MTCNNDetector:
@@ -176,7 +175,7 @@ def _reduced(picture: Image.Image) -> Image.Image:
 def _padded(picture: Image.Image) -> Image.Image:
     # MTCNN fails on sides shorter than the smallest face.
     right, bottom = (max(0, MIN_FACE - side) for side in picture.size)
-    return ImageOps.expand(picture, (0, 0, right, bottom), fill=_GREY)
+    return ImageOps.expand(picture, (0, 0, right, bottom), fill=NEUTRAL_GREY)
 
 
 def _in_planes(picture: Image.Image) -> torch.Tensor:

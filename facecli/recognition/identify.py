@@ -74,7 +74,7 @@ class Identification:
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class Neighbourhood:
     """What the index knows of one face: people by nearness, and their weights in the vote."""
 
     candidates: list[Candidate]
@@ -88,7 +88,7 @@ class KnownPeople:
         self.matrix = matrix
         self.index = index
 
-    def look(self, probes: FloatArray, *, threshold: float, people: int) -> list[Sight]:
+    def look(self, probes: FloatArray, *, threshold: float, people: int) -> list[Neighbourhood]:
         """Compare probes float32 (n, 128) with everyone.
 
         Each sight holds everyone at or under the threshold, and at least the `people` nearest
@@ -104,7 +104,7 @@ class KnownPeople:
                     for row, distances in zip(rows, squared, strict=True)
                 ]
             wanted = min(4 * wanted, templates)
-        return [Sight([], {}) for _ in probes]
+        return [Neighbourhood([], {}) for _ in probes]
 
     def _enough(self, rows: IntArray, squared: FloatArray, threshold: float, people: int) -> bool:
         """Tell whether nobody within the threshold, or among the `people` nearest, is missing."""
@@ -113,7 +113,7 @@ class KnownPeople:
             for row, distances in zip(rows, squared, strict=True)
         )
 
-    def _sight(self, rows: IntArray, squared: FloatArray, threshold: float) -> Sight:
+    def _sight(self, rows: IntArray, squared: FloatArray, threshold: float) -> Neighbourhood:
         """Turn neighbouring templates, nearest first, into people.
 
         A template's vote weighs how far under the threshold it is: two doubtful templates of one
@@ -134,7 +134,7 @@ class KnownPeople:
             Candidate(person, self.matrix.names[person], distance, votes.get(person, 0))
             for person, distance in nearest.items()
         ]
-        return Sight(candidates, weights)
+        return Neighbourhood(candidates, weights)
 
 
 def default_gap(threshold: float) -> float:
@@ -170,7 +170,12 @@ def identify(
 
 
 def _answers(
-    picture: EmbeddedPicture, sights: Sequence[Sight], *, threshold: float, gap: float, k: int
+    picture: EmbeddedPicture,
+    sights: Sequence[Neighbourhood],
+    *,
+    threshold: float,
+    gap: float,
+    k: int,
 ) -> Iterator[Identification]:
     """Decide for the faces of one photo together and put each decision into words."""
     names, squared, votes = _table(sights, threshold)
@@ -193,7 +198,7 @@ def _answers(
 
 
 def _table(
-    sights: Sequence[Sight], threshold: float
+    sights: Sequence[Neighbourhood], threshold: float
 ) -> tuple[list[str], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Return the names of the people near any face, and squared L2 and votes (faces, people)."""
     near: dict[int, str] = {}

@@ -17,7 +17,7 @@ from facecli.vectors.index import ExactIndex
 EVERY = 0.5
 """Seconds between looks at the gallery: a change has to be seen within one. A look takes 1 ms."""
 
-PATIENCE = 0.2
+LOOK_SECONDS = 0.2
 """Seconds to wait for a look before going on with what was known; it ends by itself later."""
 
 WITHIN = 1.0
@@ -67,7 +67,7 @@ class GalleryWatch:
                 self._looked = now
                 self._looking = threading.Thread(target=self._look, name="gallery", daemon=True)
                 self._looking.start()
-                self._looking.join(LONGEST if old else PATIENCE)
+                self._looking.join(LONGEST if old else LOOK_SECONDS)
                 self._waited = old
             elif old and self._looking is not None and not self._waited:
                 self._looking.join(LONGEST)

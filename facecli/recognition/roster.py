@@ -18,7 +18,7 @@ DELIMITERS = (",", ";", "\t")
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class EnrollmentRequest:
     """One photo of one person, as asked for; `external_id` is another system's key, if any.
 
     `picture` is the photo if it is no file but was read already; `path` then only names it.
@@ -32,12 +32,12 @@ class Request:
 
 def named_photos(
     person: str, paths: Iterable[Path], external_id: str | None = None
-) -> list[Request]:
+) -> list[EnrollmentRequest]:
     """Return a request for each photo; folders stand for the pictures in them."""
-    return [Request(person, path, external_id) for path in find_pictures(paths)]
+    return [EnrollmentRequest(person, path, external_id) for path in find_pictures(paths)]
 
 
-def read_source(path: Path) -> list[Request | Failure]:
+def read_source(path: Path) -> list[EnrollmentRequest | Failure]:
     """Read a folder or a CSV table; raise FacecliError if it holds nothing to enroll."""
     requests = list(_read_folder(path)) if path.is_dir() else list(_read_table(path))
     if not requests:
@@ -46,7 +46,7 @@ def read_source(path: Path) -> list[Request | Failure]:
     return requests
 
 
-def _read_folder(folder: Path) -> Iterator[Request | Failure]:
+def _read_folder(folder: Path) -> Iterator[EnrollmentRequest | Failure]:
     """Take DIR/name/*.jpg and DIR/name.jpg; a name is kept as it is written."""
     try:
         entries = sorted(folder.iterdir())
@@ -59,12 +59,12 @@ def _read_folder(folder: Path) -> Iterator[Request | Failure]:
             pictures = find_pictures([entry])
             if not pictures:
                 yield Failure(str(entry), "no pictures in this folder")
-            yield from (Request(entry.name, picture) for picture in pictures)
+            yield from (EnrollmentRequest(entry.name, picture) for picture in pictures)
         elif entry.suffix.lower() in PICTURE_EXTENSIONS:
-            yield Request(entry.stem, entry)
+            yield EnrollmentRequest(entry.stem, entry)
 
 
-def _read_table(path: Path) -> Iterator[Request | Failure]:
+def _read_table(path: Path) -> Iterator[EnrollmentRequest | Failure]:
     """Take rows of name, path and perhaps external_id; a bad row becomes a failure.
 
     The first row may name the columns, which may then be in any order and among others. Paths are
@@ -107,7 +107,7 @@ def _delimiter(text: str) -> str:
 
 def _read_row(
     cells: list[str], columns: tuple[str, ...], table: Path, line: int
-) -> Request | Failure:
+) -> EnrollmentRequest | Failure:
     where = f"{table} line {line}"
     if any(cells[len(columns) :]):
         return Failure(where, f"more than {len(columns)} cells; quote those that hold a delimiter")
@@ -115,4 +115,6 @@ def _read_row(
     missing = [column for column in ("name", "path") if not named.get(column)]
     if missing:
         return Failure(where, f"no {' and no '.join(missing)}")
-    return Request(named["name"], table.parent / named["path"], named.get("external_id") or None)
+    return EnrollmentRequest(
+        named["name"], table.parent / named["path"], named.get("external_id") or None
+    )

@@ -10,7 +10,7 @@ from facecli.errors import GalleryError
 from facecli.faces.acquisition import acquire
 from facecli.faces.embedding import EmbeddedPicture, embed_pictures
 from facecli.faces.quality import usable_for_enrollment
-from facecli.recognition.roster import Request
+from facecli.recognition.roster import EnrollmentRequest
 from facecli.stores.gallery.names import clean_name
 from facecli.types import (
     Acquisition,
@@ -20,7 +20,7 @@ from facecli.types import (
     NewTemplate,
 )
 
-Watch = Callable[[Iterable[Acquisition | Failure]], Iterable[Acquisition | Failure]]
+FollowPhotos = Callable[[Iterable[Acquisition | Failure]], Iterable[Acquisition | Failure]]
 
 
 class Outcome(StrEnum):
@@ -78,12 +78,12 @@ class PhotoOutcome:
 
 
 def examine(
-    requests: Sequence[Request | Failure],
+    requests: Sequence[EnrollmentRequest | Failure],
     *,
     detector: Detector,
     encoder: Encoder,
     largest: bool = False,
-    watch: Watch = iter,
+    watch: FollowPhotos = iter,
 ) -> Iterator[PhotoOutcome]:
     """Look at each photo by itself and yield what becomes of it, in the order given.
 
@@ -91,18 +91,18 @@ def examine(
     the pictures as their faces are found, and hands them on: a place for a progress bar.
     """
     checked = [_checked(request) for request in requests]
-    photos = [item for item in checked if isinstance(item, Request)]
+    photos = [item for item in checked if isinstance(item, EnrollmentRequest)]
     sources = (photo.picture or photo.path for photo in photos)
     acquired = acquire(sources, detector, encoder.card.geometry)
     pictures = iter(embed_pictures(watch(acquired), encoder, largest_only=False))
     for item in checked:
-        if isinstance(item, Request):
+        if isinstance(item, EnrollmentRequest):
             yield _screened(item, next(pictures), largest=largest)
         else:
             yield item
 
 
-def _checked(request: Request | Failure) -> Request | PhotoOutcome:
+def _checked(request: EnrollmentRequest | Failure) -> EnrollmentRequest | PhotoOutcome:
     """Return the request with its name and external id as they will be stored."""
     if isinstance(request, Failure):
         return PhotoOutcome("", request.source, Outcome.BAD_REQUEST, (request.reason,))
@@ -116,7 +116,7 @@ def _checked(request: Request | Failure) -> Request | PhotoOutcome:
 
 
 def _screened(
-    request: Request, picture: EmbeddedPicture | Failure, *, largest: bool
+    request: EnrollmentRequest, picture: EmbeddedPicture | Failure, *, largest: bool
 ) -> PhotoOutcome:
     """Judge one photo by itself."""
     outcome = PhotoOutcome(request.person, str(request.path), Outcome.ACCEPTED)

@@ -27,7 +27,7 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
-class LookAlikes:
+class LookAlikePair:
     """Two people with templates at or under the threshold, in squared L2."""
 
     person: str
@@ -59,7 +59,7 @@ class Survey:
     """
 
     standings: tuple[Standing, ...]
-    look_alikes: tuple[LookAlikes, ...]
+    look_alikes: tuple[LookAlikePair, ...]
     strays: tuple[Stray, ...]
     second_photo: tuple[str, ...]
 
@@ -102,12 +102,12 @@ def _other(matrix: TemplateMatrix, near: Neighbours, row: int) -> tuple[str | No
     return matrix.names[int(matrix.person_ids[near.other[row]])], squared
 
 
-def _look_alikes(standings: list[Standing], threshold: float) -> tuple[LookAlikes, ...]:
+def _look_alikes(standings: list[Standing], threshold: float) -> tuple[LookAlikePair, ...]:
     """Return the pairs once, though each may be the other's nearest."""
-    pairs: dict[frozenset[str], LookAlikes] = {}
+    pairs: dict[frozenset[str], LookAlikePair] = {}
     for one in standings:
         if one.nearest is not None and one.squared_l2 is not None and one.squared_l2 <= threshold:
-            pair = LookAlikes(one.person, one.nearest, one.squared_l2)
+            pair = LookAlikePair(one.person, one.nearest, one.squared_l2)
             pairs.setdefault(frozenset((one.person, one.nearest)), pair)
     return tuple(pairs.values())
 

@@ -2,7 +2,7 @@
 
 from facecli.report.page import (
     FacePair,
-    Faces,
+    FacePairs,
     Figure,
     Number,
     Numbers,
@@ -18,7 +18,7 @@ from facecli.report.page import (
 
 __all__ = [
     "FacePair",
-    "Faces",
+    "FacePairs",
     "Figure",
     "Number",
     "Numbers",

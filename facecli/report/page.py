@@ -83,7 +83,7 @@ class FacePair:
 
 
 @dataclass(frozen=True, slots=True)
-class Faces:
+class FacePairs:
     """A contact sheet of pairs, in the order given."""
 
     heading: str
@@ -92,7 +92,7 @@ class Faces:
     kind: ClassVar[str] = "faces"
 
 
-Section = Text | Numbers | Table | Figure | Faces
+Section = Text | Numbers | Table | Figure | FacePairs
 
 
 @dataclass(frozen=True, slots=True)

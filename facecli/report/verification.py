@@ -12,7 +12,7 @@ from facecli.evaluation.subgroups import VAL_SHOWN, Subgroups
 from facecli.metrics import ListedPairs
 from facecli.metrics.support import rate_name
 from facecli.report import plots
-from facecli.report.page import FacePair, Faces, Number, Numbers, Page, Section, Table
+from facecli.report.page import FacePair, FacePairs, Number, Numbers, Page, Section, Table
 from facecli.report.wording import Facts, failures, found, rate, share, span, within
 from facecli.types import PixelArray
 
@@ -44,13 +44,13 @@ def folders_page(
             plots.histograms(result.histogram, threshold=result.threshold),
             _val_table(result.val),
             *(section for split in subgroups for section in _subgroup_tables(split)),
-            Faces(
+            FacePairs(
                 "Strangers most alike",
                 _pairs(result.hardest_impostor, samples, chips),
                 note="Pairs of different people that are nearest: look for one person under two "
                 "names before you blame the model.",
             ),
-            Faces(
+            FacePairs(
                 "Photos of one person least alike",
                 _pairs(result.hardest_genuine, samples, chips),
                 note="Pairs under one name that are farthest apart: look for wrong names.",

@@ -18,9 +18,9 @@ from facecli.recognition.identify import CANDIDATES
 from facecli.records import Record, stamped, to_json
 from facecli.server import examples
 from facecli.server.access import Access
-from facecli.server.limits import Guard, Workers
+from facecli.server.limits import LimitedApp, Workers
 from facecli.server.metrics import CONTENT_TYPE, Metrics
-from facecli.server.service import Desk, EnrollRequest, Faces
+from facecli.server.service import EnrollmentOptions, RecognitionService, WhichFaces
 from facecli.server.sessions import Sessions
 
 PAGE = Path(__file__).parent / "page"
@@ -73,7 +73,9 @@ class Names(BaseModel):
     names: Annotated[list[str], Body(min_length=1)]
 
 
-def build(desk: Desk, sessions: Sessions, access: Access, workers: Workers) -> Guard:
+def build(
+    service: RecognitionService, sessions: Sessions, access: Access, workers: Workers
+) -> LimitedApp:
     """Return the service as an ASGI application, inside its limits."""
     app = FastAPI(
         title="facecli",
@@ -84,21 +86,23 @@ def build(desk: Desk, sessions: Sessions, access: Access, workers: Workers) -> G
         responses={"4XX": _shown(examples.ERROR, "Refused, and why, in one line")},
     )
     metrics = Metrics()
-    guard = Guard(app, access, workers, metrics)
-    _add_questions(app, desk, workers, metrics)
-    _add_changes(app, desk, workers)
-    _add_state(app, desk, guard, metrics)
+    limited = LimitedApp(app, access, workers, metrics)
+    _add_questions(app, service, workers, metrics)
+    _add_changes(app, service, workers)
+    _add_state(app, service, limited, metrics)
     _add_page(app, sessions, workers, metrics)
     _add_errors(app)
-    guard.paths = frozenset(route.path for route in app.routes if hasattr(route, "path"))
-    return guard
+    limited.paths = frozenset(route.path for route in app.routes if hasattr(route, "path"))
+    return limited
 
 
-def _add_questions(app: FastAPI, desk: Desk, workers: Workers, metrics: Metrics) -> None:
+def _add_questions(
+    app: FastAPI, service: RecognitionService, workers: Workers, metrics: Metrics
+) -> None:
     @app.post("/verify", responses={200: _shown(examples.VERIFICATION, "The verdict")})
     async def verify(pair: Pair) -> Response:
         """Tell whether two photos, or a photo and an enrolled person, are the same person."""
-        return _json(await workers.do(lambda: desk.verify((pair.a.given, pair.b.given))))
+        return _json(await workers.do(lambda: service.verify((pair.a.given, pair.b.given))))
 
     @app.post(
         "/identify",
@@ -109,16 +113,16 @@ def _add_questions(app: FastAPI, desk: Desk, workers: Workers, metrics: Metrics)
         request: Request,
         k: Annotated[int, Query(ge=1, le=100)] = CANDIDATES,
         gap: Annotated[float | None, Query(ge=0, le=4)] = None,
-        faces: Faces = "all",
+        faces: WhichFaces = "all",
     ) -> Response:
         """Tell who is in a photo, among the people enrolled."""
         photo = await request.body()
-        found = await workers.do(lambda: desk.identify(photo, k=k, gap=gap, faces=faces))
+        found = await workers.do(lambda: service.identify(photo, k=k, gap=gap, faces=faces))
         metrics.faces(str(one["status"]) for one in found)
         return _json(found)
 
 
-def _add_changes(app: FastAPI, desk: Desk, workers: Workers) -> None:
+def _add_changes(app: FastAPI, service: RecognitionService, workers: Workers) -> None:
     @app.post(
         "/enroll",
         openapi_extra=PICTURE,
@@ -137,29 +141,31 @@ def _add_changes(app: FastAPI, desk: Desk, workers: Workers) -> None:
     ) -> Response:
         """Remember a person from a photo. Needs the administrator's token."""
         photo = await request.body()
-        wanted = EnrollRequest(name, external_id, largest, allow_look_alike, dry_run)
-        record = await workers.do(lambda: desk.enroll(photo, wanted))
+        wanted = EnrollmentOptions(name, external_id, largest, allow_look_alike, dry_run)
+        record = await workers.do(lambda: service.enroll(photo, wanted))
         return _json(record, status=422 if record["refused"] else 200)
 
     @app.post("/forget", responses={200: _shown(examples.FORGOTTEN, "The receipt")})
     async def forget(people: Names) -> Response:
         """Erase people with all their templates. Needs the administrator's token."""
-        return _json(await workers.do(lambda: desk.forget(people.names)))
+        return _json(await workers.do(lambda: service.forget(people.names)))
 
 
-def _add_state(app: FastAPI, desk: Desk, guard: Guard, metrics: Metrics) -> None:
-    workers = guard.workers
+def _add_state(
+    app: FastAPI, service: RecognitionService, limited: LimitedApp, metrics: Metrics
+) -> None:
+    workers = limited.workers
 
     @app.get("/people", responses={200: _shown([examples.PERSON], "Everyone, by name")})
     async def people() -> Response:
         """List everyone enrolled."""
-        return _json(await workers.do(desk.people))
+        return _json(await workers.do(service.people))
 
     @app.get("/health", responses={200: _shown(examples.HEALTH, "All is well")})
     async def health() -> Response:
         """Tell whether the gallery can be read; needs no token and says nothing of it."""
         try:
-            await workers.do(desk.counts)
+            await workers.do(service.counts)
             healthy = True
         except FacecliError:
             healthy = False
@@ -169,9 +175,9 @@ def _add_state(app: FastAPI, desk: Desk, guard: Guard, metrics: Metrics) -> None
     @app.get("/metrics")
     async def count() -> Response:
         """Return counts for Prometheus."""
-        enrolled, templates = await workers.do(desk.counts)
+        enrolled, templates = await workers.do(service.counts)
         text = metrics.text(
-            requests_in_flight=guard.in_flight, people=enrolled, templates=templates
+            requests_in_flight=limited.in_flight, people=enrolled, templates=templates
         )
         return Response(text, media_type=CONTENT_TYPE)
 

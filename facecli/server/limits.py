@@ -71,7 +71,7 @@ class Workers:
         self._pool.shutdown(cancel_futures=True)
 
 
-class Guard:
+class LimitedApp:
     """An ASGI application around another that keeps strangers, floods and slow senders out."""
 
     def __init__(self, app: App, access: Access, workers: Workers, metrics: Metrics) -> None:

@@ -38,7 +38,7 @@ HEADERS = {
 }
 
 
-class Desk(Protocol):
+class LoopbackPage(Protocol):
     """What is served; its methods are all called in the thread that runs `Server.serve`."""
 
     def page(self) -> str:
@@ -55,15 +55,15 @@ class Desk(Protocol):
 
 
 class Server(ThreadingHTTPServer):
-    """Serve a desk at `address` until interrupted; port 0 takes any that is free.
+    """Serve a page at `address` until interrupted; port 0 takes any that is free.
 
     Raises FacecliError for a port that is taken.
     """
 
     daemon_threads = True
 
-    def __init__(self, desk: Desk, *, port: int = 0) -> None:
-        self.desk = desk
+    def __init__(self, page_source: LoopbackPage, *, port: int = 0) -> None:
+        self.page_source = page_source
         self.token = secrets.token_urlsafe(24)
         self._jobs: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         try:
@@ -117,11 +117,11 @@ class _Handler(BaseHTTPRequestHandler):
             self._reply(HTTPStatus.INTERNAL_SERVER_ERROR, error=str(error))
 
     def _show(self, name: str) -> None:
-        desk = self.server.desk
+        page_source = self.server.page_source
         if name == "":
-            page: str = self.server.ask(desk.page)
+            page: str = self.server.ask(page_source.page)
             self._answer(HTTPStatus.OK, "text/html; charset=utf-8", page.encode())
-        elif (picture := self.server.ask(lambda: desk.picture(name))) is not None:
+        elif (picture := self.server.ask(lambda: page_source.picture(name))) is not None:
             self._answer(HTTPStatus.OK, "image/jpeg", picture)
         else:
             self._refuse(HTTPStatus.NOT_FOUND)
@@ -148,7 +148,7 @@ class _Handler(BaseHTTPRequestHandler):
         except (ValueError, RecursionError):
             return self._reply(HTTPStatus.BAD_REQUEST, error="this is not JSON")
         try:
-            self.server.ask(lambda: self.server.desk.correct(said))
+            self.server.ask(lambda: self.server.page_source.correct(said))
         except FacecliError as error:
             # An answer like any other: what was asked for cannot be, and the page says why.
             return self._reply(HTTPStatus.OK, error=str(error))

@@ -15,7 +15,7 @@ from facecli.faces.embedding import EmbeddedPicture, embed_pictures
 from facecli.faces.images import read_picture
 from facecli.recognition.enroll import examine, judge, store
 from facecli.recognition.identify import KnownPeople, identify
-from facecli.recognition.roster import Request
+from facecli.recognition.roster import EnrollmentRequest
 from facecli.recognition.verify import Sample, person_sample, photo_sample, verify
 from facecli.records import Record
 from facecli.stores.gallery import Gallery
@@ -25,11 +25,11 @@ from facecli.vectors.index import ExactIndex
 PHOTO = "photo"
 """What a picture without a file name is called in records and messages."""
 
-Faces = Literal["all", "largest"]
+WhichFaces = Literal["all", "largest"]
 
 
 @dataclass(frozen=True, slots=True)
-class EnrollRequest:
+class EnrollmentOptions:
     """Whom to remember from one photo, and what to allow; as the options of `facecli enroll`."""
 
     name: str
@@ -39,7 +39,7 @@ class EnrollRequest:
     dry_run: bool = False
 
 
-class Desk:
+class RecognitionService:
     """Verify, identify, enroll and forget on one gallery.
 
     The gallery is opened for each question that needs it: another program may change it at any
@@ -74,7 +74,9 @@ class Desk:
         odds = point.odds(verdict.squared_l2, templates=pairs)
         return records.verification(verdict, self.encoder.card, point, odds)
 
-    def identify(self, photo: bytes, *, k: int, gap: float | None, faces: Faces) -> list[Record]:
+    def identify(
+        self, photo: bytes, *, k: int, gap: float | None, faces: WhichFaces
+    ) -> list[Record]:
         """Say of each face in a photo who it is."""
         picture = self._embedded(photo, PHOTO, largest_only=faces == "largest")
         with self._open() as gallery:
@@ -91,10 +93,10 @@ class Desk:
             for answer in answers
         ]
 
-    def enroll(self, photo: bytes, request: EnrollRequest) -> Record:
+    def enroll(self, photo: bytes, request: EnrollmentOptions) -> Record:
         """Remember a person from a photo, or say why not; what is accepted is on the disk."""
         picture = read_picture(photo, PHOTO)
-        wanted = Request(request.name, Path(PHOTO), request.external_id, picture)
+        wanted = EnrollmentRequest(request.name, Path(PHOTO), request.external_id, picture)
         examined = list(
             examine([wanted], detector=self.detector, encoder=self.encoder, largest=request.largest)
         )

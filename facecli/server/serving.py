@@ -13,7 +13,7 @@ from facecli.gate.journal import Journal
 from facecli.server.access import Access
 from facecli.server.app import build
 from facecli.server.limits import Workers
-from facecli.server.service import Desk
+from facecli.server.service import RecognitionService
 from facecli.server.sessions import Sessions
 
 MOST_CONNECTIONS = 128
@@ -39,7 +39,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def serve(
-    desk: Desk,
+    service: RecognitionService,
     access: Access,
     listener: socket.socket,
     journal: Journal,
@@ -49,10 +49,10 @@ def serve(
     Decisions of gates go into the journal.
     """
     workers = Workers(os.cpu_count() or 1)
-    sessions = Sessions(desk, journal)
+    sessions = Sessions(service, journal)
     server = uvicorn.Server(
         uvicorn.Config(
-            build(desk, sessions, access, workers),
+            build(service, sessions, access, workers),
             http="h11",
             loop="asyncio",
             ws="none",

@@ -13,7 +13,7 @@ from facecli.faces.images import read_picture
 from facecli.gate.engine import Gate
 from facecli.gate.journal import Journal
 from facecli.gate.types import Event, GateSettings
-from facecli.server.service import Desk
+from facecli.server.service import RecognitionService
 
 MOST_SESSIONS = 16
 IDLE_SECONDS = 60.0
@@ -35,8 +35,8 @@ class Sessions:
     Every decision is written in the journal.
     """
 
-    def __init__(self, desk: Desk, journal: Journal) -> None:
-        self._desk = desk
+    def __init__(self, service: RecognitionService, journal: Journal) -> None:
+        self._service = service
         self._journal = journal
         self._sessions: OrderedDict[str, _Session] = OrderedDict()
         self._lock = threading.Lock()
@@ -76,8 +76,8 @@ class Sessions:
         with self._lock:
             session = self._sessions.pop(name, None)
             if session is None:
-                settings = GateSettings(self._desk.point())
-                gate = Gate(self._desk.detector, self._desk.encoder, self._desk, settings)
+                settings = GateSettings(self._service.point())
+                gate = Gate(self._service.detector, self._service.encoder, self._service, settings)
                 session = _Session(gate, settings, began=now, used=now)
             session.used = now
             self._sessions[name] = session

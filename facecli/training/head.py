@@ -15,7 +15,7 @@ from facecli.types import FloatArray, IntArray, PixelArray
 BATCH = 128
 """Chips per forward pass."""
 
-BLOCK = 2048
+CHIPS_AT_ONCE = 2048
 """Chips whose features are held at a time."""
 
 
@@ -78,8 +78,8 @@ def _moments(
     several gigabytes. The sums are taken about the first block's mean, lest digits cancel.
     """
     about = None
-    for start in range(0, len(rows), BLOCK):
-        block = rows[start : start + BLOCK]
+    for start in range(0, len(rows), CHIPS_AT_ONCE):
+        block = rows[start : start + CHIPS_AT_ONCE]
         features = features_of(network, chips[block], mirror=mirror).double()
         wanted = torch.from_numpy(targets[block]).to(features.device).double()
         if about is None:

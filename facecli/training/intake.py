@@ -21,7 +21,7 @@ from facecli.types import BoolArray, ChipGeometry, FloatArray, IntArray, PixelAr
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class TrainingRequest:
     """What to train on, and where to: the parts of a run that are not its config.
 
     `chips` and `validation_chips` say that the photos of `data` and `validation` are aligned chips
@@ -88,7 +88,7 @@ class Photos:
         return digest.hexdigest()
 
 
-def read_photos(request: Request, config: TrainingConfig) -> Photos:
+def read_photos(request: TrainingRequest, config: TrainingConfig) -> Photos:
     """Find the photos of a request, and hold people back unless it brings its own validation."""
     photos = read_photo_set(request.data, unlabelled=request.unlabelled)
     targets = read_targets(request.targets, photos.paths) if request.targets else None
@@ -103,7 +103,7 @@ def read_photos(request: Request, config: TrainingConfig) -> Photos:
 class Reader:
     """Reads the chips of a request, or cuts them with `acquire`, telling the listeners."""
 
-    request: Request
+    request: TrainingRequest
     geometry: ChipGeometry
     acquire: Acquire
     tell: Listeners
@@ -157,7 +157,7 @@ def _loose(photos: PhotoSet) -> list[str]:
     return [f"{photos.root / path}: in no person's folder" for path in photos.loose]
 
 
-def check_data(data: TrainingData, request: Request, config: TrainingConfig) -> None:
+def check_data(data: TrainingData, request: TrainingRequest, config: TrainingConfig) -> None:
     """Refuse data that the config cannot learn from."""
     _, counts = np.unique(data.labels[data.labels >= 0], return_counts=True)
     pairs = int((counts >= 2).sum())

@@ -25,7 +25,7 @@ from facecli.training.config import TrainingConfig
 COLLAPSED = 0.02
 """Mean squared L2 between different people under which a network calls everybody the same."""
 
-PATIENCE = 3
+COLLAPSED_REPORTS = 3
 """Reports in a row that must look collapsed before the run is stopped."""
 
 REPORT_EVERY = 10
@@ -207,7 +207,7 @@ class Trainer:
         # Without people in the batch there may be no impostor pairs, whose mean is then 0.
         flat = bool(self.config.people) and values["impostor"] < COLLAPSED
         self.suspicious = self.suspicious + 1 if flat else 0
-        if self.suspicious >= PATIENCE:
+        if self.suspicious >= COLLAPSED_REPORTS:
             raise TrainingError(
                 f"step {self.step}: the network has collapsed, it gives everybody the same "
                 f"embedding (mean impostor squared L2 {values['impostor']:.4f}); try semi-hard "

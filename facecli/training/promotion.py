@@ -45,7 +45,7 @@ class Measurement:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class ModelComparison:
     """Whether the second of two models is better, in one line, and by how much VAL at which FAR."""
 
     better: bool
@@ -75,7 +75,7 @@ def measure(embeddings: FloatArray, labels: IntArray, *, rates: Sequence[float])
     )
 
 
-def compare(before: FloatArray, after: FloatArray, labels: IntArray) -> Comparison:
+def compare(before: FloatArray, after: FloatArray, labels: IntArray) -> ModelComparison:
     """Tell whether `after` is better than `before` at the strictest FAR the pairs support.
 
     It is if the interval of the difference of VAL, over the same draws of people, lies above zero.
@@ -84,7 +84,7 @@ def compare(before: FloatArray, after: FloatArray, labels: IntArray) -> Comparis
     reach = [far for far in FARS if supported(far, impostors)]
     if not reach or min(reach) > PROMOTING_FAR:
         needed = round(ERRORS_NEEDED / PROMOTING_FAR)
-        return Comparison(
+        return ModelComparison(
             better=False,
             reason=f"{impostors:,} impostor pairs of validation people are too few to tell at FAR "
             f"{rate_name(PROMOTING_FAR)}: {needed:,} are needed",
@@ -93,7 +93,7 @@ def compare(before: FloatArray, after: FloatArray, labels: IntArray) -> Comparis
     (gain,) = bootstrap_difference(before, after, labels, fars=[far])
     better = gain.low > 0
     verdict = "better" if better else "not shown to be better"
-    return Comparison(
+    return ModelComparison(
         better=better,
         reason=f"{verdict}: VAL at FAR {rate_name(far)} moved by {gain.estimate:+.4f} "
         f"(95 % interval {gain.low:+.4f} to {gain.high:+.4f})",
@@ -115,7 +115,7 @@ def combine(views: FloatArray, shift: FloatArray | float = 0.0) -> FloatArray:
     return embeddings
 
 
-def calibrate(views: FloatArray, labels: IntArray, *, rate: float, wanted: float) -> FloatArray:
+def shift_to_rate(views: FloatArray, labels: IntArray, *, rate: float, wanted: float) -> FloatArray:
     """Return the shift (128,) under which the false match rate `rate` lies at `wanted` squared L2.
 
     The closed form holds for one view; the mean over mirror images, and stretching, need a few

@@ -17,11 +17,11 @@ from facecli.training.config import TrainingConfig, read_toml
 from facecli.training.joint import move_sphere
 from facecli.training.promotion import (
     FARS,
-    Comparison,
     Measurement,
-    calibrate,
+    ModelComparison,
     combine,
     measure,
+    shift_to_rate,
 )
 from facecli.training.start import views_of
 from facecli.types import DIMENSION, FloatArray, IntArray, ModelCard, PixelArray
@@ -41,7 +41,7 @@ class Calibrated:
     threshold_source: str
 
 
-def calibrated(
+def with_calibrated_head(
     network: FaceNetwork,
     config: TrainingConfig,
     *,
@@ -69,7 +69,7 @@ def calibrated(
             if network.joined:
                 move_sphere(network, see, labels, **aim)
             else:
-                network.shift.copy_(torch.from_numpy(calibrate(see(), labels, **aim)))
+                network.shift.copy_(torch.from_numpy(shift_to_rate(see(), labels, **aim)))
         except TrainingError as error:  # a long run must not end empty-handed
             remark = f"; not calibrated, {error}"
         _halve(network)
@@ -142,7 +142,7 @@ def make_card(
     facts: dict[str, Any],
     impostors: dict[str, Any],
     former: tuple[str, Measurement],
-    verdict: Comparison,
+    verdict: ModelComparison,
 ) -> ModelCard:
     """Return the card; `about` is what `read_data_card` read, `facts` what is known of the run.
 

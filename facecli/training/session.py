@@ -18,11 +18,18 @@ from facecli.models import encoders
 from facecli.training.batchnorm import insert_batch_norm
 from facecli.training.chipstore import Acquire
 from facecli.training.config import TrainingConfig
-from facecli.training.intake import Listeners, Photos, Reader, Request, check_data, read_photos
+from facecli.training.intake import (
+    Listeners,
+    Photos,
+    Reader,
+    TrainingRequest,
+    check_data,
+    read_photos,
+)
 from facecli.training.loop import Step, Trainer
 from facecli.training.plots import draw_run
-from facecli.training.promotion import FARS, Comparison, Measurement, combine, compare, measure
-from facecli.training.result import calibrated, make_card, read_data_card, save_model
+from facecli.training.promotion import FARS, Measurement, ModelComparison, combine, compare, measure
+from facecli.training.result import make_card, read_data_card, save_model, with_calibrated_head
 from facecli.training.start import (
     architecture_of,
     fit_start,
@@ -36,13 +43,13 @@ NORMALISED_OVER = 256
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class FinishedRun:
     """What came of a run. `promoted` is where the model was put to be found by its name."""
 
     card: ModelCard
     before: Measurement
     after: Measurement
-    verdict: Comparison
+    verdict: ModelComparison
     promoted: Path | None
 
 
@@ -54,7 +61,7 @@ class Session:
 
     def __init__(
         self,
-        request: Request,
+        request: TrainingRequest,
         config: TrainingConfig,
         *,
         acquire: Acquire,
@@ -163,7 +170,7 @@ class Session:
             log=folder.append,
         )
 
-    def finish(self) -> Outcome:
+    def finish(self) -> FinishedRun:
         """Calibrate the averaged network, measure it, write the model, and promote it if asked.
 
         What was at the model's place is replaced only when the new file is whole.
@@ -173,7 +180,7 @@ class Session:
         labels, config = self.held_out.labels, self.config
         rates = sorted({*FARS, config.threshold_fmr}, reverse=True)
         before = measure(before_embeddings, labels, rates=rates)
-        result = calibrated(
+        result = with_calibrated_head(
             self.trainer.averaged(),
             config,
             chips=self.held_out.chips,
@@ -200,7 +207,7 @@ class Session:
         if self.request.promote and verdict.better:
             promoted = encoders.user_models() / f"{self.request.name}.safetensors"
             save_model(promoted, result.network, card)
-        return Outcome(card, before, result.measurement, verdict, promoted)
+        return FinishedRun(card, before, result.measurement, verdict, promoted)
 
     def _facts(self) -> dict[str, Any]:
         """Return what the card tells of the run besides its config."""

@@ -11,7 +11,7 @@ from facecli.errors import TrainingError
 from facecli.models import checkpoints, encoders
 from facecli.models.networks import FaceNetwork, build
 from facecli.training.config import TrainingConfig
-from facecli.training.head import BLOCK, even_out, features_of, fit_head, principal_targets
+from facecli.training.head import CHIPS_AT_ONCE, even_out, features_of, fit_head, principal_targets
 from facecli.training.joint import SAMPLE, fit_joined
 from facecli.types import DIMENSION, FloatArray, IntArray, ModelCard, PixelArray
 
@@ -146,7 +146,7 @@ def _embedded_by(
 
 
 def _near(network: FaceNetwork, chips: PixelArray, rows: IntArray, targets: FloatArray) -> bool:
-    known = np.flatnonzero(np.isfinite(targets).all(axis=1))[:BLOCK]
+    known = np.flatnonzero(np.isfinite(targets).all(axis=1))[:CHIPS_AT_ONCE]
     cosine = (_embedded(network, chips, rows[known]) * targets[known]).sum(axis=1)
     return bool(len(known)) and float(cosine.mean()) >= NEAR
 
@@ -160,8 +160,10 @@ def _embedded(
     """
     parts = [np.empty((0, DIMENSION), np.float32)]
     with torch.inference_mode():
-        for start in range(0, len(rows), BLOCK):
-            features = features_of(network, chips[rows[start : start + BLOCK]], mirror=mirror)
+        for start in range(0, len(rows), CHIPS_AT_ONCE):
+            features = features_of(
+                network, chips[rows[start : start + CHIPS_AT_ONCE]], mirror=mirror
+            )
             parts.append(network.embed_features(features).cpu().numpy())
     return np.concatenate(parts)
 

@@ -7,10 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from facecli.types import FloatArray, IntArray
-from facecli.vectors.distances import squared_l2
-
-CELLS = 1 << 22
-"""Comparisons held at once: 16 MiB of float32, and a few times that while they are sorted out."""
+from facecli.vectors.distances import COMPARISONS_HELD, squared_l2
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +29,7 @@ def nearest_by_owner(pool: FloatArray, owners: IntArray, first_probe: int) -> Ne
     other = np.zeros(probes, np.int64)
     other_squared = np.full(probes, np.inf, np.float32)
     own_squared = np.full(probes, np.inf, np.float32)
-    block = max(1, CELLS // max(1, len(pool)))
+    block = max(1, COMPARISONS_HELD // max(1, len(pool)))
     for start in range(0, probes, block):
         here = slice(start, min(start + block, probes))
         rows = np.arange(first_probe + here.start, first_probe + here.stop)

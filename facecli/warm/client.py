@@ -26,7 +26,7 @@ service that never took them would keep them open.
 INTERRUPT = b"\x02"
 """Every later byte to the service is the number of a signal; this is SIGINT."""
 
-PATIENCE = 2.0
+START_SECONDS = 2.0
 """Seconds to wait for the service to start; loading the networks takes as long."""
 
 FIXED_AT_START = ("PYTHON", "OMP_", "MKL_", "OPENBLAS_", "KMP_", "GOMP_", "DNNL_", "ONEDNN_")
@@ -129,7 +129,7 @@ def _handed_over(arguments: Sequence[str]) -> socket.socket | None:
     ).encode()
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        connection.settimeout(PATIENCE)
+        connection.settimeout(START_SECONDS)
         connection.connect(place)
         if connection.recv(1) != READY:
             raise ConnectionError

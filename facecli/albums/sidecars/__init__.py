@@ -18,10 +18,10 @@ from dataclasses import dataclass
 from xml.dom import minidom
 
 from facecli.albums.sidecars import packet
-from facecli.albums.sidecars.areas import Area, overlap, stored_area
+from facecli.albums.sidecars.areas import Area, area_overlap, stored_area
 from facecli.albums.sidecars.packet import NAMESPACES, XMLNS, started
 
-__all__ = ["Area", "Region", "merged", "overlap", "read_regions", "started", "stored_area"]
+__all__ = ["Area", "Region", "area_overlap", "merged", "read_regions", "started", "stored_area"]
 
 FACE = "Face"
 OURS = "facecli:names"
@@ -87,8 +87,8 @@ def merged(data: bytes | None, regions: Sequence[Region], size: tuple[int, int])
     nodes = list(_region_nodes(document))
     changed: set[str] = set()
     for region in wanted:
-        best = max(nodes, key=lambda item: overlap(item[1], region.area), default=None)
-        if best is None or overlap(best[1], region.area) < SAME_REGION:
+        best = max(nodes, key=lambda item: area_overlap(item[1], region.area), default=None)
+        if best is None or area_overlap(best[1], region.area) < SAME_REGION:
             _add_region(document, region, size)
             changed.add(region.name)
         elif not (name := _name(best[0])) or name in ours:
@@ -96,7 +96,7 @@ def merged(data: bytes | None, regions: Sequence[Region], size: tuple[int, int])
             if name != region.name:
                 _set_name(best[0], region.name)
     for node, area in nodes:
-        near = (overlap(area, one.area) >= SAME_REGION for one in wanted)
+        near = (area_overlap(area, one.area) >= SAME_REGION for one in wanted)
         if _name(node) in ours and not any(near):
             packet.remove(node)
     there = {_name(node) for node, _ in _region_nodes(document)}

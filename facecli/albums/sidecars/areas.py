@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from facecli.faces.finding import overlap
+from facecli.types import Box
+
 Area = tuple[float, float, float, float]
 """Middle x and y, width and height as shares of the stored picture."""
 
@@ -34,14 +37,11 @@ def _stored_point(point: tuple[float, float], orientation: int) -> tuple[float, 
     }.get(orientation, point)
 
 
-def overlap(a: Area, b: Area) -> float:
+def area_overlap(a: Area, b: Area) -> float:
     """Return the intersection over the union of two areas, in [0, 1]."""
-    sides = [
-        min(a[axis] + a[axis + 2] / 2, b[axis] + b[axis + 2] / 2)
-        - max(a[axis] - a[axis + 2] / 2, b[axis] - b[axis + 2] / 2)
-        for axis in (0, 1)
-    ]
-    if min(sides) <= 0:
-        return 0.0
-    both = sides[0] * sides[1]
-    return both / (a[2] * a[3] + b[2] * b[3] - both)
+    return overlap(_corners(a), _corners(b))
+
+
+def _corners(area: Area) -> Box:
+    x, y, width, height = area
+    return (x - width / 2, y - height / 2, x + width / 2, y + height / 2)

@@ -14,7 +14,7 @@ from facecli.errors import FingerprintMismatch, GalleryError
 from facecli.stores.database import Store
 from facecli.stores.gallery import enrolling, migrations, reading
 from facecli.stores.gallery.names import clean_name, closest, name_key
-from facecli.stores.gallery.vectors import are_unit, damaged, decode
+from facecli.stores.gallery.vectors import damaged, decode
 from facecli.types import (
     Calibration,
     ForgetReceipt,
@@ -26,6 +26,7 @@ from facecli.types import (
     Template,
     TemplateMatrix,
 )
+from facecli.vectors.distances import are_unit
 
 
 class Gallery(Store):
@@ -158,7 +159,7 @@ class Gallery(Store):
         with self.reading() as connection:
             return reading.pictured(connection, sha256s, fingerprint)
 
-    def calibrate(self, calibration: Calibration) -> None:
+    def set_calibration(self, calibration: Calibration) -> None:
         """Keep a threshold set from data, in the place of the one its model had."""
         with self.writing() as database:
             row = dataclasses.asdict(calibration)

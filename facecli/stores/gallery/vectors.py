@@ -6,13 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from facecli.types import DIMENSION, BoolArray, FloatArray
+from facecli.types import DIMENSION, FloatArray
+from facecli.vectors.distances import UNIT_TOLERANCE, are_unit
 
 STORED = np.dtype("<f4")
 STORED_BYTES = DIMENSION * STORED.itemsize
-
-UNIT_TOLERANCE = 1e-3
-"""How far a length may be from 1: rounding stays below 1e-6, a changed byte rarely does."""
 
 
 def encode(embedding: FloatArray) -> bytes:
@@ -44,12 +42,3 @@ def damaged(stored: Sequence[bytes]) -> list[int]:
     unit = are_unit(decode([stored[row] for row in whole]))
     sound = {row for row, good in zip(whole, unit, strict=True) if good}
     return [row for row in range(len(stored)) if row not in sound]
-
-
-def are_unit(embeddings: FloatArray) -> BoolArray:
-    """Tell of each row (n, 128) whether its length is 1; NaN and infinity are not."""
-    # The square may overflow to infinity, which is the right answer.
-    with np.errstate(over="ignore", invalid="ignore"):
-        lengths = np.sqrt(np.vecdot(embeddings, embeddings))
-        unit: BoolArray = np.abs(lengths - 1.0) <= UNIT_TOLERANCE
-    return unit

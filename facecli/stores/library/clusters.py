@@ -46,7 +46,7 @@ RESTORE = """
 
 
 @dataclass(frozen=True, slots=True)
-class Sighting:
+class StoredFace:
     """A face of a photo, and the number of the cluster it was last put into.
 
     `squared_l2` is to that cluster's centroid, small for a typical face of it. `id` is 0 for one
@@ -89,7 +89,7 @@ class AlbumStore:
     def __init__(self, library: Library) -> None:
         self.library = library
 
-    def sightings(self, sha256s: Collection[str] | None = None) -> list[Sighting]:
+    def sightings(self, sha256s: Collection[str] | None = None) -> list[StoredFace]:
         """Return the faces known of these pictures, or of all, the oldest first."""
         with self.library.reading() as connection:
             if sha256s is None:
@@ -97,7 +97,7 @@ class AlbumStore:
             query = f"{SIGHTING} WHERE sha256 = ? ORDER BY id"
             return [one for sha256 in sha256s for one in _sightings(connection, query, (sha256,))]
 
-    def members(self, identity: int) -> list[Sighting]:
+    def members(self, identity: int) -> list[StoredFace]:
         """Return the faces last put into a cluster, the most typical first."""
         query = f"{SIGHTING} WHERE identity_id = ? ORDER BY squared_l2, id"
         with self.library.reading() as connection:
@@ -123,7 +123,7 @@ class AlbumStore:
         with self.library.reading() as connection:
             return dict(connection.execute(query).fetchall())
 
-    def record(self, faces: Sequence[Sighting], clusters: Sequence[int]) -> dict[int, int]:
+    def record(self, faces: Sequence[StoredFace], clusters: Sequence[int]) -> dict[int, int]:
         """Store where faces are; return the number of each cluster.
 
         Faces of one of the `clusters`, one for each face, have one identity; where it is 0 the
@@ -203,9 +203,9 @@ class AlbumStore:
 
 def _sightings(
     connection: sqlite3.Connection, query: str, values: tuple[object, ...]
-) -> list[Sighting]:
+) -> list[StoredFace]:
     rows = connection.execute(query, values).fetchall()
-    return [Sighting(row[0], row[1], row[2:6], row[6], row[7]) for row in rows]
+    return [StoredFace(row[0], row[1], row[2:6], row[6], row[7]) for row in rows]
 
 
 def _new_identity(connection: sqlite3.Connection) -> int:

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from facecli.stores.gallery.vectors import are_unit, decode
+from facecli.stores.gallery.vectors import decode
 from facecli.stores.library.pixels import compress
-from facecli.stores.library.types import FileState, Known, absolute
+from facecli.stores.library.types import FileState, RememberedPhoto, absolute
 from facecli.types import Acquisition, Detection, Face, FloatArray, ModelCard, Quality
+from facecli.vectors.distances import are_unit
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -80,13 +81,13 @@ def at_or_below(path: Path) -> tuple[bytes, bytes, bytes]:
 
 def known(
     connection: sqlite3.Connection, sha256: str, *, finder: str, fingerprint: str
-) -> Known | None:
+) -> RememberedPhoto | None:
     """Return what is remembered of a picture, or None."""
     picture = connection.execute(PICTURE, (sha256, finder)).fetchone()
     if picture is None:
         return None
     rows = connection.execute(FACES, (fingerprint, picture[0])).fetchall()
-    return Known(
+    return RememberedPhoto(
         size=(picture[1], picture[2]),
         faces=tuple(map(_face, rows)),
         notes=tuple(json.loads(picture[3])),

@@ -14,7 +14,12 @@ from facecli.stores.gallery.vectors import encode
 from facecli.stores.library import rows
 from facecli.stores.library.migrations import LIBRARY
 from facecli.stores.library.pixels import decompress
-from facecli.stores.library.types import FileState, Known, LibraryStatistics, PhotosForgotten
+from facecli.stores.library.types import (
+    FileState,
+    LibraryStatistics,
+    PhotosForgotten,
+    RememberedPhoto,
+)
 from facecli.types import Acquisition, FloatArray, ModelCard, PixelArray
 
 
@@ -41,7 +46,7 @@ class Library(Store):
             row = connection.execute(query, rows.of_file(file)).fetchone()
         return None if row is None else str(row[0])
 
-    def recall(self, sha256: str, *, finder: str, fingerprint: str) -> Known | None:
+    def recall(self, sha256: str, *, finder: str, fingerprint: str) -> RememberedPhoto | None:
         """Return what is remembered of a picture, or None.
 
         An embedding that is damaged counts as one that is not there.

@@ -31,7 +31,7 @@ class FileState:
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class RememberedPhoto:
     """What is remembered of one picture.
 
     `size` is width and height of the upright picture. `embeddings` is float32 (faces, 128), or

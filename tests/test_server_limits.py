@@ -15,9 +15,9 @@ import pytest
 from fakes import FakeDetector, FakeEncoder
 from PIL import Image
 
-from facecli.server import limits as guard
+from facecli.server import limits
 from facecli.server.access import Access, is_loopback
-from facecli.server.limits import Guard, Workers
+from facecli.server.limits import LimitedApp, Workers
 from facecli.server.metrics import Metrics
 from facecli.warm import memory
 from facecli.warm.memory import Memory, RememberingDetector, RememberingEncoder
@@ -29,7 +29,7 @@ Send = Callable[[Message], Awaitable[None]]
 EVERYONE = Access(token=None, admin=None, loopback=True)
 
 
-def ask(app: Guard, receive: Receive) -> tuple[int, dict[str, Any]]:
+def ask(app: LimitedApp, receive: Receive) -> tuple[int, dict[str, Any]]:
     """Ask an application and return its answer's status and JSON."""
     sent: list[Message] = []
 
@@ -54,7 +54,7 @@ async def never() -> Message:
 
 @pytest.fixture
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(guard, "MOST_SECONDS", 0.05)
+    monkeypatch.setattr(limits, "MOST_SECONDS", 0.05)
 
 
 def test_work_that_takes_too_long_is_answered_and_counts_until_it_ends(hurried: None) -> None:
@@ -64,7 +64,7 @@ def test_work_that_takes_too_long_is_answered_and_counts_until_it_ends(hurried: 
     async def slow(scope: Message, receive: Receive, send: Send) -> None:
         await workers.do(lambda: finish.wait(20))
 
-    app = Guard(slow, EVERYONE, workers, Metrics())
+    app = LimitedApp(slow, EVERYONE, workers, Metrics())
     status, said = ask(app, empty)
     assert (status, said["reason"]) == (503, "not done after 0 s")
     assert (app.in_flight, workers.abandoned) == (0, 1)
@@ -76,14 +76,14 @@ def test_work_that_takes_too_long_is_answered_and_counts_until_it_ends(hurried: 
 def test_jobs_nobody_waits_for_leave_no_room_for_more(
     hurried: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(guard, "MOST_REQUESTS", 2)
+    monkeypatch.setattr(limits, "MOST_REQUESTS", 2)
     finish = threading.Event()
     workers = Workers(2)
 
     async def slow(scope: Message, receive: Receive, send: Send) -> None:
         await workers.do(lambda: finish.wait(20))
 
-    app = Guard(slow, EVERYONE, workers, Metrics())
+    app = LimitedApp(slow, EVERYONE, workers, Metrics())
     assert [ask(app, empty)[0] for _ in range(3)] == [503, 503, 429]
     finish.set()
     workers.close()
@@ -95,7 +95,7 @@ def test_a_sender_that_stalls_is_answered(hurried: None) -> None:
         raise AssertionError("the body is not there yet")
 
     began = time.monotonic()
-    assert ask(Guard(unreachable, EVERYONE, Workers(1), Metrics()), never)[0] == 503
+    assert ask(LimitedApp(unreachable, EVERYONE, Workers(1), Metrics()), never)[0] == 503
     assert time.monotonic() - began < 10
 
 

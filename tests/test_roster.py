@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from facecli.errors import FacecliError
-from facecli.recognition.roster import Request, named_photos, read_source
+from facecli.recognition.roster import EnrollmentRequest, named_photos, read_source
 from facecli.types import Failure
 
 HOSTILE = 'Zoë <b>O\'Neil "Z" \U0001f600'
@@ -32,9 +32,9 @@ def test_a_folder_gives_names_by_folder_and_by_file(tmp_path: Path) -> None:
     touch(tmp_path / "notes.txt")
     touch(tmp_path / ".hidden" / "3.jpg")
     assert read_source(tmp_path) == [
-        Request("Ada_L", one),
-        Request("Ada_L", deep),
-        Request(HOSTILE, alone),
+        EnrollmentRequest("Ada_L", one),
+        EnrollmentRequest("Ada_L", deep),
+        EnrollmentRequest(HOSTILE, alone),
     ]
 
 
@@ -43,7 +43,7 @@ def test_a_persons_folder_without_pictures_is_named_not_skipped(tmp_path: Path) 
     touch(tmp_path / "Bob.jpg")
     failure, request = read_source(tmp_path)
     assert failure == Failure(str(tmp_path / "Ada"), "no pictures in this folder")
-    assert request == Request("Bob", tmp_path / "Bob.jpg")
+    assert request == EnrollmentRequest("Bob", tmp_path / "Bob.jpg")
 
 
 def test_an_empty_folder_or_table_is_an_error_that_names_it(tmp_path: Path) -> None:
@@ -66,31 +66,31 @@ def test_an_empty_folder_or_table_is_an_error_that_names_it(tmp_path: Path) -> N
 )
 def test_tables_as_spreadsheets_write_them(tmp_path: Path, text: str, encoding: str) -> None:
     assert read_source(table(tmp_path, text, encoding)) == [
-        Request("Ada", tmp_path / "a.jpg"),
-        Request("Zoë", tmp_path / "sub" / "z.jpg", "17"),
+        EnrollmentRequest("Ada", tmp_path / "a.jpg"),
+        EnrollmentRequest("Zoë", tmp_path / "sub" / "z.jpg", "17"),
     ]
 
 
 def test_quoted_cells_keep_delimiters_and_quotes(tmp_path: Path) -> None:
     (request,) = read_source(table(tmp_path, '"O\'Neil, ""Z""","a,b.jpg"\n'))
-    assert request == Request('O\'Neil, "Z"', tmp_path / "a,b.jpg")
+    assert request == EnrollmentRequest('O\'Neil, "Z"', tmp_path / "a,b.jpg")
 
 
 def test_an_absolute_path_stays_as_it_is(tmp_path: Path) -> None:
     (request,) = read_source(table(tmp_path, f"Ada,{tmp_path / 'x' / 'a.jpg'}"))
-    assert request == Request("Ada", tmp_path / "x" / "a.jpg")
+    assert request == EnrollmentRequest("Ada", tmp_path / "x" / "a.jpg")
 
 
 def test_bad_rows_are_named_by_line_and_the_others_go_on(tmp_path: Path) -> None:
     text = 'Ada,a.jpg\n,b.jpg\nCleo\n"two\nlines",d.jpg\n,,\nEve,e.jpg,1,surplus\nFay,f.jpg\n'
     where = f"{tmp_path / 'people.csv'} line "
     assert read_source(table(tmp_path, text)) == [
-        Request("Ada", tmp_path / "a.jpg"),
+        EnrollmentRequest("Ada", tmp_path / "a.jpg"),
         Failure(where + "2", "no name"),
         Failure(where + "3", "no path"),
-        Request("two\nlines", tmp_path / "d.jpg"),
+        EnrollmentRequest("two\nlines", tmp_path / "d.jpg"),
         Failure(where + "7", "more than 3 cells; quote those that hold a delimiter"),
-        Request("Fay", tmp_path / "f.jpg"),
+        EnrollmentRequest("Fay", tmp_path / "f.jpg"),
     ]
 
 
@@ -108,6 +108,6 @@ def test_photos_of_one_person_may_come_as_files_and_folders(tmp_path: Path) -> N
     inside = touch(tmp_path / "more" / "2.jpg")
     paths = [tmp_path / "missing.jpg", tmp_path / "more"]
     assert named_photos("Ada", paths, "17") == [
-        Request("Ada", tmp_path / "missing.jpg", "17"),
-        Request("Ada", inside, "17"),
+        EnrollmentRequest("Ada", tmp_path / "missing.jpg", "17"),
+        EnrollmentRequest("Ada", inside, "17"),
     ]

@@ -11,7 +11,7 @@ from facecli.stores.library.clusters import Fact
 
 
 @dataclass
-class Demands:
+class Links:
     """Sightings bound together, by the newest of what was said about them.
 
     `photos` maps a sighting to its photo, of which a person has one face. `overruled` counts facts
@@ -26,21 +26,21 @@ class Demands:
     _names: dict[int, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, facts: Iterable[Fact], photos: Mapping[int, str]) -> Demands:
+    def of(cls, facts: Iterable[Fact], photos: Mapping[int, str]) -> Links:
         """Gather facts, the newest first; what is known of faces out of sight binds those seen."""
-        demands = cls(photos)
+        links = cls(photos)
         named: dict[str, int] = {}
         for fact in facts:
             if fact.kind == "name":
                 assert fact.name is not None
                 first = named.setdefault(name_key(fact.name), fact.one)
-                agreed = demands._name(fact.one, fact.name) and demands._bind(first, fact.one)
+                agreed = links._name(fact.one, fact.name) and links._bind(first, fact.one)
             else:
                 assert fact.other is not None
-                act = demands._bind if fact.kind == "same" else demands._part
+                act = links._bind if fact.kind == "same" else links._part
                 agreed = act(fact.one, fact.other)
-            demands.overruled += not agreed
-        return demands
+            links.overruled += not agreed
+        return links
 
     def group(self, sighting: int) -> int:
         """Return what stands for all that is bound to a sighting."""
