@@ -23,22 +23,22 @@ READER_GONE = 141
 """What a shell reports for a program that SIGPIPE ended."""
 
 COMMANDS = {
-    "enroll": "Remember people, from one photo each or from many.",
-    "verify": "Tell whether two photos show the same person.",
-    "identify": "Tell who is in photos, among the people enrolled.",
-    "cluster": "Sort the faces of a folder into people, and correct what came out.",
+    "enroll": "Enroll people from one or more photos each.",
+    "verify": "Check whether two photos show the same person.",
+    "identify": "Find enrolled people in photos or in a video stream.",
+    "cluster": "Sort the faces of a folder into people, and correct the result.",
     "people": "List, rename, merge and forget enrolled people.",
-    "embed": "Turn faces into 128 numbers each, for other programs.",
-    "library": "Show and erase what is remembered of photos.",
+    "embed": "Compute the embedding of each face, for other programs.",
+    "library": "Show or erase what facecli remembers about photos.",
     "log": "Show, check, export and prune the gate's decisions.",
     "evaluate": "Measure a model on your own photos.",
-    "calibrate": "Set the threshold from data, for a false match rate.",
-    "train-verifier": "Train a logistic unit on how two photos' embeddings differ.",
+    "calibrate": "Set the threshold from your own photos, for a false match rate.",
+    "train-verifier": "Train a logistic verifier on the difference of two embeddings.",
     "models": "List, describe and import face models.",
-    "train": "Train a network of one's own on people's faces.",
-    "serve": "Answer over HTTP, show a page with a camera, and make other commands fast.",
+    "train": "Train your own network on photos of people.",
+    "serve": "Run an HTTP service with a camera page, and make other commands faster.",
     "doctor": "Check the installation, the model and the database.",
-    "demo": "Show all of it on two public-domain portraits, offline.",
+    "demo": "Try all of facecli on two public-domain portraits, offline.",
 }
 """Each command's module and function in `facecli.cli`, with the first line of its help.
 

@@ -29,7 +29,7 @@ MAX_FAR = 0.1
     default=1e-4,
     show_default=True,
     metavar="RATE",
-    help="The false match rate among strangers to keep.",
+    help="The highest false match rate to allow.",
 )
 @click.option(
     "--from",
@@ -37,11 +37,15 @@ MAX_FAR = 0.1
     metavar="DIR|gallery",
     default=GALLERY,
     show_default=True,
-    help="Whose photos: a folder of people, or everyone enrolled.",
+    help="A folder of people, or 'gallery' for all enrolled people.",
 )
-@click.option("--show", is_flag=True, help="Show what is set, and change nothing.")
-@click.option("--clear", is_flag=True, help="Go back to the models' own thresholds.")
-@click.option("-y", "--yes", is_flag=True, help="Clear without asking.")
+@click.option("--show", is_flag=True, help="Show the calibrations; change nothing.")
+@click.option(
+    "--clear",
+    is_flag=True,
+    help="Remove the calibrations: each model's own threshold counts again.",
+)
+@click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
 @library_options
 @command_options
 @pass_settings
@@ -53,12 +57,12 @@ def calibrate(
     clear: bool,
     yes: bool,
 ) -> None:
-    """Set the threshold from data, for a false match rate.
+    """Set the threshold from your own photos, for a false match rate.
 
-    Everyone is compared with everyone else; the threshold is the largest at which no more than
-    RATE of the pairs of strangers would be called the same person. It is written into the gallery
-    for the model in use, and obeyed until it is cleared; --threshold still wins. A rate that the
-    photos are too few to measure is refused.
+    All people are compared with each other. The new threshold is the largest squared L2 at which
+    no more than RATE of the impostor pairs match. It is stored in the gallery for the model in
+    use, and all commands obey it until you clear it. --threshold overrides it. A rate is refused
+    if there are too few photos to measure it.
     """
     if show and clear:
         raise click.UsageError("--show and --clear exclude each other.")

@@ -1,4 +1,4 @@
-"""`facecli embed`: faces as 128 numbers each, for other programs."""
+"""`facecli embed`: the embeddings of faces, for other programs."""
 
 from __future__ import annotations
 
@@ -41,10 +41,11 @@ if TYPE_CHECKING:
 def embed(
     ctx: click.Context, settings: Settings, paths: tuple[Path, ...], faces: str, out: Path | None
 ) -> None:
-    """Turn faces into 128 numbers each, for other programs.
+    """Compute the embedding of each face, for other programs.
 
-    Writes one JSON line a face to stdout, or arrays to FILE.npz with --out. Exits with 1 if a
-    photo had no face, and with 2 if one could not be read; the others are done all the same.
+    Writes one JSON line per face to stdout, or NumPy arrays to FILE.npz with --out. If a photo has
+    no face or cannot be read, the other photos are still processed. Exit codes: 1 if a photo has
+    no face, 2 if a photo could not be read.
     """
     from facecli.types import Failure
 

@@ -1,4 +1,4 @@
-"""`facecli enroll`: remember people, and say of every photo what becomes of it and why."""
+"""`facecli enroll`: enroll people, and show for each photo whether it was accepted and why."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ if TYPE_CHECKING:
     "source",
     metavar="DIR|CSV",
     type=click.Path(exists=True, path_type=Path),
-    help="Enroll many: DIR/name/*.jpg and DIR/name.jpg, or a table of name,path[,external_id].",
+    help="Enroll many people: DIR/name/*.jpg and DIR/name.jpg, or a table name,path[,external_id].",
 )
 @click.option(
     "--from-cluster",
     "number",
     type=click.IntRange(min=1),
     metavar="ID",
-    help="Enroll NAME from the most typical good faces of a cluster; facecli cluster numbers them.",
+    help="Enroll NAME from the best faces of a cluster. ID is its number in facecli cluster.",
 )
-@click.option("--dry-run", is_flag=True, help="Say what would become of each photo; store nothing.")
-@click.option("--largest", is_flag=True, help="Of a photo of several faces, take the largest.")
+@click.option("--dry-run", is_flag=True, help="Show the result for each photo; store nothing.")
+@click.option("--largest", is_flag=True, help="If a photo shows several faces, use the largest.")
 @click.option(
     "--allow-look-alike",
     is_flag=True,
-    help="Accept faces that resemble another person's, such as a twin's.",
+    help="Accept a face that looks like another person, such as a twin.",
 )
 @click.option("--external-id", metavar="ID", help="The person's key in another system.")
 @library_option
@@ -61,17 +61,17 @@ def enroll(
     allow_look_alike: bool,
     external_id: str | None,
 ) -> None:
-    """Remember people, from one photo each or from many.
+    """Enroll people from one or more photos each.
 
     \b
     facecli enroll "Ada Lovelace" ada.jpg
     facecli enroll --from people/ --dry-run
     facecli enroll --from-cluster 3 "Ada Lovelace"
 
-    A photo is refused if it cannot be read, shows no face or several, is too small, blurred, dark
-    or turned away, or if the face resembles another person's. The others are stored, all in one
-    transaction. Exits with 0 if every photo was accepted (or is stored already), 1 if some were
-    refused, 2 if nothing could be enrolled.
+    A photo is refused if it cannot be read, if it shows no face or several faces, if the face is
+    too small, blurred, dark or turned away, or if the face looks like another person. All other
+    photos are stored in one transaction. Exit codes: 0 if every photo was accepted or is already
+    stored, 1 if some were refused, 2 if nothing could be enrolled.
     """  # noqa: D301 (Click keeps the lines of a paragraph that begins with a backspace)
     from facecli.albums.from_cluster import faces_to_enroll
     from facecli.recognition.enroll import examine, judge, store

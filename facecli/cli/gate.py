@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from facecli.cli.options import AnyCallable, Range, Settings, place
+from facecli.cli.options import AnyCallable, Option, Range, Settings, place
 from facecli.cli.output import bad, detail, doubtful, emit, emit_json, good, note, shown, warn
 
 if TYPE_CHECKING:
@@ -34,25 +34,37 @@ OPTIONS = (
     click.option(
         "--source",
         metavar="SOURCE",
-        help="Instead of photos: a camera's number, a stream's address, a film, a folder, or - "
+        help="Work as a gate on a camera number, a stream address, a video file, a folder, or - "
         "for pictures on stdin.",
     ),
-    click.option("--watch", is_flag=True, help="Of a folder, take what comes into it from now on."),
+    click.option(
+        "--watch", is_flag=True, help="With a folder: process only new pictures, as they arrive."
+    ),
     click.option(
         "--confirm",
         type=click.IntRange(min=1),
         metavar="N",
-        help="Usable looks that must agree on a name; else 3, in a folder 1.",
+        help="Number of usable looks that must agree on a name.",
+        show_default="3, or 1 for a folder",
+        cls=Option,
     ),
     click.option(
         "--cooldown",
         type=Range(min=0.0),
         metavar="S",
-        help="Announce nobody again before they were out of view for so long; else 10.",
+        help="Seconds out of view before a person is announced again.",
+        show_default="10",
+        cls=Option,
     ),
-    click.option("--on-match", metavar="CMD", help="Run for a match, told in FACECLI_… variables."),
-    click.option("--on-unknown", metavar="CMD", help="Run for an unknown or ambiguous face."),
-    click.option("--webhook", metavar="URL", help="Post every decision there as JSON."),
+    click.option(
+        "--on-match", metavar="CMD", help="Command to run for a match. It gets FACECLI_… variables."
+    ),
+    click.option(
+        "--on-unknown", metavar="CMD", help="Command to run for an unknown or ambiguous face."
+    ),
+    click.option(
+        "--webhook", metavar="URL", help="Address to which every decision is posted as JSON."
+    ),
 )
 
 
@@ -68,7 +80,9 @@ log_option = click.option(
     "log",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="PATH",
-    help=f"The log of decisions; else ${LOG_VARIABLE}, else the platform's data directory.",
+    help="The log of decisions.",
+    show_default=f"${LOG_VARIABLE}, or decisions.db in the user's data folder",
+    cls=Option,
 )
 
 

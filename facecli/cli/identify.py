@@ -1,4 +1,4 @@
-"""`facecli identify`: the people enrolled, looked for in photos."""
+"""`facecli identify`: find enrolled people in photos."""
 
 from __future__ import annotations
 
@@ -11,7 +11,14 @@ from click.core import ParameterSource
 
 from facecli import records
 from facecli.cli.gate import gate_options, stand_at_gate
-from facecli.cli.options import MAX_SQUARED_L2, Range, Settings, command_options, pass_settings
+from facecli.cli.options import (
+    MAX_SQUARED_L2,
+    Option,
+    Range,
+    Settings,
+    command_options,
+    pass_settings,
+)
 from facecli.cli.output import bad, counted, detail, doubtful, emit, good, note, progress, shown
 from facecli.errors import FacecliError, PictureError
 
@@ -38,13 +45,15 @@ PAINT: dict[str, Callable[[str], str]] = {
     "-k",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Name the N nearest people of each face; in JSON three unless told.",
+    help="List the N nearest people for each face. JSON lists three by default.",
 )
 @click.option(
     "--gap",
     type=Range(0.0, MAX_SQUARED_L2),
     metavar="0..4",
-    help="Two people whose squared L2 differ by less are ambiguous; else 5 % of the threshold.",
+    help="Smallest difference in squared L2 between two people that can be told apart.",
+    show_default="5 % of the threshold",
+    cls=Option,
 )
 @click.option(
     "--faces",
@@ -68,15 +77,16 @@ def identify(
     source: str | None,
     **at_gate: Any,
 ) -> None:
-    """Tell who is in photos, among the people enrolled.
+    """Find enrolled people in photos or in a video stream.
 
-    Every face is a match, unknown, or ambiguous between people too close to tell apart; nobody is
-    named twice in a photo. "-" reads a picture from stdin. Exits with 0 if every face is a match,
-    1 if some are not or a photo has none, 2 if a photo could not be read or on another error.
+    Each face is a match, unknown, or ambiguous (two people are too close to tell apart). A person
+    is named at most once per photo. "-" reads a picture from stdin. Exit codes: 0 if every face is
+    a match, 1 if some are not or a photo has no face, 2 if a photo could not be read or for
+    another error.
 
-    With --source it stands at a gate: faces are followed from frame to frame, each appearance gets
-    one decision, as a JSON line or on a terminal one for people, and every decision is logged. It
-    goes on until the source ends or Ctrl-C, and then exits with 0.
+    With --source it works as a gate: it follows faces from frame to frame and makes one decision
+    for each appearance. It prints each decision (as text on a terminal, else as a JSON line) and
+    logs it. It runs until the source ends or Ctrl-C, and then exits with 0.
     """
     _check_usage(ctx, paths, source, at_gate)
     if source is not None:

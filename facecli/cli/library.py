@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def library() -> None:
-    """Show and erase what is remembered of photos."""
+    """Show or erase what facecli remembers about photos."""
 
 
 @library.command()
@@ -26,7 +26,7 @@ def library() -> None:
 @command_options
 @pass_settings
 def info(settings: Settings) -> None:
-    """Say what is remembered: photos, faces, and by which models."""
+    """Show how many photos and faces are remembered, and for which models."""
     found = settings.library(create=False).statistics()
     lines = [
         f"{shown(found.path)}: {counted(found.faces, 'face')} in {counted(found.photos, 'photo')}, "
@@ -42,14 +42,14 @@ def info(settings: Settings) -> None:
 @click.argument(
     "paths", metavar="PHOTO|DIR…", nargs=-1, required=True, type=click.Path(path_type=Path)
 )
-@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
 @library_option
 @command_options
 @pass_settings
 def forget(settings: Settings, paths: tuple[Path, ...], yes: bool) -> None:
-    """Erase all that was ever seen in photos at or below these paths.
+    """Erase everything remembered about photos at or below these paths.
 
-    The photos themselves stay, and need not exist any more.
+    The photos themselves are not touched, and need not exist any more.
     """
     remembered = settings.library(create=False)
     _ask(f"Forget the faces seen in {', '.join(map(str, paths))} for good?", yes=yes)
@@ -57,12 +57,12 @@ def forget(settings: Settings, paths: tuple[Path, ...], yes: bool) -> None:
 
 
 @library.command()
-@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
 @library_option
 @command_options
 @pass_settings
 def clear(settings: Settings, yes: bool) -> None:
-    """Erase all faces seen, of all photos."""
+    """Erase all remembered faces of all photos."""
     remembered = settings.library(create=False)
     _ask(f"Forget all faces in {settings.library_database} for good?", yes=yes)
     _report(settings, remembered.clear())

@@ -30,12 +30,12 @@ def log() -> None:
     default=20,
     show_default=True,
     metavar="N",
-    help="How many of the newest to show.",
+    help="Number of decisions to show.",
 )
 @log_option
 @command_options
 def show(log: Path | None, last: int) -> None:
-    """Show the last decisions, the newest at the end."""
+    """Show the last decisions, newest last."""
     with _opened(log) as chain:
         found = list(chain.decisions(last=last))
     lines = [_described(one) for one in found]
@@ -47,10 +47,11 @@ def show(log: Path | None, last: int) -> None:
 @command_options
 @click.pass_context
 def verify(ctx: click.Context, log: Path | None) -> None:
-    """Check that no decision was changed, removed or put in.
+    """Check that no decision was changed, removed or inserted.
 
-    Keep the hash it prints somewhere else: whoever can write the file can make it all anew, and
-    only then the hash differs. Exits with 1 if the chain is broken.
+    Keep the printed hash in another place. Someone who can write the file can replace the whole
+    chain, and only a different hash shows that. Exit codes: 0 if the chain is whole, 1 if it is
+    broken.
     """
     path = log_database(log)
     with _opened(log) as chain:
@@ -69,7 +70,7 @@ def verify(ctx: click.Context, log: Path | None) -> None:
 @log_option
 @command_options
 def export(log: Path | None) -> None:
-    """Write every decision as a line of JSON, with its number and hash."""
+    """Write every decision as a JSON line, with its number and hash."""
     with _opened(log) as chain:
         for one in chain.decisions():
             emit_json(_record(one))
@@ -81,16 +82,16 @@ def export(log: Path | None) -> None:
     type=click.IntRange(min=1),
     required=True,
     metavar="DAYS",
-    help="How old a decision must be.",
+    help="Erase decisions that are older than this.",
 )
-@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
 @log_option
 @command_options
 def prune(log: Path | None, older_than: int, yes: bool) -> None:
     """Erase old decisions for good.
 
-    What is left can still be checked: it hangs from the number and hash of the last one erased. The
-    newest decision always stays.
+    The rest can still be checked: it starts from the number and hash of the last erased decision.
+    The newest decision is always kept.
     """
     if not yes and not confirmed(f"Erase decisions older than {counted(older_than, 'day')}?"):
         raise GateError("nothing was erased: the answer was no")

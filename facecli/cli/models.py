@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from facecli.cli.options import Settings, command_options, pass_settings
+from facecli.cli.options import Option, Settings, command_options, pass_settings
 from facecli.cli.output import emit, emit_all, shown, strong, table, warn
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def list_models() -> None:
 @command_options
 @pass_settings
 def info(settings: Settings, name: str | None) -> None:
-    """Show everything that is known of a model; without NAME, of the one in use."""
+    """Show a model's card. Without NAME: the card of the model in use."""
     from facecli.models.encoders import read_card
 
     card = read_card(name or settings.model_name)
@@ -61,14 +61,16 @@ def info(settings: Settings, name: str | None) -> None:
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE.safetensors",
-    help="Where to write the model; else your own model folder, where its name finds it.",
+    help="Where to write the model.",
+    show_default="your own model folder, so that --model finds it by name",
+    cls=Option,
 )
 @command_options
 def import_dlib(file: Path, out: Path | None) -> None:
-    """Turn dlib's face recognition network into a model.
+    """Import dlib's face recognition network as a model.
 
-    FILE.dat is dlib_face_recognition_resnet_model_v1.dat, which its author released into the
-    public domain.
+    FILE.dat is dlib_face_recognition_resnet_model_v1.dat. Its author released it into the public
+    domain.
     """
     from facecli.models import dlib_import, encoders
 

@@ -1,4 +1,4 @@
-"""The options every command shares, and the collaborators built from them when first needed."""
+"""The options that all commands share, and the collaborators built from them on first use."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from facecli.text import shown
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from click.types import OptionHelpExtra
+
     from facecli.calibration.operating import OperatingPoint
     from facecli.stores.gallery import Gallery
     from facecli.stores.library import Library
@@ -26,18 +28,18 @@ AUTOMATIC = "auto"
 DEVICES = ("cpu", "cuda", "mps", "auto")
 
 MOST_WORKERS = 8
-"""By default: each takes 0.3 GB, and the process that embeds and stores keeps up with few."""
+"""Default limit: each process takes 0.3 GB, and more do not help the one that embeds and stores."""
 
 AnyCallable = TypeVar("AnyCallable", bound="Callable[..., Any]")
 
 
 class Range(click.FloatRange):
-    """Numbers between two ends; NaN, which Click lets through, is not one of them."""
+    """Numbers between two limits. NaN is refused, which Click accepts."""
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
-        """Return the number; raise BadParameter if it is none or lies outside."""
+        """Return the number; raise BadParameter if it is not a number or outside the limits."""
         number = float(super().convert(value, param, ctx))
         if math.isnan(number):
             self.fail(f"{value} is not a number.", param, ctx)
@@ -45,10 +47,10 @@ class Range(click.FloatRange):
 
 
 class Settings:
-    """What the shared options said; builds the detector, encoder and gallery on first use.
+    """The values of the shared options; builds the detector, encoder and gallery on first use.
 
-    Collaborators given here are used as they are, which is how tests bring fakes and how the demo
-    loads its networks once. `hear` is called with every result record, also of human output.
+    Collaborators passed in are used as they are: tests pass fakes, and the demo loads its networks
+    only once. `hear` is called with every result record, also when the output is for people.
     """
 
     def __init__(
@@ -78,7 +80,7 @@ class Settings:
 
     @property
     def database(self) -> Path:
-        """Where the gallery is: --db, else FACECLI_DB, else the platform's data directory."""
+        """Path of the gallery: --db, or FACECLI_DB, or a file in the user's data folder."""
         return self.db or place(DATABASE_VARIABLE, "gallery.db")
 
     def detector(self) -> Detector:
@@ -100,7 +102,7 @@ class Settings:
 
     @property
     def model_name(self) -> str:
-        """Name or path of the model asked for."""
+        """Name or path of the requested model."""
         if self.model is not None:
             return self.model
         from facecli.models.encoders import DEFAULT_MODEL
@@ -116,14 +118,14 @@ class Settings:
         return read_card(self.model_name)
 
     def has_gallery(self) -> bool:
-        """Tell whether there is a gallery to open."""
+        """Return whether there is a gallery to open."""
         return self._gallery is not None or self._opened is not None or self.database.exists()
 
     def gallery(self, *, create: bool = False) -> Gallery:
-        """Open the gallery, to be closed when the program ends; raise GalleryError if it is none.
+        """Open the gallery, which is closed when the program ends; raise GalleryError on failure.
 
-        Only what stores people passes `create`: a mistyped path must not become an empty gallery
-        in which everyone is unknown.
+        Only commands that store people pass `create`: a mistyped path must not become an empty
+        gallery in which everyone is unknown.
         """
         if self._gallery is not None:
             return self._gallery
@@ -135,11 +137,11 @@ class Settings:
 
     @property
     def library_database(self) -> Path:
-        """Where the photo library is: --library, else FACECLI_LIBRARY, else as for the gallery."""
+        """Path of the photo library: --library, or FACECLI_LIBRARY, or the user's data folder."""
         return self.library_path or place(LIBRARY_VARIABLE, "photos.db")
 
     def library(self, *, create: bool = True) -> Library:
-        """Open the photo library, to be closed when the program ends; say so if it is new."""
+        """Open the photo library; it is closed when the program ends. Print a note if it is new."""
         if self._library is not None:
             return self._library
         if self._opened_library is None:
@@ -156,8 +158,8 @@ class Settings:
     def threshold_for(self, card: ModelCard) -> float:
         """Return the largest squared L2 called a match.
 
-        That is --threshold, else what the gallery in use was calibrated to, else the model's own.
-        Raises FingerprintMismatch where the gallery was calibrated for other models only.
+        That is --threshold if it was given, or the threshold calibrated in this gallery, or the
+        model's own. Raises FingerprintMismatch if the gallery was calibrated for other models only.
         """
         if self.threshold is not None:
             return self.threshold
@@ -171,9 +173,9 @@ class Settings:
         return operating_point(card, calibrations, threshold=self.threshold)
 
     def for_another_command(self, hear: Callable[[dict[str, Any]], None]) -> Settings:
-        """Return settings for a command run from within this one, with the same networks.
+        """Return settings for a command that this command runs, with the same networks.
 
-        What it sees in photos it forgets: nobody asked for that to be remembered.
+        It uses a photo library in memory: the user did not ask to remember these photos.
         """
         from facecli.stores.library import Library
 
@@ -187,7 +189,7 @@ class Settings:
         return other
 
     def close(self) -> None:
-        """Close what was opened here; collaborators passed in stay open."""
+        """Close what was opened here. Collaborators passed in stay open."""
         if self._opened is not None:
             self._opened.close()
             self._opened = None
@@ -197,7 +199,7 @@ class Settings:
 
 
 def place(variable: str, name: str) -> Path:
-    """Return the path in an environment variable, else a file in the platform's data directory."""
+    """Return the path in an environment variable, or else a file in the user's data folder."""
     if named := os.environ.get(variable):
         return Path(named)
     import platformdirs
@@ -216,7 +218,7 @@ pass_settings = click.make_pass_decorator(Settings, ensure=True)
 
 
 def _remember(ctx: click.Context, param: click.Parameter, value: Any) -> None:
-    """Write an option into the settings if it was given; the command's own comes last and wins."""
+    """Store an option in the settings if it was given. An option after the command name wins."""
     from click.core import ParameterSource
 
     if param.name is None or ctx.get_parameter_source(param.name) is ParameterSource.DEFAULT:
@@ -224,8 +226,19 @@ def _remember(ctx: click.Context, param: click.Parameter, value: Any) -> None:
     setattr(settings_of(ctx), param.name, value)
 
 
+class Option(click.Option):
+    """An option whose default may be described in words, shown as Click shows values."""
+
+    def get_help_extra(self, ctx: click.Context) -> OptionHelpExtra:
+        """Return what stands in brackets after the help, without parentheses around words."""
+        extra = super().get_help_extra(ctx)
+        if isinstance(self.show_default, str):
+            extra["default"] = self.show_default
+        return extra
+
+
 def _shared(*names: str, **attributes: Any) -> Callable[[AnyCallable], AnyCallable]:
-    return click.option(*names, expose_value=False, callback=_remember, **attributes)
+    return click.option(*names, cls=Option, expose_value=False, callback=_remember, **attributes)
 
 
 SHARED = (
@@ -233,19 +246,31 @@ SHARED = (
         "--db",
         type=click.Path(dir_okay=False, path_type=Path),
         metavar="PATH",
-        help=f"The database of enrolled people; else ${DATABASE_VARIABLE}, else the "
-        "platform's data directory.",
+        help="The database of enrolled people.",
+        show_default=f"${DATABASE_VARIABLE}, or gallery.db in the user's data folder",
     ),
-    _shared("--model", metavar="NAME|FILE", help="A model by name, or a checkpoint file."),
+    _shared(
+        "--model",
+        metavar="NAME|FILE",
+        help="The model: its name, or a checkpoint file.",
+        show_default="facecli-128",
+    ),
     _shared(
         "--threshold",
         type=Range(0.0, MAX_SQUARED_L2),
         metavar="SQUARED_L2",
-        help="The largest squared L2 called the same person; else as calibrated, else the model's.",
+        help="The largest squared L2 that counts as the same person.",
+        show_default="as calibrated, or the model's own",
     ),
-    _shared("--device", type=click.Choice(DEVICES), help="Where the networks run; else cpu."),
-    _shared("--json", is_flag=True, help="Write JSON lines to stdout and nothing else."),
-    _shared("-v", "--verbose", is_flag=True, help="Say more, and show tracebacks."),
+    _shared(
+        "--device",
+        type=click.Choice(DEVICES),
+        default="cpu",
+        show_default=True,
+        help="Where the networks run.",
+    ),
+    _shared("--json", is_flag=True, help="Write JSON lines to stdout, and nothing else."),
+    _shared("-v", "--verbose", is_flag=True, help="Print more details, and tracebacks."),
 )
 
 
@@ -254,21 +279,22 @@ library_option = _shared(
     "library_path",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="PATH",
-    help=f"Where faces seen in photos are remembered; else ${LIBRARY_VARIABLE}, else the "
-    "platform's data directory.",
+    help="The database of faces already found in photos.",
+    show_default=f"${LIBRARY_VARIABLE}, or photos.db in the user's data folder",
 )
-"""Say which photo library a command is about."""
+"""Which photo library a command uses."""
 
 workers_option = _shared(
     "--workers",
     type=click.IntRange(min=1),
     metavar="N",
-    help=f"Processes that look for faces; else one a core, {MOST_WORKERS} at most.",
+    help="Number of processes that look for faces.",
+    show_default=f"one per core, at most {MOST_WORKERS}",
 )
 
 
 def command_options(function: AnyCallable) -> AnyCallable:
-    """Add the shared options, which are accepted before and after the command's name."""
+    """Add the shared options. They are accepted before and after the command's name."""
     for option in reversed(SHARED):
         function = option(function)
     return function
@@ -280,14 +306,14 @@ def library_options(function: AnyCallable) -> AnyCallable:
 
 
 def cluster_count(function: AnyCallable) -> AnyCallable:
-    """Add --k, given to the command as `k`: a number of clusters, or None for as many as fit."""
+    """Add --k. The command receives `k`: a number of clusters, or None for auto."""
     return click.option(
         "--k",
         callback=_count,
         default=AUTOMATIC,
         show_default=True,
         metavar="N|auto",
-        help="Make N clusters.",
+        help="Number of clusters. auto: the threshold decides.",
     )(function)
 
 

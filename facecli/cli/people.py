@@ -28,7 +28,7 @@ def people() -> None:
 @command_options
 @pass_settings
 def list_people(settings: Settings) -> None:
-    """List everyone, by name."""
+    """List all enrolled people by name."""
     everyone = settings.gallery().people()
     header = ("name", "templates", "enrolled", "external id")
     rows = [(one.name, one.templates, one.created, one.external_id or "") for one in everyone]
@@ -55,7 +55,7 @@ def show(settings: Settings, name: str) -> None:
 @command_options
 @pass_settings
 def rename(settings: Settings, old: str, new: str) -> None:
-    """Give a person another name; refused if someone else has it."""
+    """Rename a person. Refused if another person has the new name."""
     person = settings.gallery().rename(old, new)
     emit(
         {"kind": "renamed", "id": person.id, "from": old, "to": person.name},
@@ -69,7 +69,7 @@ def rename(settings: Settings, old: str, new: str) -> None:
 @command_options
 @pass_settings
 def merge(settings: Settings, source: str, target: str) -> None:
-    """Move all templates of one person to another and drop the first."""
+    """Move all templates of NAME to INTO_NAME, and remove NAME."""
     person = settings.gallery().merge(source, target)
     emit(
         {"kind": "merged", "from": source, "into": person.name, "templates": person.templates},
@@ -79,13 +79,14 @@ def merge(settings: Settings, source: str, target: str) -> None:
 
 @people.command()
 @click.argument("names", metavar="NAME…", nargs=-1, required=True)
-@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
 @command_options
 @pass_settings
 def forget(settings: Settings, names: tuple[str, ...], yes: bool) -> None:
-    """Erase people and their templates for good, and prove it.
+    """Erase people and their templates for good, and print a receipt.
 
-    The freed pages are overwritten and the write-ahead log is emptied. Backups are yours to erase.
+    The freed pages are overwritten and the write-ahead log is emptied. Backups are not touched:
+    erase them yourself.
     """
     gallery = settings.gallery()
     known = {person.id: person for person in map(gallery.person, names)}.values()

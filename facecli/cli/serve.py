@@ -30,11 +30,15 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
     type=click.IntRange(0, 65535),
     default=PORT,
     show_default=True,
-    help="0 takes any that is free.",
+    help="The port. 0 takes any free port.",
 )
-@click.option("--token-file", type=_FILE, help="Answer only who knows the token in this file.")
 @click.option(
-    "--admin-token-file", type=_FILE, help="Let who knows this token enroll and forget people."
+    "--token-file", type=_FILE, help="Answer only clients that send the token in this file."
+)
+@click.option(
+    "--admin-token-file",
+    type=_FILE,
+    help="Clients that send the token in this file may enroll and forget people.",
 )
 @log_option
 @command_options
@@ -47,12 +51,12 @@ def serve(
     admin_token_file: Path | None,
     log: Path | None,
 ) -> None:
-    """Answer over HTTP, show a page with a camera, and make other commands fast.
+    """Run an HTTP service with a camera page, and make other commands faster.
 
-    While it runs, enroll, verify and identify of the same user borrow its loaded networks and
-    answer as they would without it. /openapi.json describes the HTTP interface. Without
-    --admin-token-file nobody can enroll or forget people over HTTP; without --token-file it
-    listens on this machine only. Ends with Ctrl-C.
+    While it runs, the commands enroll, verify and identify of the same user use its loaded
+    networks; their answers stay the same. /openapi.json describes the HTTP interface. Without
+    --admin-token-file nobody can enroll or forget people over HTTP. Without --token-file the
+    service listens on this machine only. Press Ctrl-C to stop.
     """
     try:
         import fastapi  # noqa: F401 - to say what is missing before anything is loaded

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from facecli.cli.options import Range, Settings, command_options, pass_settings
+from facecli.cli.options import Option, Range, Settings, command_options, pass_settings
 from facecli.cli.output import (
     QUIET_SECONDS,
     bad,
@@ -37,27 +37,52 @@ if TYPE_CHECKING:
 FILE = click.Path(dir_okay=False, path_type=Path)
 
 CONFIGURED: tuple[Callable[[Any], Any], ...] = (
-    click.option("--init", metavar="MODEL", help="The model to start from; else dlib-128."),
+    click.option(
+        "--init",
+        metavar="MODEL",
+        help="The model to start from.",
+        show_default="dlib-128",
+        cls=Option,
+    ),
     click.option(
         "--average",
         multiple=True,
         metavar="MODEL",
-        help="A model whose trunk is averaged with the start's.",
+        help="Another model; its trunk is averaged with the start model's.",
     ),
-    click.option("--steps", type=click.IntRange(min=0), metavar="N", help="Batches to learn from."),
-    click.option("--people", type=click.IntRange(min=0), metavar="P", help="People in a batch."),
-    click.option("--photos", type=click.IntRange(min=2), metavar="K", help="Photos of each."),
-    click.option("--margin", type=float, metavar="SQUARED_L2", help="Of the triplet loss."),
-    click.option("--mining", type=click.Choice(["semi-hard", "hard", "all"]), help="Of triplets."),
-    click.option("--learning-rate", type=float, metavar="RATE", help="At its highest."),
+    click.option(
+        "--steps",
+        type=click.IntRange(min=0),
+        metavar="N",
+        help="Number of training steps (batches).",
+    ),
+    click.option("--people", type=click.IntRange(min=0), metavar="P", help="People per batch."),
+    click.option(
+        "--photos", type=click.IntRange(min=2), metavar="K", help="Photos per person in a batch."
+    ),
+    click.option(
+        "--margin",
+        type=float,
+        metavar="SQUARED_L2",
+        help="Margin of the triplet loss, in squared L2.",
+    ),
+    click.option(
+        "--mining", type=click.Choice(["semi-hard", "hard", "all"]), help="How triplets are chosen."
+    ),
+    click.option("--learning-rate", type=float, metavar="RATE", help="The highest learning rate."),
     click.option(
         "--freeze",
         "frozen",
         multiple=True,
         metavar="PREFIX",
-        help="Parameters that stay as they are, by the start of their name, such as trunk.stem.",
+        help="Do not train parameters whose names start with this, such as trunk.stem.",
     ),
-    click.option("--seed", type=int, metavar="N", help="Two runs of one seed are equal."),
+    click.option(
+        "--seed",
+        type=int,
+        metavar="N",
+        help="Random seed. Two runs with the same seed give the same model.",
+    ),
 )
 """Options that override the config; not given, the config decides."""
 
@@ -71,43 +96,59 @@ def configured(function: Any) -> Any:
 
 @click.command()
 @click.argument("data", metavar="DATA", type=click.Path(path_type=Path))
-@click.option("--out", required=True, type=FILE, metavar="MODEL.safetensors", help="The model.")
-@click.option("--config", type=FILE, metavar="FILE.toml", help="All settings of a run.")
+@click.option(
+    "--out", required=True, type=FILE, metavar="MODEL.safetensors", help="Where to write the model."
+)
+@click.option("--config", type=FILE, metavar="FILE.toml", help="The settings of the run.")
 @configured
-@click.option("--targets", type=FILE, metavar="FILE.npz", help="Where another network puts photos.")
-@click.option("--unlabelled", multiple=True, metavar="NAME", help="A folder of nobody named.")
-@click.option("--chips", is_flag=True, help="The photos of DATA are aligned chips already.")
+@click.option("--targets", type=FILE, metavar="FILE.npz", help="Teacher embeddings.")
+@click.option(
+    "--unlabelled", multiple=True, metavar="NAME", help="A folder of photos without names."
+)
+@click.option("--chips", is_flag=True, help="The photos of DATA are already aligned chips.")
 @click.option(
     "--validation",
     type=click.Path(path_type=Path),
     metavar="DATA",
-    help="People to measure on, never trained on; else some of DATA are held back.",
+    help="People used only to measure the model.",
+    show_default="some people of DATA",
+    cls=Option,
 )
-@click.option("--validation-chips", is_flag=True, help="Those are aligned chips already.")
-@click.option("--data-card", type=FILE, metavar="FILE.toml", help="Data and terms, for the card.")
-@click.option("--resume", is_flag=True, help="Continue the run that stopped.")
+@click.option(
+    "--validation-chips", is_flag=True, help="The validation photos are already aligned chips."
+)
+@click.option(
+    "--data-card",
+    type=FILE,
+    metavar="FILE.toml",
+    help="Names and terms of the data, for the model's card.",
+)
+@click.option("--resume", is_flag=True, help="Continue an interrupted run.")
 @click.option(
     "--time-budget",
     type=Range(min=0, min_open=True),
     metavar="SECONDS",
-    help="End the training after so long.",
+    help="Stop training after this time.",
 )
-@click.option("--promote", is_flag=True, help="Make it known by its name if it is better.")
+@click.option(
+    "--promote", is_flag=True, help="Copy the model into your model folder if it is better."
+)
 @command_options
 @pass_settings
 def train(settings: Settings, /, config: Path | None, **values: Any) -> None:
-    """Train a network of one's own on people's faces.
+    """Train your own network on photos of people.
 
-    DATA is a folder with a folder of photos for each person, or a table of path,person,split.
-    Some people are held back; on them alone the model is measured against the one it would
-    replace, and its threshold set to 1.1 squared L2 at a false match rate of 1e-4 if their photos
-    are enough. Beside MODEL.safetensors appears MODEL.run, with the state that --resume continues
-    from, the log, the split and the curves. With --steps 0 the model is the start itself: the
-    mean of the trunks of --init and --average, with a head solved in closed form.
+    DATA is a folder with a folder of photos for each person, or a table path,person,split. Some
+    people are held back. On them, the new model is compared with the model it would replace. If
+    they have enough photos, the threshold is set to 1.1 squared L2 at a false match rate of 1e-4.
+    The folder MODEL.run beside MODEL.safetensors contains the state for --resume, the log, the
+    split and the curves. With --steps 0 there is no training: the model is the mean of the trunks
+    of --init and --average, with a head solved in closed form.
 
-    --targets is a NumPy file of paths and targets (n, 128), unit vectors that another network
-    gave the photos. With --promote the model is copied into your own model folder if it is better
-    beyond doubt; if not, it says why. Exits with 2 on an error; the last saved state is kept.
+    --targets is a NumPy file with the arrays paths and targets (n, 128): unit vectors that a
+    teacher network computed for the photos. With --promote, the model is copied into your model
+    folder only if it is better beyond doubt. On an error the exit code is 2, and the last saved
+    state is kept.
     """
     from facecli.training.config import read_config
     from facecli.training.intake import Listeners, TrainingRequest

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     required=True,
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE.json",
-    help="The verifier.",
+    help="Where to write the verifier.",
 )
 @click.option(
     "--far",
@@ -31,24 +31,24 @@ if TYPE_CHECKING:
     default=1e-3,
     show_default=True,
     metavar="RATE",
-    help="The false accept rate at which it decides and is compared.",
+    help="The false accept rate at which the verifier decides and is compared.",
 )
 @click.option(
     "--form",
     type=click.Choice(["components", "squared-l2"]),
     default="components",
     show_default=True,
-    help="What it looks at: |f(a) - f(b)| number by number, or their squared L2.",
+    help="The input of the verifier: |f(a) - f(b)| for each number, or the squared L2.",
 )
 @library_options
 @command_options
 @pass_settings
 def train_verifier(settings: Settings, data: Path, out: Path, far: float, form: str) -> None:
-    """Train a logistic unit on how two photos' embeddings differ.
+    """Train a logistic verifier on the difference of two embeddings.
 
-    DIR holds a folder of photos for each person. Half of the people are held back; on them the unit
-    is compared with the plain threshold, and what it needs to call two photos the same person is
-    set. Use it with verify --verifier FILE.json. It belongs to the model it was trained with.
+    DIR contains a folder of photos for each person. Half of the people are held back. On them, the
+    verifier is compared with the plain threshold, and its decision limit is set. Use it with
+    verify --verifier FILE.json. It works only with the model it was trained with.
     """
     from facecli.calibration.training import train_verifier as train
     from facecli.calibration.verifier import save_verifier

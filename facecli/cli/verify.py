@@ -31,7 +31,7 @@ PERSON = "person:"
     "verifier_file",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Let what train-verifier made decide, and give a probability.",
+    help="Decide with a verifier made by train-verifier, and show a probability.",
 )
 @command_options
 @pass_settings
@@ -39,11 +39,11 @@ PERSON = "person:"
 def verify(
     ctx: click.Context, settings: Settings, a: str, b: str, verifier_file: Path | None
 ) -> None:
-    """Tell whether two photos show the same person.
+    """Check whether two photos show the same person.
 
-    Either side may be an enrolled person instead, who is compared by the nearest of their
-    templates. Of a photo of several faces the largest counts. Exits with 0 for the same person, 1
-    for different people, 2 for an error such as a photo without a face.
+    Each side is a photo or an enrolled person. For a person, the nearest template counts. If a
+    photo shows several faces, the largest counts. Exit codes: 0 for the same person, 1 for
+    different people, 2 for an error, such as a photo without a face.
     """
     from facecli.calibration.verifier import PRIOR, load_verifier
     from facecli.recognition.verify import verify as compare

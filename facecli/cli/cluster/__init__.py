@@ -10,15 +10,15 @@ from facecli.cli.lazy import LazyGroup
 
 DEFAULT = "photos"
 COMMANDS = {
-    "photos": "Sort the faces of photos into people; the word may be left out.",
+    "photos": "Sort the faces in photos into people.",
     "review": "Correct clusters in a browser on this machine.",
-    "name": "Give a cluster's person a name.",
-    "merge": "Say that clusters are one person.",
-    "split": "Say that some faces of a cluster are another person.",
-    "move": "Say that some faces of a cluster are another cluster's person.",
-    "not-same": "Say that two clusters are different people.",
-    "undo": "Take the last correction back.",
-    "log": "List the corrections that hold.",
+    "name": "Name the person of a cluster.",
+    "merge": "Merge clusters of the same person.",
+    "split": "Split off faces that are another person.",
+    "move": "Move faces from one cluster to another.",
+    "not-same": "Mark two clusters as different people.",
+    "undo": "Undo the last correction.",
+    "log": "List the corrections in force.",
 }
 """Each command with the first line of its help."""
 
@@ -55,13 +55,13 @@ class ClusterGroup(LazyGroup):
     subcommand_metavar="DIR|PHOTO… | COMMAND …",
 )
 def cluster() -> None:
-    """Sort the faces of a folder into people, and correct what came out.
+    """Sort the faces of a folder into people, and correct the result.
 
     \b
     facecli cluster holiday/
     facecli cluster name 3 "Ada Lovelace"
     facecli cluster merge 3 17
 
-    Clusters keep their numbers from run to run, and corrections are obeyed by every later one. A
-    folder that has the name of a command is written ./name.
+    Clusters keep their numbers from run to run, and every later run obeys your corrections. If a
+    folder has the name of a command, write ./name.
     """  # noqa: D301 - Click reads \b

@@ -33,9 +33,9 @@ def _correction(*arguments: Callable[..., object]) -> Callable[..., click.Comman
 
 @_correction(click.argument("number", type=CLUSTER), click.argument("name"))
 def name(settings: Settings, number: int, name: str) -> None:
-    """Give a cluster's person a name.
+    """Name the person of a cluster.
 
-    The name stays with the number, and clusters of different names never become one.
+    The name stays with the cluster number. Clusters with different names are never merged.
     """
     stored = _corrections(settings).name(number, name)
     record = {"kind": "cluster_correction", "what": "name", "clusters": [number], "name": stored}
@@ -47,9 +47,9 @@ def name(settings: Settings, number: int, name: str) -> None:
     click.argument("others", nargs=-1, required=True, type=CLUSTER),
 )
 def merge(settings: Settings, into: int, others: tuple[int, ...]) -> None:
-    """Say that clusters are one person.
+    """Merge clusters of the same person.
 
-    All become the first, which keeps its number and name.
+    The first cluster keeps its number and name; the others are added to it.
     """
     _corrections(settings).merge(into, others)
     record = {"kind": "cluster_correction", "what": "merge", "clusters": [into, *others]}
@@ -61,9 +61,9 @@ def merge(settings: Settings, into: int, others: tuple[int, ...]) -> None:
     click.argument("photos", metavar="PHOTO…", nargs=-1, required=True, type=PHOTO),
 )
 def split(settings: Settings, number: int, photos: tuple[Path, ...]) -> None:
-    """Say that some faces of a cluster are another person.
+    """Split off faces that are another person.
 
-    They are the cluster's faces in these photos, and become a new cluster.
+    The cluster's faces in these photos become a new cluster.
     """
     contents = [_content(settings, photo) for photo in photos]
     new = _corrections(settings).split(number, contents)
@@ -77,9 +77,9 @@ def split(settings: Settings, number: int, photos: tuple[Path, ...]) -> None:
     click.argument("photos", metavar="PHOTO…", nargs=-1, required=True, type=PHOTO),
 )
 def move(settings: Settings, number: int, target: int, photos: tuple[Path, ...]) -> None:
-    """Say that some faces of a cluster are another cluster's person.
+    """Move faces from one cluster to another.
 
-    They are those of cluster NUMBER in these photos, and go to cluster TARGET.
+    The faces of cluster NUMBER in these photos go to cluster TARGET.
     """
     contents = [_content(settings, photo) for photo in photos]
     _corrections(settings).move(number, target, contents)
@@ -89,9 +89,9 @@ def move(settings: Settings, number: int, target: int, photos: tuple[Path, ...])
 
 @_correction(click.argument("one", type=CLUSTER), click.argument("other", type=CLUSTER))
 def not_same(settings: Settings, one: int, other: int) -> None:
-    """Say that two clusters are different people.
+    """Mark two clusters as different people.
 
-    However many photos come, they never become one.
+    They are never merged, however many photos are added.
     """
     _corrections(settings).not_same(one, other)
     record = {"kind": "cluster_correction", "what": "not-same", "clusters": [one, other]}
@@ -100,9 +100,9 @@ def not_same(settings: Settings, one: int, other: int) -> None:
 
 @_correction()
 def undo(settings: Settings) -> None:
-    """Take the last correction back.
+    """Undo the last correction.
 
-    Again and again, until there is none.
+    Run it again to undo the correction before that, and so on.
     """
     undone = _corrections(settings).undo()
     record = {"kind": "cluster_correction", "what": "undo", "undone": undone.said}
@@ -111,9 +111,9 @@ def undo(settings: Settings) -> None:
 
 @_correction()
 def log(settings: Settings) -> None:
-    """List the corrections that hold.
+    """List the corrections in force.
 
-    The last one, which undo takes back, comes first.
+    The newest correction comes first; undo takes back that one.
     """
     found = _store(settings).corrections()
     records = [

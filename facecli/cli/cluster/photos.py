@@ -57,23 +57,25 @@ class Photos(click.Command):
     default=2,
     show_default=True,
     metavar="N",
-    help="Whoever is in fewer and has no name is listed apart.",
+    help="People without a name who are in fewer photos are listed separately.",
 )
 @click.option(
     "--export",
     "folder",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="DIR",
-    help="Write a folder of links to the photos for each person.",
+    help="Write a folder for each person, with links to the photos.",
 )
-@click.option("--copy", "copies", is_flag=True, help="Export copies, not links.")
 @click.option(
-    "--dry-run", is_flag=True, help="Say what --export and --xmp would write, and do not."
+    "--copy", "copies", is_flag=True, help="Export copies of the photos instead of links."
 )
-@click.option("--csv", "as_csv", is_flag=True, help="Write CSV, a line a face.")
-@click.option("--xmp", is_flag=True, help="Write names and places of faces to XMP sidecars.")
 @click.option(
-    "--from-xmp", "from_sidecars", is_flag=True, help="Take names of faces from XMP sidecars."
+    "--dry-run", is_flag=True, help="Show what --export and --xmp would write; write nothing."
+)
+@click.option("--csv", "as_csv", is_flag=True, help="Write CSV, one line per face.")
+@click.option("--xmp", is_flag=True, help="Write the names and positions of faces to XMP sidecars.")
+@click.option(
+    "--from-xmp", "from_sidecars", is_flag=True, help="Read the names of faces from XMP sidecars."
 )
 @sheet_option
 @library_options
@@ -94,13 +96,15 @@ def photos(
     from_sidecars: bool,
     report: Path | None,
 ) -> None:
-    """Sort the faces of photos into people; the word may be left out.
+    """Sort the faces in photos into people.
 
-    Faces of one photo are never the same person. Without --k the model's threshold decides how many
-    people there are, a smaller one the more faces there are, unless --threshold says otherwise.
-    People enrolled name the clusters near them. A sidecar, photo.jpg.xmp, keeps what other programs
-    wrote into it. Exits with 2 if a photo could not be read or a sidecar not be written; the others
-    are sorted all the same.
+    "facecli cluster DIR" does the same as "facecli cluster photos DIR".
+
+    Two faces in one photo are never the same person. Without --k, the threshold decides how many
+    people there are. The more faces there are, the smaller the threshold that is used, unless you
+    give --threshold. Clusters near an enrolled person get that person's name. An XMP sidecar
+    (photo.jpg.xmp) keeps what other programs wrote into it. If a photo cannot be read or a sidecar
+    cannot be written, the other photos are still sorted, and the exit code is 2.
     """
     if as_csv and settings.json:
         raise click.UsageError("--csv and --json exclude each other.")

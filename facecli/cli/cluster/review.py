@@ -28,7 +28,13 @@ if TYPE_CHECKING:
     "paths", metavar="DIR|PHOTO…", nargs=-1, required=True, type=click.Path(path_type=Path)
 )
 @cluster_count
-@click.option("--port", type=click.IntRange(0, 65535), default=0, metavar="N", help="Else any.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=0,
+    metavar="N",
+    help="The port. 0 takes any free port.",
+)
 @click.option("--open", "opens", is_flag=True, help="Open the page in the browser.")
 @library_options
 @command_options
@@ -38,9 +44,9 @@ def review(
 ) -> None:
     """Correct clusters in a browser on this machine.
 
-    Sorts the faces and serves the contact sheet at an address that only this machine reaches and
-    nobody can guess. Its buttons name, merge, split, move and undo, as the commands do. Ends with
-    Ctrl-C.
+    Sorts the faces and serves the contact sheet at an address that cannot be guessed and that only
+    this machine can reach. The page has buttons to name, merge, split, move and undo, like the
+    commands. Press Ctrl-C to stop.
     """
     from facecli.server.loopback import Server
 

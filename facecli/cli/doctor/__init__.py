@@ -9,7 +9,7 @@ from facecli.cli.options import Settings, command_options, pass_settings
 from facecli.cli.output import bad, emit, good, shown
 
 CHECKS = {
-    "gallery": "Look over the people enrolled: who is like whom, and whose photos disagree.",
+    "gallery": "Check the gallery for look-alikes and for photos of the wrong person.",
 }
 """Each further check with the first line of its help."""
 
@@ -21,7 +21,7 @@ CHECKS = {
 def doctor(ctx: click.Context, settings: Settings) -> None:
     """Check the installation, the model and the database.
 
-    Exits with 0 if all is in order and with 1 if something must be done, which it says.
+    Exit codes: 0 if everything is in order, 1 if a problem was found.
     """
     if ctx.invoked_subcommand is None:
         ctx.exit(_examine(settings))

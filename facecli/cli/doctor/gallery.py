@@ -28,17 +28,17 @@ SHOWN = 10
     default=1000,
     show_default=True,
     metavar="N",
-    help="Strangers who come by in a day.",
+    help="Number of strangers who are seen per day.",
 )
 @command_options
 @pass_settings
 @click.pass_context
 def gallery(ctx: click.Context, settings: Settings, probes_per_day: int) -> None:
-    """Look over the people enrolled: who is like whom, and whose photos disagree.
+    """Check the gallery for look-alikes and for photos of the wrong person.
 
-    Two people nearer than the threshold may be taken for each other, or be one person under two
-    names. A photo farther from the person's others than the threshold, or than from somebody
-    else, may be of somebody else. Exits with 1 if there is any of either, else with 0.
+    Two people within the threshold can be confused, or are one person under two names. A photo may
+    show another person if it is farther from the person's other photos than the threshold, or
+    farther than from somebody else's photos. Exit codes: 0 if nothing was found, 1 otherwise.
     """
     from facecli.recognition.survey import survey
 

@@ -7,11 +7,11 @@ import click
 from facecli.cli.lazy import LazyGroup
 
 PROTOCOLS = {
-    "lfw": "Measure a model on listed pairs, as LFW asks.",
-    "folders": "Measure a model on all pairs of a folder of people.",
-    "identification": "Measure how well people are found from one photo each.",
+    "lfw": "Measure a model on a list of pairs, by the LFW protocol.",
+    "folders": "Measure a model on all pairs of photos of a folder of people.",
+    "identification": "Measure identification with one enrolled photo per person.",
     "clustering": "Measure how well clustering finds the people of a folder.",
-    "robustness": "Tell how far photos may suffer before they no longer verify.",
+    "robustness": "Measure how much damage photos can take and still verify.",
 }
 """Each protocol with the first line of its help."""
 

@@ -36,9 +36,9 @@ def clustering(
 ) -> None:
     """Measure how well clustering finds the people of a folder.
 
-    Each person is a folder in DIR, or a CSV lists path and person; one face a photo is clustered
-    as facecli cluster would. Pairwise scores are over pairs of photos, BCubed scores over photos.
-    Exits with 1 if a photo had no face, with 2 if one could not be read.
+    Each person has a folder in DIR, or a CSV file lists path and person. One face per photo is
+    clustered, as facecli cluster does. Pairwise scores are over pairs of photos, BCubed scores
+    over photos. Exit codes: 1 if a photo has no face, 2 if a photo could not be read.
     """
     from facecli.evaluation.clustering import measure_clustering
 

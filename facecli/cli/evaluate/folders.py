@@ -44,12 +44,12 @@ LISTED = 5
     "groups_file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     metavar="FILE.csv",
-    help="What is known of people or photos: the column person or path, and others.",
+    help="A table of groups: a column person or path, and columns with group names.",
 )
 @click.option(
     "--by",
     metavar="COLUMN",
-    help="Measure each group of this column as well; 'quality' needs no file.",
+    help="Also measure each group of this column. 'quality' needs no file.",
 )
 @report_option
 @library_options
@@ -64,11 +64,11 @@ def folders(
     by: str | None,
     report: Path | None,
 ) -> None:
-    """Measure a model on all pairs of a folder of people.
+    """Measure a model on all pairs of photos of a folder of people.
 
-    Each person is a folder in DIR, or a CSV lists path and person. Everyone is compared with
-    everyone; intervals come from drawing other people from these. A rate that too few errors
-    support is not shown. Exits with 1 if a photo had no face, with 2 if one could not be read.
+    Each person has a folder in DIR, or a CSV file lists path and person. All photos are compared
+    with each other. Intervals come from resampling people. A rate is not shown if too few errors
+    support it. Exit codes: 1 if a photo has no face, 2 if a photo could not be read.
     """
     from facecli.evaluation.folders import measure_folder
 

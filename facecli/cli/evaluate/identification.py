@@ -40,13 +40,13 @@ SHOWN = (1, 2, 3, 5, 10)
     "--gallery-size",
     type=click.IntRange(10, LARGEST),
     metavar="N",
-    help="Say how it goes as galleries grow up to N people.",
+    help="Also show the results for larger galleries, up to N people.",
 )
 @click.option(
     "--distractors",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     metavar="DIR",
-    help="Photos of other people, one each, to fill galleries with.",
+    help="Photos of other people, one each, to fill the galleries.",
 )
 @report_option
 @library_options
@@ -61,13 +61,13 @@ def identification(
     distractors: Path | None,
     report: Path | None,
 ) -> None:
-    """Measure how well people are found from one photo each.
+    """Measure identification with one enrolled photo per person.
 
-    Enrolls the first photo of each person by name and looks for the others (rank-1 to rank-10);
-    then leaves half of the people out, who must not be found (FPIR, FNIR). Intervals come from
-    drawing other people who search. A rate that too few errors support is not shown. Beyond the
-    people there are photos of, larger galleries are computed and not measured. Exits with 1 if a
-    photo had no face, and with 2 if one could not be read.
+    Enrolls each person's first photo, in the order of file names, and searches for the other
+    photos (rank-1 to rank-10). Then it leaves out half of the people, who must not be found
+    (FPIR, FNIR). Intervals come from resampling the people who are searched for. A rate is not
+    shown if too few errors support it. Results for galleries larger than the number of people are
+    computed, not measured. Exit codes: 1 if a photo has no face, 2 if a photo could not be read.
     """
     from facecli.evaluation.growth import gallery_sizes
     from facecli.evaluation.identification import closed_set, open_set

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     "listed",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="The list, if it is not in DIR or beside it.",
+    help="The list of pairs, if it is not in DIR or beside it.",
 )
 @report_option
 @library_options
@@ -47,12 +47,13 @@ def lfw(
     listed: Path | None,
     report: Path | None,
 ) -> None:
-    """Measure a model on listed pairs, as LFW asks.
+    """Measure a model on a list of pairs, by the LFW protocol.
 
-    The list is LFW's pairs.txt (ten folds, each measured with the threshold that is best on the
-    other nine), its pairsDevTest.txt, or a CSV with the columns a, b and same whose paths are
-    relative to it. Photos of LFW lie in DIR/Name/Name_0001.jpg. A pair with a photo without a face
-    never matches. Exits with 1 if there is one, and with 2 if a photo could not be read.
+    The list is LFW's pairs.txt (ten folds; each fold is measured with the best threshold of the
+    other nine), its pairsDevTest.txt, or a CSV file with the columns a, b and same. Paths in the
+    CSV are relative to it. LFW's photos are in DIR/Name/Name_0001.jpg. A pair never matches if one
+    of its photos shows no face. Exit codes: 1 if a photo has no face, 2 if a photo could not be
+    read.
     """
     from facecli.albums.scanning import scan
     from facecli.evaluation.lfw import measure_pairs

@@ -31,11 +31,11 @@ if TYPE_CHECKING:
 def robustness(
     ctx: click.Context, settings: Settings, paths: tuple[Path, ...], report: Path | None
 ) -> None:
-    """Tell how far photos may suffer before they no longer verify.
+    """Measure how much damage photos can take and still verify.
 
-    Each photo is compressed, shrunk, blurred, darkened, tilted, covered in part and made grey,
-    searched for its face again, and compared with itself as it was. A lost face counts as a
-    failure. Exits with 1 if a photo had no face to begin with, and with 2 if one could not be read.
+    Each photo is compressed, shrunk, blurred, darkened, tilted, partly covered and made grey. Each
+    damaged copy is compared with the original photo. A face that is no longer found counts as a
+    failure. Exit codes: 1 if an original photo has no face, 2 if a photo could not be read.
     """
     from facecli.evaluation.robustness import summarise, sweep
     from facecli.faces.images import find_pictures
