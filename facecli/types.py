@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any, Protocol
 
 import numpy as np
@@ -104,12 +105,29 @@ class Acquisition:
     notes: tuple[str, ...] = ()
 
 
+class FailureKind(StrEnum):
+    """Why a source gave no face: it could not be read, or it shows none."""
+
+    UNREADABLE = "unreadable"
+    NO_FACE = "no face"
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
     """A source that could not be used; `reason` is one line that does not repeat the source."""
 
     source: str
     reason: str
+    kind: FailureKind = FailureKind.UNREADABLE
+
+    @classmethod
+    def no_face(cls, source: str) -> Failure:
+        """Return the failure of a picture that could be read but shows no face."""
+        return cls(source, NO_FACE_FOUND, FailureKind.NO_FACE)
+
+
+NO_FACE_FOUND = "no face found"
+"""How every command says that a picture shows no face."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from fakes import GOOD
 
-from facecli.evaluation.samples import NO_FACE, Samples
+from facecli.evaluation.samples import Samples
 from facecli.types import Failure, FloatArray
 from facecli.vectors.distances import normalize
 
@@ -22,7 +22,7 @@ def samples_of(rows: FloatArray, people: Sequence[str], *, failed: Sequence[str]
         sha256s=paths,
         faces=(0,) * len(paths),
         embeddings=rows,
-        failures=tuple(Failure(path, NO_FACE) for path in lost),
+        failures=tuple(Failure.no_face(path) for path in lost),
         qualities=(GOOD,) * len(paths),
         failed=tuple(failed),
         failed_paths=lost,

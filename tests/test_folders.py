@@ -211,7 +211,7 @@ def test_progress_is_shown_and_changes_nothing() -> None:
 
 def test_a_failure_keeps_its_reason() -> None:
     samples = samples_of(np.eye(1, 128, dtype=np.float32), ["a"], failed=["b"])
-    assert samples.failures == (Failure("lost0.jpg", "no face found"),)
+    assert samples.failures == (Failure.no_face("lost0.jpg"),)
 
 
 HUNDRED_MILLION = """

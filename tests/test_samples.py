@@ -10,7 +10,7 @@ import pytest
 from fakes import embedded, embedding
 
 from facecli.datasets import UNKNOWN, PhotoSet
-from facecli.evaluation.samples import NO_FACE, gather, most_prominent
+from facecli.evaluation.samples import gather, most_prominent
 from facecli.types import Failure
 
 
@@ -31,7 +31,7 @@ def test_photos_keep_their_order_and_their_people() -> None:
 def test_a_photo_without_a_face_is_a_failure_apart_from_one_that_cannot_be_read() -> None:
     broken = Failure("b", "is empty")
     samples = gather(photo_set(0, 1, 0), [embedded("a"), broken, embedded("c", embedding(0, 1))])
-    assert samples.failures == (Failure("a", NO_FACE), broken)
+    assert samples.failures == (Failure.no_face("a"), broken)
     assert samples.failed == ("Ada", "Bob")
     assert (len(samples), samples.unreadable) == (1, 1)
 

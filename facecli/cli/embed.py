@@ -89,14 +89,14 @@ def _embedded(
 
 def _report(result: EmbeddedPicture | Failure, *, as_records: bool) -> int:
     """Say on stderr, and in a record if asked, what gave no embedding; return the exit code."""
-    from facecli.types import Failure
+    from facecli.types import NO_FACE_FOUND, Failure
 
     if not isinstance(result, Failure):
         for text in result.notes:
             detail(f"{result.source}: {text}")
         if result.faces:
             return 0
-    reason = result.reason if isinstance(result, Failure) else "no face found"
+    reason = result.reason if isinstance(result, Failure) else NO_FACE_FOUND
     warn(f"{result.source}: {reason}")
     if as_records:
         emit_json({"kind": "failure", "path": result.source, "reason": reason})

@@ -11,7 +11,7 @@ import numpy as np
 from facecli.errors import FaceError
 from facecli.evaluation.pairlists import PairList
 from facecli.evaluation.rates import Curve, Histogram, Rate, Val, curve_of, histogram_of, val_at
-from facecli.evaluation.samples import NO_FACE, count_unreadable, most_prominent
+from facecli.evaluation.samples import count_unreadable, most_prominent
 from facecli.faces.embedding import EmbeddedPicture
 from facecli.metrics import (
     Comparisons,
@@ -92,7 +92,7 @@ def squared_l2_of_pairs(
         if isinstance(result, Failure):
             failures.append(result)
         elif not result.faces:
-            failures.append(Failure(result.source, NO_FACE))
+            failures.append(Failure.no_face(result.source))
         else:
             row[path] = len(vectors)
             vectors.append(result.embeddings[most_prominent(result)])

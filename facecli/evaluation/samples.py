@@ -9,10 +9,7 @@ import numpy as np
 
 from facecli.datasets import UNKNOWN, PhotoSet
 from facecli.faces.embedding import EmbeddedPicture
-from facecli.types import DIMENSION, BoolArray, Detection, Failure, FloatArray, Quality
-
-NO_FACE = "no face found"
-"""Reason of the failure of a photo that could be read."""
+from facecli.types import DIMENSION, BoolArray, Detection, Failure, FailureKind, FloatArray, Quality
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +67,7 @@ class Samples:
 
 def count_unreadable(failures: Iterable[Failure]) -> int:
     """Count the photos that could not even be read."""
-    return sum(failure.reason != NO_FACE for failure in failures)
+    return sum(failure.kind is FailureKind.UNREADABLE for failure in failures)
 
 
 def gather(photos: PhotoSet, scanned: Iterable[EmbeddedPicture | Failure]) -> Samples:
@@ -82,7 +79,7 @@ def gather(photos: PhotoSet, scanned: Iterable[EmbeddedPicture | Failure]) -> Sa
         if isinstance(result, Failure):
             failures.append((result, person, path))
         elif not result.faces:
-            failures.append((Failure(result.source, NO_FACE), person, path))
+            failures.append((Failure.no_face(result.source), person, path))
         else:
             kept.append((path, person, result, most_prominent(result)))
     vectors = [picture.embeddings[face] for _, _, picture, face in kept]

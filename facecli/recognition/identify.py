@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from facecli.faces.embedding import EmbeddedPicture
 from facecli.recognition.decisions import Decision, Status, decide
-from facecli.types import Box, Failure, FloatArray, Index, IntArray, TemplateMatrix
+from facecli.types import NO_FACE_FOUND, Box, Failure, FloatArray, Index, IntArray, TemplateMatrix
 
 GAP_SHARE = 0.05
 """Two people whose squared L2 differ by less than this share of the threshold are ambiguous.
@@ -162,7 +162,7 @@ def identify(
             yield Identification(picture.source, Status.ERROR, 0, picture.reason)
         elif not picture.faces:
             yield Identification(
-                picture.source, Status.NO_FACE, 0, "no face found", notes=picture.notes
+                picture.source, Status.NO_FACE, 0, NO_FACE_FOUND, notes=picture.notes
             )
         else:
             sights = known.look(picture.embeddings, threshold=threshold, people=k)

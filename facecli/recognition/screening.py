@@ -13,6 +13,7 @@ from facecli.faces.quality import usable_for_enrollment
 from facecli.recognition.roster import EnrollmentRequest
 from facecli.stores.gallery.names import clean_name
 from facecli.types import (
+    NO_FACE_FOUND,
     Acquisition,
     Detector,
     Encoder,
@@ -125,7 +126,7 @@ def _screened(
     outcome = replace(outcome, warnings=picture.notes)
     count = len(picture.faces)
     if not count:
-        return outcome.refuse(Outcome.NO_FACE, "no face found")
+        return outcome.refuse(Outcome.NO_FACE, NO_FACE_FOUND)
     if count > 1 and not largest:
         return outcome.refuse(Outcome.SEVERAL_FACES, f"{count} faces")
     if count > 1:

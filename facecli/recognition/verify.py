@@ -10,7 +10,7 @@ from facecli.errors import FaceError, GalleryError, PictureError
 from facecli.faces.embedding import EmbeddedPicture
 from facecli.faces.images import display_name
 from facecli.faces.quality import usable_for_enrollment
-from facecli.types import Box, Failure, FloatArray, Person, TemplateMatrix
+from facecli.types import NO_FACE_FOUND, Box, Failure, FloatArray, Person, TemplateMatrix
 from facecli.vectors.distances import paired_squared_l2
 
 
@@ -57,7 +57,7 @@ def photo_sample(picture: EmbeddedPicture | Failure) -> Sample:
     if isinstance(picture, Failure):
         raise PictureError(f"{display_name(picture.source)}: {picture.reason}")
     if not picture.faces:
-        raise FaceError(f"{display_name(picture.source)}: no face found")
+        raise FaceError(f"{display_name(picture.source)}: {NO_FACE_FOUND}")
     face = picture.faces[0]
     notes = [*picture.notes]
     if len(picture.faces) > 1:

@@ -16,7 +16,7 @@ from PIL import Image
 from facecli.datasets import PhotoSet
 from facecli.errors import FacecliError, TrainingError
 from facecli.faces.images import open_picture
-from facecli.types import Acquisition, BoolArray, ChipGeometry, Failure, PixelArray
+from facecli.types import NO_FACE_FOUND, Acquisition, BoolArray, ChipGeometry, Failure, PixelArray
 
 Acquire = Callable[[Iterable[Path], ChipGeometry], Iterable[Acquisition | Failure]]
 """Finds the faces of photos, as `recognition.acquisition.acquire` does with some detector."""
@@ -151,6 +151,6 @@ def _faces(
         if isinstance(found, Failure):
             yield f"{found.source}: {found.reason}"
         elif not found.faces:
-            yield f"{found.source}: no face found"
+            yield f"{found.source}: {NO_FACE_FOUND}"
         else:
             yield found.chips[0]

@@ -160,8 +160,10 @@ def _export(grouping: Grouping, folder: Path, *, copies: bool, dry_run: bool, as
 
 def _show(grouping: Grouping, card: ModelCard, *, as_csv: bool) -> None:
     """Write faces and counts in the form asked for; say on stderr which photos show nobody."""
+    from facecli.types import NO_FACE_FOUND
+
     for source in grouping.without_face:
-        note(f"{source}: no face found")
+        note(f"{source}: {NO_FACE_FOUND}")
     if grouping.overruled:
         corrections = counted(grouping.overruled, "correction")
         warn(f"{corrections} passed over, which newer ones contradict: facecli cluster log")
