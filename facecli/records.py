@@ -11,7 +11,6 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from facecli.calibration.odds import Odds
     from facecli.calibration.operating import OperatingPoint
     from facecli.gate.types import Event
     from facecli.recognition.identify import Identification
@@ -50,9 +49,7 @@ def _jsonable(value: object) -> object:
     raise TypeError(f"{type(value).__name__} has no place in a JSON record")
 
 
-def verification(
-    verdict: Verdict, card: ModelCard, point: OperatingPoint, odds: Odds | None
-) -> Record:
+def verification(verdict: Verdict, card: ModelCard, point: OperatingPoint) -> Record:
     """Return what is said of two sides compared."""
     return {
         "kind": "verification",
@@ -62,22 +59,21 @@ def verification(
         "model": card.name,
         "fingerprint": card.fingerprint,
         "sides": [dataclasses.asdict(side) for side in verdict.sides],
-        **point.record(odds),
+        **point.record(verdict.odds),
     }
 
 
-def identification(
-    answer: Identification, card: ModelCard, point: OperatingPoint, odds: Odds | None
-) -> Record:
+def identification(answer: Identification, card: ModelCard, point: OperatingPoint) -> Record:
     """Return what is said of one face, or of a photo without one."""
     record = dataclasses.asdict(answer)
+    del record["odds"]
     return {
         "kind": "identification",
         "path": record.pop("source"),
         **record,
         "threshold": point.threshold,
         "model": card.name,
-        **point.record(odds),
+        **point.record(answer.odds),
     }
 
 

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from subprocess import PIPE, Popen
 
-from fakes import FakeDetector, FakeEncoder
+from fakes import FakeDetector, recognizer_of
 from PIL import Image
 
 from facecli.gate.journal import Journal
@@ -23,6 +23,7 @@ from facecli.server.access import Access
 from facecli.server.service import RecognitionService
 from facecli.server.serving import listen, serve
 from facecli.stores.gallery import Gallery
+from facecli.stores.opening import gallery_at
 from facecli.types import Detection
 
 TOKEN, ADMIN = "t" * 32, "a" * 32
@@ -84,16 +85,8 @@ def real_service(folder: Path) -> Iterator[tuple[Popen[bytes], int]]:
 def main() -> None:
     gallery, log = map(Path, sys.argv[1:3])
     Gallery(gallery).close()
-
-    def open_gallery() -> Gallery:
-        return Gallery(gallery, create=False)
-
-    service = RecognitionService(
-        detector=SlowDetector() if sys.argv[3:] else FakeDetector(),
-        encoder=FakeEncoder(),
-        open_gallery=open_gallery,
-        threshold=None,
-    )
+    detector = SlowDetector() if sys.argv[3:] else FakeDetector()
+    service = RecognitionService(recognizer_of(gallery_at(gallery), detector=detector))
     listener = listen("127.0.0.1", 0)
     sys.stdout.write(f"{listener.getsockname()[1]}\n")
     sys.stdout.flush()

@@ -18,10 +18,14 @@ from scipy import ndimage
 
 from facecli.faces.chips import DLIB_GEOMETRY
 from facecli.faces.embedding import EmbeddedPicture
+from facecli.recognition.recognizer import Networks, Recognizer
+from facecli.stores.opening import GalleryPlace
 from facecli.types import (
     DIMENSION,
     Box,
     Detection,
+    Detector,
+    Encoder,
     Face,
     FloatArray,
     Landmarks,
@@ -163,6 +167,15 @@ class FakeEncoder:
         """Embed each chip by the colour it shows."""
         self.batches.append(len(chips))
         return np.stack([_vector_of_chip(chip) for chip in chips])
+
+
+def recognizer_of(
+    place: GalleryPlace, *, detector: Detector | None = None, encoder: Encoder | None = None
+) -> Recognizer:
+    """Return a recognizer of painted faces, or with these networks."""
+    finds, embeds = detector or FakeDetector(), encoder or FakeEncoder()
+    networks = Networks(card=lambda: embeds.card, detector=lambda: finds, encoder=lambda: embeds)
+    return Recognizer(networks, place)
 
 
 def _vector_of_chip(chip: PixelArray) -> FloatArray:

@@ -11,30 +11,29 @@ import pytest
 from fakes import (
     THRESHOLD,
     FakeDetector,
-    FakeEncoder,
     PaintedFace,
     embedding,
     pixels_of,
+    recognizer_of,
     squared_l2_of,
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from facecli.calibration.operating import OperatingPoint
 from facecli.gate.engine import Gate
-from facecli.gate.types import Event, GateSettings, Sighting
+from facecli.gate.types import DEFAULTS, Event, GateSettings, Sighting
 from facecli.recognition.decisions import Status
 from facecli.recognition.identify import KnownPeople
+from facecli.stores.opening import gallery_at
 from facecli.types import DIMENSION, TemplateMatrix
-from facecli.vectors.index import ExactIndex
 
 ADA, BOB, STRANGER = PaintedFace(plane=0), PaintedFace(plane=1), PaintedFace(plane=5)
 RIGHT = 220
 """Left edge of a second face."""
 
-SETTINGS = GateSettings(OperatingPoint(THRESHOLD, None, None))
 LOOK = 0.2
+NOWHERE = gallery_at("no gallery here")
 
 
 class FakeWatch:
@@ -48,9 +47,9 @@ class FakeWatch:
         vectors = np.stack(rows) if rows else np.empty((0, DIMENSION), np.float32)
         ids = np.array(list(planes.values()), np.int64)
         matrix = TemplateMatrix(ids, ids, vectors, {plane: name for name, plane in planes.items()})
-        self.people = KnownPeople(matrix, ExactIndex(vectors))
+        self.people = KnownPeople(matrix)
 
-    def current(self) -> KnownPeople:
+    def known(self) -> KnownPeople:
         return self.people
 
 
@@ -59,8 +58,11 @@ def watch() -> FakeWatch:
     return FakeWatch(Ada=0, Bob=1)
 
 
-def gate_of(watch: FakeWatch, settings: GateSettings = SETTINGS) -> Gate:
-    return Gate(FakeDetector(), FakeEncoder(), watch, settings)
+def gate_of(
+    watch: FakeWatch, settings: GateSettings = DEFAULTS, detector: FakeDetector | None = None
+) -> Gate:
+    """Return a gate that knows the people of `watch`; there is no gallery."""
+    return Gate(recognizer_of(NOWHERE, detector=detector), settings, people=watch)
 
 
 @pytest.fixture
@@ -234,7 +236,7 @@ def test_the_end_of_the_source_decides_about_whoever_is_in_view(show: Show) -> N
 
 def test_frames_that_are_not_due_are_not_searched_and_boxes_move_on(watch: FakeWatch) -> None:
     detector = FakeDetector()
-    gate = Gate(detector, FakeEncoder(), watch, SETTINGS)
+    gate = gate_of(watch, detector=detector)
     gate.feed(frame(ADA), 0.0)
     gate.feed(frame(replace(ADA, left=60)), LOOK)
     assert not gate.due(1.5 * LOOK)
@@ -284,7 +286,7 @@ def test_a_stranger_enrolled_in_view_becomes_a_match(watch: FakeWatch, show: Sho
 
 
 def test_one_look_is_enough_where_one_is_asked_for(watch: FakeWatch) -> None:
-    show = Show(gate_of(watch, replace(SETTINGS, confirm=1)))
+    show = Show(gate_of(watch, replace(DEFAULTS, confirm=1)))
     show(BOB)
     assert show.said == [(Status.MATCH, "Bob")]
 

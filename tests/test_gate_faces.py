@@ -6,16 +6,16 @@ import threading
 from pathlib import Path
 
 import pytest
+from fakes import recognizer_of
 
-from facecli.calibration.operating import operating_point
 from facecli.gate.engine import Gate
 from facecli.gate.sources import source_of
-from facecli.gate.types import Event, GateSettings
+from facecli.gate.types import Event
 from facecli.recognition import live as watch_module
 from facecli.recognition.enroll import examine, store
-from facecli.recognition.live import GalleryWatch
 from facecli.recognition.roster import EnrollmentRequest
 from facecli.stores.gallery import Gallery
+from facecli.stores.opening import gallery_at
 from facecli.types import Detector, Encoder
 
 pytestmark = [pytest.mark.faces, pytest.mark.network]
@@ -49,9 +49,7 @@ def _enroll(
 
 
 def gate_of(database: Path, detector: Detector, encoder: Encoder) -> Gate:
-    watch = GalleryWatch(lambda: Gallery(database, create=False), encoder.card.fingerprint)
-    point = operating_point(encoder.card, [], threshold=None)
-    return Gate(detector, encoder, watch, GateSettings(point))
+    return Gate(recognizer_of(gallery_at(database), detector=detector, encoder=encoder))
 
 
 def decided(gate: Gate, clip: Path, *, start: float = 0.0, seconds: float = 60.0) -> list[Event]:

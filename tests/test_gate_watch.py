@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,10 @@ from fakes import embedding, fake_card, new_template
 
 from facecli.errors import FingerprintMismatch, GalleryError
 from facecli.recognition import live as module
-from facecli.recognition.live import GalleryWatch
+from facecli.recognition.live import LivePeople, PeopleReader
 from facecli.stores.gallery import Gallery
+from facecli.stores.opening import GalleryFile, gallery_at
+from facecli.types import GalleryStore
 
 CARD = fake_card()
 
@@ -28,35 +31,37 @@ def path(tmp_path: Path) -> Path:
     return place
 
 
+def reader_of(path: Path) -> PeopleReader:
+    return PeopleReader(gallery_at(path), lambda: CARD.fingerprint)
+
+
 @pytest.fixture
 def said() -> list[str]:
     return []
 
 
 @pytest.fixture
-def watch(path: Path, said: list[str], monkeypatch: pytest.MonkeyPatch) -> GalleryWatch:
+def watch(path: Path, said: list[str], monkeypatch: pytest.MonkeyPatch) -> LivePeople:
     monkeypatch.setattr(module, "EVERY", 0.0)
-    return GalleryWatch(lambda: Gallery(path, create=False), CARD.fingerprint, say=said.append)
+    return LivePeople(reader_of(path), say=said.append)
 
 
-def names(watch: GalleryWatch) -> set[str]:
-    return set(watch.current().matrix.names.values())
+def names(watch: LivePeople) -> set[str]:
+    return set(watch.known().matrix.names.values())
 
 
-def test_the_same_object_comes_back_until_something_changes(
-    watch: GalleryWatch, path: Path
-) -> None:
-    before = watch.current()
-    assert watch.current() is before
+def test_the_same_object_comes_back_until_something_changes(watch: LivePeople, path: Path) -> None:
+    before = watch.known()
+    assert watch.known() is before
     with Gallery(path) as gallery:
         gallery.add([new_template("Bob", embedding(1, 0))], CARD)
-    assert watch.current() is not before
+    assert watch.known() is not before
     assert names(watch) == {"Ada", "Bob"}
 
 
 def test_another_process_that_forgets_someone_is_seen_within_a_second(path: Path) -> None:
     """With the real interval: this is the promise itself."""
-    watch = GalleryWatch(lambda: Gallery(path, create=False), CARD.fingerprint)
+    watch = LivePeople(reader_of(path))
     assert names(watch) == {"Ada"}
     code = "from facecli.stores.gallery import Gallery; from pathlib import Path\n"
     code += f"with Gallery(Path({str(path)!r})) as gallery: gallery.forget(['Ada'])"
@@ -68,7 +73,7 @@ def test_another_process_that_forgets_someone_is_seen_within_a_second(path: Path
 
 
 def test_the_last_person_of_this_model_is_forgotten_although_other_models_remain(
-    watch: GalleryWatch, path: Path
+    watch: LivePeople, path: Path
 ) -> None:
     """A gallery that holds other models only is refused at the start, and empty afterwards."""
     other = fake_card("other-128")
@@ -77,11 +82,11 @@ def test_the_last_person_of_this_model_is_forgotten_although_other_models_remain
         gallery.forget(["Ada"])
     assert names(watch) == set()
     with pytest.raises(FingerprintMismatch):
-        GalleryWatch(lambda: Gallery(path, create=False), CARD.fingerprint)
+        LivePeople(reader_of(path))
 
 
 def test_a_gallery_that_goes_away_is_said_once_and_everyone_stays_known(
-    watch: GalleryWatch, path: Path, said: list[str]
+    watch: LivePeople, path: Path, said: list[str]
 ) -> None:
     path.rename(path.with_suffix(".away"))
     for _ in range(3):
@@ -94,7 +99,7 @@ def test_a_gallery_that_goes_away_is_said_once_and_everyone_stays_known(
 
 
 def test_a_locked_gallery_does_not_hold_the_gate_up(
-    watch: GalleryWatch, path: Path, monkeypatch: pytest.MonkeyPatch
+    watch: LivePeople, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A write lock does not hurt readers; a lock of everything costs a moment, once."""
     monkeypatch.setattr(module, "LOOK_SECONDS", 0.05)
@@ -117,11 +122,12 @@ def test_after_a_pause_a_slow_look_is_waited_for(
     monkeypatch.setattr(module, "EVERY", 0.05)
     slow = False
 
-    def open_gallery() -> Gallery:
-        time.sleep(0.5 if slow else 0)
-        return Gallery(path, create=False)
+    class SlowGallery(GalleryFile):
+        def open(self, *, create: bool = False) -> AbstractContextManager[GalleryStore]:
+            time.sleep(0.5 if slow else 0)
+            return super().open(create=create)
 
-    watch = GalleryWatch(open_gallery, CARD.fingerprint)
+    watch = LivePeople(PeopleReader(SlowGallery(path), lambda: CARD.fingerprint))
     with Gallery(path) as gallery:
         gallery.forget(["Ada"])
     slow = True
@@ -131,4 +137,4 @@ def test_after_a_pause_a_slow_look_is_waited_for(
 
 def test_no_gallery_at_the_start_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(GalleryError):
-        GalleryWatch(lambda: Gallery(tmp_path / "none.db", create=False), CARD.fingerprint)
+        LivePeople(reader_of(tmp_path / "none.db"))

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from facecli.faces.embedding import EmbeddedPicture
+    from facecli.recognition.recognizer import Faces
     from facecli.types import Failure, ModelCard
 
 
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 @pass_settings
 @click.pass_context
 def embed(
-    ctx: click.Context, settings: Settings, paths: tuple[Path, ...], faces: str, out: Path | None
+    ctx: click.Context, settings: Settings, paths: tuple[Path, ...], faces: Faces, out: Path | None
 ) -> None:
     """Compute the embedding of each face, for other programs.
 
@@ -54,7 +55,7 @@ def embed(
     card = settings.encoder().card
     pictures: list[EmbeddedPicture] = []
     code = 0
-    for result in _embedded(settings, paths, largest_only=faces == "largest"):
+    for result in _embedded(settings, paths, faces):
         code = max(code, _report(result, as_records=out is None))
         if isinstance(result, Failure):
             continue
@@ -73,18 +74,15 @@ def embed(
 
 
 def _embedded(
-    settings: Settings, paths: tuple[Path, ...], *, largest_only: bool
+    settings: Settings, paths: tuple[Path, ...], faces: Faces
 ) -> Iterator[EmbeddedPicture | Failure]:
     """Embed all pictures found at the paths, with a bar that follows the search for faces."""
-    from facecli.faces.acquisition import acquire
-    from facecli.faces.embedding import embed_pictures
     from facecli.faces.images import find_pictures
 
     found = find_pictures(paths)
-    encoder = settings.encoder()
-    acquired = acquire(found, settings.detector(), encoder.card.geometry)
-    watched = progress(acquired, len(found), "Embedding")
-    return embed_pictures(watched, encoder, largest_only=largest_only)
+    return settings.recognizer().embed(
+        found, faces=faces, follow=lambda acquired: progress(acquired, len(found), "Embedding")
+    )
 
 
 def _report(result: EmbeddedPicture | Failure, *, as_records: bool) -> int:

@@ -14,9 +14,10 @@ from facecli.cli.output import bad, counted, emit, good, progress, shown, table,
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from facecli.recognition.recognizer import Recognizer
     from facecli.recognition.roster import EnrollmentRequest
     from facecli.recognition.screening import PhotoOutcome
-    from facecli.stores.gallery import Gallery
+    from facecli.stores.library import Library
     from facecli.types import Failure
 
 
@@ -73,46 +74,50 @@ def enroll(
     photos are stored in one transaction. Exit codes: 0 if every photo was accepted or is already
     stored, 1 if some were refused, 2 if nothing could be enrolled.
     """  # noqa: D301 (Click keeps the lines of a paragraph that begins with a backspace)
-    from facecli.albums.from_cluster import faces_to_enroll
-    from facecli.recognition.enroll import examine, judge, store
-    from facecli.stores.library.clusters import AlbumStore
-
     requests = _requests(name, photos, source, external_id, cluster=number is not None)
     # Opened first: a gallery is made only for faces that are there.
     library = settings.library(create=False) if number is not None else None
-    gallery = _gallery(ctx, settings, dry_run=dry_run)
-    encoder = settings.encoder()
-    threshold = settings.threshold_for(encoder.card)
+    recognizer = settings.recognizer()
+    recognizer.prepare(dry_run=dry_run)
     if library is not None and number is not None:
-        examined: Iterable[PhotoOutcome] = faces_to_enroll(
-            number,
-            name or "",
-            store=AlbumStore(library),
-            gallery=gallery,
-            card=encoder.card,
-            external_id=external_id,
+        examined = _from_cluster(
+            recognizer, library, number, name or "", external_id, dry_run=dry_run
         )
     else:
-        examined = examine(
+        examined = recognizer.examine(
             requests,
-            detector=settings.detector(),
-            encoder=encoder,
             largest=largest,
-            watch=lambda found: progress(found, len(requests), "Looking at photos"),
+            follow=lambda found: progress(found, len(requests), "Looking at photos"),
         )
-    outcomes = judge(
-        examined,
-        gallery,
-        encoder.card,
-        threshold=threshold,
-        allow_look_alikes=allow_look_alike,
-    )
-    if not dry_run:
-        store(outcomes, gallery, encoder.card)
+    outcomes = recognizer.admit(examined, allow_look_alikes=allow_look_alike, dry_run=dry_run)
     _show_outcomes(outcomes, dry_run=dry_run)
     refused = sum(outcome.outcome.refused for outcome in outcomes)
     _show_summary(outcomes, settings, refused=refused, dry_run=dry_run)
     ctx.exit(0 if not refused else 1 if refused < len(outcomes) else 2)
+
+
+def _from_cluster(
+    recognizer: Recognizer,
+    library: Library,
+    number: int,
+    name: str,
+    external_id: str | None,
+    *,
+    dry_run: bool,
+) -> Iterable[PhotoOutcome]:
+    """Return the faces of a cluster that are good enough to enroll."""
+    from facecli.albums.from_cluster import faces_to_enroll
+    from facecli.stores.library.clusters import AlbumStore
+
+    with recognizer.open_to_store(dry_run=dry_run) as gallery:
+        return faces_to_enroll(
+            number,
+            name,
+            store=AlbumStore(library),
+            gallery=gallery,
+            card=recognizer.card,
+            external_id=external_id,
+        )
 
 
 def _requests(
@@ -144,19 +149,6 @@ def _requests(
     if not requests:
         raise FacecliError(f"{photos[0]}: no pictures in this folder")
     return requests
-
-
-def _gallery(ctx: click.Context, settings: Settings, *, dry_run: bool) -> Gallery:
-    """Open the gallery; a dry run creates none and imagines an empty one instead."""
-    from facecli.errors import GalleryError
-    from facecli.stores.gallery import Gallery
-
-    try:
-        return settings.gallery(create=not dry_run)
-    except GalleryError:
-        if not dry_run or settings.database.exists():
-            raise
-        return ctx.with_resource(Gallery.memory())
 
 
 def _show_outcomes(outcomes: Sequence[PhotoOutcome], *, dry_run: bool) -> None:

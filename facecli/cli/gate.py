@@ -111,8 +111,7 @@ def stand_at_gate(
 
     found = source_of(source, watch=watch, stdin=_stdin)
     outlets = _outlets(on_match=on_match, on_unknown=on_unknown, webhook=webhook)
-    point = settings.operating_point(settings.encoder().card)
-    gate = _gate(settings, found, point, confirm=confirm, cooldown=cooldown, gap=gap, k=k)
+    gate = _gate(settings, found, confirm=confirm, cooldown=cooldown, gap=gap, k=k)
     path = log_database(log)
     journal = Journal(path, say=warn, rescue=lambda line: click.echo(line, err=True))
     note(f"watching {found.name}; decisions are logged in {path}")
@@ -120,12 +119,12 @@ def stand_at_gate(
     def tell(event: Event) -> None:
         from facecli import records
 
-        record = records.stamped(records.gate_event(event, point))
+        record = records.stamped(records.gate_event(event, gate.point))
         journal.append(record)
         for statuses, outlet in outlets:
             if event.status in statuses:
                 outlet.offer(record)
-        _show(event, record, point)
+        _show(event, record, gate.point)
 
     try:
         with _stopped_by_signals() as stop:
@@ -162,7 +161,6 @@ def _run(
 def _gate(
     settings: Settings,
     source: Source,
-    point: OperatingPoint,
     *,
     confirm: int | None,
     cooldown: float | None,
@@ -172,25 +170,20 @@ def _gate(
     from facecli.gate.engine import Gate
     from facecli.gate.types import CONFIRM, COOLDOWN, LOOK_SECONDS, GateSettings
     from facecli.recognition.identify import CANDIDATES
-    from facecli.recognition.live import GalleryWatch
-    from facecli.stores.gallery import Gallery
+    from facecli.recognition.live import LivePeople
 
-    def open_gallery() -> Gallery:
-        return Gallery(settings.database, create=False)
-
-    encoder = settings.encoder()
-    watch = GalleryWatch(open_gallery, encoder.card.fingerprint, say=warn)
-    if not len(watch.current().matrix.template_ids):
+    recognizer = settings.recognizer(watching=True)
+    people = LivePeople(recognizer.reader, say=warn)
+    if not people.known().templates:
         note("nobody is enrolled: everyone will be unknown")
     how = GateSettings(
-        point=point,
         gap=gap,
         confirm=confirm or (1 if source.apart else CONFIRM),
         cooldown=COOLDOWN if cooldown is None else cooldown,
         candidates=k or CANDIDATES,
         look_seconds=0.0 if source.every else LOOK_SECONDS,
     )
-    return Gate(settings.detector(), encoder, watch, how)
+    return Gate(recognizer, how, people=people)
 
 
 def _outlets(

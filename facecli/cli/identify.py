@@ -23,10 +23,12 @@ from facecli.cli.output import bad, counted, detail, doubtful, emit, good, note,
 from facecli.errors import FacecliError, PictureError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from facecli.calibration.operating import OperatingPoint
-    from facecli.recognition.identify import Identification, KnownPeople
+    from facecli.cli.output import Item
+    from facecli.recognition.identify import Identification
+    from facecli.recognition.recognizer import Faces, Photo
     from facecli.types import ModelCard, Picture
 
 STDIN = Path("-")
@@ -73,7 +75,7 @@ def identify(
     paths: tuple[Path, ...],
     k: int | None,
     gap: float | None,
-    faces: str,
+    faces: Faces,
     source: str | None,
     **at_gate: Any,
 ) -> None:
@@ -92,27 +94,31 @@ def identify(
     if source is not None:
         stand_at_gate(settings, source=source, gap=gap, k=k, **at_gate)
         return
-    from facecli.faces.acquisition import acquire
-    from facecli.faces.embedding import embed_pictures
     from facecli.recognition.identify import CANDIDATES
-    from facecli.recognition.identify import identify as answers_for
 
     sources = _sources(paths)
-    known = _known(settings)
-    encoder = settings.encoder()
-    point = settings.operating_point(encoder.card)
-    acquired = acquire(sources, settings.detector(), encoder.card.geometry)
-    if not sys.stdout.isatty():
-        # On a terminal the answers themselves show how far it is.
-        acquired = progress(acquired, len(sources), "Identifying")
-    pictures = embed_pictures(acquired, encoder, largest_only=faces == "largest")
+    recognizer = settings.recognizer()
+    people = recognizer.known()
+    if not people.templates:
+        note("nobody is enrolled: everyone will be unknown")
+    point = recognizer.point()
+    answers = recognizer.identify_all(
+        sources,
+        k=k or CANDIDATES,
+        gap=gap,
+        faces=faces,
+        follow=lambda found: _followed(found, len(sources)),
+    )
     code = 0
-    for answer in answers_for(
-        pictures, known, threshold=point.threshold, gap=gap, k=k or CANDIDATES
-    ):
-        _show(answer, point, known, encoder.card, listed=k is not None)
+    for answer in answers:
+        _show(answer, point, recognizer.card, enrolled=people.people, listed=k is not None)
         code = max(code, {"match": 0, "error": 2}.get(answer.status, 1))
     ctx.exit(code)
+
+
+def _followed(found: Iterable[Item], count: int) -> Iterable[Item]:
+    """Show progress, except on a terminal, where the answers show it."""
+    return found if sys.stdout.isatty() else progress(found, count, "Identifying")
 
 
 def _check_usage(
@@ -132,11 +138,11 @@ def _given(ctx: click.Context, name: str) -> bool:
     return ctx.get_parameter_source(name) is not ParameterSource.DEFAULT
 
 
-def _sources(paths: tuple[Path, ...]) -> list[Path | Picture]:
+def _sources(paths: tuple[Path, ...]) -> list[Photo]:
     """Return the pictures asked for; raise FacecliError if folders hold none."""
     from facecli.faces.images import find_pictures
 
-    sources: list[Path | Picture] = []
+    sources: list[Photo] = []
     for path in paths:
         if path == STDIN:
             sources.append(_from_stdin())
@@ -157,35 +163,21 @@ def _from_stdin() -> Picture:
     return read_picture(data, "stdin")
 
 
-def _known(settings: Settings) -> KnownPeople:
-    """Read everyone enrolled with the model in use."""
-    from facecli.recognition.identify import KnownPeople
-    from facecli.vectors.index import ExactIndex
-
-    matrix = settings.gallery().matrix(settings.card().fingerprint)
-    if not len(matrix.template_ids):
-        note("nobody is enrolled: everyone will be unknown")
-    return KnownPeople(matrix, ExactIndex(matrix.embeddings))
-
-
 def _show(
     answer: Identification,
     point: OperatingPoint,
-    known: KnownPeople,
     card: ModelCard,
     *,
+    enrolled: int,
     listed: bool,
 ) -> None:
     """Write an answer, with how many strangers come as close to anybody as the face does."""
     from facecli.calibration import sentence
 
-    odds = None
-    if answer.nearest is not None:
-        odds = point.odds(answer.nearest, templates=len(known.matrix.template_ids))
     lines = _described(answer, point, listed=listed)
-    if odds is not None:
-        lines.insert(1, f"{'':11}{sentence(odds, enrolled=len(known.matrix.names))}")
-    emit(records.identification(answer, card, point, odds), "\n".join(lines))
+    if answer.odds is not None:
+        lines.insert(1, f"{'':11}{sentence(answer.odds, enrolled=enrolled)}")
+    emit(records.identification(answer, card, point), "\n".join(lines))
     for line in (answer.reason, *answer.notes):
         detail(f"{answer.source}: {line}")
 

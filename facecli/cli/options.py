@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from click.types import OptionHelpExtra
 
     from facecli.calibration.operating import OperatingPoint
+    from facecli.recognition.recognizer import Recognizer
     from facecli.stores.gallery import Gallery
     from facecli.stores.library import Library
     from facecli.types import Detector, Encoder, ModelCard
@@ -134,6 +135,21 @@ class Settings:
 
             self._opened = Gallery(self.database, create=create)
         return self._opened
+
+    def recognizer(self, *, watching: bool = False) -> Recognizer:
+        """Return gallery, detector and encoder at work together.
+
+        A gallery passed in is used as it is. `watching` opens the file for every question instead,
+        from any thread, as a gate needs it.
+        """
+        from facecli.recognition.recognizer import Networks, Recognizer
+        from facecli.stores.opening import GalleryPlace, OpenedGallery, gallery_at
+
+        place: GalleryPlace = gallery_at(self.database)
+        if self._gallery is not None and not watching:
+            place = OpenedGallery(self._gallery)
+        networks = Networks(card=self.card, detector=self.detector, encoder=self.encoder)
+        return Recognizer(networks, place, threshold=self.threshold)
 
     @property
     def library_database(self) -> Path:

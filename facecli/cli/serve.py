@@ -15,7 +15,6 @@ from facecli.errors import FacecliError, MissingExtra
 
 if TYPE_CHECKING:
     from facecli.server.access import Access
-    from facecli.server.service import RecognitionService
     from facecli.types import Detector, Encoder
 
 LOOPBACK = "127.0.0.1"
@@ -64,6 +63,7 @@ def serve(
     except ImportError as error:
         raise MissingExtra("serve needs FastAPI: pip install 'facecli[serve]'") from error
     from facecli.gate.journal import Journal
+    from facecli.server.service import RecognitionService
     from facecli.server.serving import listen
     from facecli.server.serving import serve as answer
     from facecli.stores.gallery import Gallery
@@ -74,7 +74,9 @@ def serve(
     detector, encoder = _networks(settings)
     _start_runner(settings, detector, encoder)
     listener = listen(host, port)  # after the fork, which would keep the port open
-    service = _service(settings, detector, encoder)
+    recognizer = settings.recognizer()
+    recognizer.known()  # a gallery of another model is an error now, not at the first question
+    service = RecognitionService(recognizer)
     address = f"[{host}]" if ":" in host else host
     note(f"listening at http://{address}:{listener.getsockname()[1]}/")
     journal = Journal(log_database(log), say=warn, rescue=lambda line: click.echo(line, err=True))
@@ -135,22 +137,3 @@ def _start_runner(settings: Settings, detector: Detector, encoder: Encoder) -> N
         note("other commands are served by another service already")
         return
     start_runner(meeting, run, memory)
-
-
-def _service(settings: Settings, detector: Detector, encoder: Encoder) -> RecognitionService:
-    from facecli.server.service import RecognitionService
-    from facecli.stores.gallery import Gallery
-
-    database = settings.database
-
-    def open_gallery() -> Gallery:
-        return Gallery(database, create=False)
-
-    service = RecognitionService(
-        detector=detector,
-        encoder=encoder,
-        open_gallery=open_gallery,
-        threshold=settings.threshold,
-    )
-    service.current()  # to say now, not at the first question, that the gallery is another model's
-    return service

@@ -12,12 +12,12 @@ from facecli.cli.options import Settings, command_options, pass_settings
 from facecli.cli.output import bad, counted, emit, good, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
-    from facecli.calibration import Odds
     from facecli.calibration.operating import OperatingPoint
     from facecli.calibration.verifier import Judgement
-    from facecli.recognition.verify import Sample, Side, Verdict
+    from facecli.recognition.recognizer import Enrolled
+    from facecli.recognition.verify import Side, Verdict
 
 PERSON = "person:"
 """Marks a side that is an enrolled person; a file so named is written ./person:…"""
@@ -46,47 +46,30 @@ def verify(
     different people, 2 for an error, such as a photo without a face.
     """
     from facecli.calibration.verifier import PRIOR, load_verifier
-    from facecli.recognition.verify import verify as compare
 
-    card = settings.card()
-    point = settings.operating_point(card)
-    unit = None if verifier_file is None else load_verifier(verifier_file, card)
-    left, right = _samples(settings, (a, b))
-    verdict = compare(left, right, threshold=point.threshold)
-    odds = point.odds(verdict.squared_l2, templates=len(left.embeddings) * len(right.embeddings))
+    recognizer = settings.recognizer()
+    point = recognizer.point()
+    unit = None if verifier_file is None else load_verifier(verifier_file, recognizer.card)
+    left, right = recognizer.samples([_side(a), _side(b)])
+    verdict = recognizer.compare(left, right)
     judged = None if unit is None else unit.judge(left.embeddings, right.embeddings)
     same = judged.same if judged else verdict.same
-    record = records.verification(verdict, card, point, odds) | {"same": same}
+    record = records.verification(verdict, recognizer.card, point) | {"same": same}
     record["verifier"] = judged and {
         "path": verifier_file,
         "probability": judged.probability,
         "needed": judged.needed,
         "prior": PRIOR,
     }
-    emit(record, "\n".join([*_answered(verdict, point, judged), *_details(verdict, odds)]))
+    emit(record, "\n".join([*_answered(verdict, point, judged), *_details(verdict)]))
     ctx.exit(0 if same else 1)
 
 
-def _samples(settings: Settings, texts: Sequence[str]) -> list[Sample]:
-    """Return both sides; the networks are loaded only if there is a photo."""
-    from facecli.faces.acquisition import acquire
-    from facecli.faces.embedding import embed_pictures
-    from facecli.recognition.verify import person_sample, photo_sample
+def _side(text: str) -> Enrolled | Path:
+    """Return what a side of the comparison is: an enrolled person or a photo."""
+    from facecli.recognition.recognizer import Enrolled
 
-    names = {text: text.removeprefix(PERSON) for text in texts if text.startswith(PERSON)}
-    samples: dict[str, Sample] = {}
-    if names:
-        gallery = settings.gallery()
-        people = {text: gallery.person(name) for text, name in names.items()}
-        matrix = gallery.matrix(settings.card().fingerprint)
-        samples = {text: person_sample(person, matrix) for text, person in people.items()}
-    photos = [text for text in texts if text not in names]
-    if photos:
-        encoder = settings.encoder()
-        acquired = acquire(map(Path, photos), settings.detector(), encoder.card.geometry)
-        pictures = embed_pictures(acquired, encoder, largest_only=False)
-        samples |= zip(photos, map(photo_sample, pictures), strict=True)
-    return [samples[text] for text in texts]
+    return Enrolled(text.removeprefix(PERSON)) if text.startswith(PERSON) else Path(text)
 
 
 def _answered(verdict: Verdict, point: OperatingPoint, judged: Judgement | None) -> Iterator[str]:
@@ -102,12 +85,12 @@ def _answered(verdict: Verdict, point: OperatingPoint, judged: Judgement | None)
     yield measured
 
 
-def _details(verdict: Verdict, odds: Odds | None) -> Iterator[str]:
+def _details(verdict: Verdict) -> Iterator[str]:
     """Yield how rare this is among strangers, then what was compared."""
     from facecli.calibration import sentence
 
-    if odds is not None:
-        yield sentence(odds)
+    if verdict.odds is not None:
+        yield sentence(verdict.odds)
     width = max(len(shown(side.source)) for side in verdict.sides)
     for side in verdict.sides:
         yield f"  {shown(side.source):<{width}}  {_taken(side)}"

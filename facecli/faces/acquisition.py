@@ -10,7 +10,7 @@ from pathlib import Path
 from facecli.errors import FacecliError
 from facecli.faces.chips import cut_chip
 from facecli.faces.finding import find_faces
-from facecli.faces.images import display_name, open_picture
+from facecli.faces.images import EncodedPicture, display_name, open_picture, read_picture
 from facecli.faces.quality import measure_quality
 from facecli.types import (
     Acquisition,
@@ -29,9 +29,12 @@ DECODERS = 2
 AHEAD = 4
 """Pictures decoded ahead at most, which bounds the memory."""
 
+Source = Path | Picture | EncodedPicture
+"""A picture to acquire: a file, the bytes of one, or pixels."""
+
 
 def acquire(
-    sources: Iterable[Path | Picture], detector: Detector, geometry: ChipGeometry
+    sources: Iterable[Source], detector: Detector, geometry: ChipGeometry
 ) -> Iterator[Acquisition | Failure]:
     """Yield the faces of each source in order, or why it could not be read.
 
@@ -46,7 +49,7 @@ def acquire(
     waiting: deque[tuple[str, Future[Picture]]] = deque()
     with ThreadPoolExecutor(DECODERS, thread_name_prefix="decode") as pool:
         for source in sources:
-            name = source.source if isinstance(source, Picture) else str(source)
+            name = str(source) if isinstance(source, Path) else source.source
             waiting.append((name, pool.submit(_opened, source)))
             if len(waiting) > AHEAD:
                 yield finish()
@@ -54,7 +57,9 @@ def acquire(
             yield finish()
 
 
-def _opened(source: Path | Picture) -> Picture:
+def _opened(source: Source) -> Picture:
+    if isinstance(source, EncodedPicture):
+        return read_picture(source.data, source.source)
     return source if isinstance(source, Picture) else open_picture(source)
 
 

@@ -8,6 +8,7 @@ import stat
 import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from datetime import date
 from io import BytesIO
 from pathlib import Path
@@ -85,6 +86,14 @@ against 0.010 on white and on black.
 _warnings_lock = threading.Lock()
 
 
+@dataclass(frozen=True, slots=True)
+class EncodedPicture:
+    """The bytes of a picture file that is not decoded yet, and what to call it."""
+
+    data: bytes
+    source: str
+
+
 def display_name(path: Path | str) -> str:
     """Return the path as one printable line: control and other unprintable characters escaped.
 
@@ -132,6 +141,15 @@ def read_picture(data: bytes, source: str) -> Picture:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise _refusal(source, f"damaged: {display_name(reason)}") from error
     return Picture(source=source, pixels=pixels, sha256=hashlib.sha256(data).hexdigest())
+
+
+def picture_of(image: Image.Image, source: str) -> Picture:
+    """Return a picture that a program has decoded already, upright by its EXIF orientation.
+
+    Its hash is that of its pixels, since there is no file.
+    """
+    pixels = _upright_rgb(image)
+    return Picture(source, pixels, hashlib.sha256(pixels.tobytes()).hexdigest())
 
 
 def day_taken(path: Path) -> date | None:

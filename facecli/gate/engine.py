@@ -10,22 +10,22 @@ from typing import Protocol
 import numpy as np
 from PIL import Image
 
-from facecli.faces.embedding import EmbeddedPicture
 from facecli.faces.finding import overlap
 from facecli.faces.frames import Glimpse, glimpse
 from facecli.gate.confirmation import MAX_TRIES, Conclusion, Vote, conclude
 from facecli.gate.cooldown import Cooldown
 from facecli.gate.tracking import LOST_SECONDS, SAME_PLACE, Track, link
-from facecli.gate.types import LOOKING, Event, GateSettings, Sighting, TrackedFace
+from facecli.gate.types import DEFAULTS, LOOKING, Event, GateSettings, Sighting, TrackedFace
 from facecli.recognition.decisions import Status
-from facecli.recognition.identify import Identification, KnownPeople, identify
-from facecli.types import Detector, Encoder
+from facecli.recognition.identify import FaceAnswer, KnownPeople, answer_faces
+from facecli.recognition.live import LivePeople
+from facecli.recognition.recognizer import Recognizer
 
 
 class EnrolledPeople(Protocol):
     """Knows who is enrolled now."""
 
-    def current(self) -> KnownPeople:
+    def known(self) -> KnownPeople:
         """Return everyone enrolled; the same object as long as nothing has changed."""
         ...
 
@@ -33,20 +33,31 @@ class EnrolledPeople(Protocol):
 class Gate:
     """Follows the faces of one source of frames and decides once about each appearance.
 
-    Use it from one thread at a time. It holds no picture.
+    Use it from one thread at a time. It keeps no picture.
     """
 
     def __init__(
-        self, detector: Detector, encoder: Encoder, watch: EnrolledPeople, settings: GateSettings
+        self,
+        recognizer: Recognizer,
+        settings: GateSettings = DEFAULTS,
+        *,
+        people: EnrolledPeople | None = None,
     ) -> None:
-        self._detector = detector
+        """Take the recognizer, and how to decide.
+
+        `people` knows who is enrolled. Without it the gallery is watched: changes count within a
+        second, and while it cannot be read, the people read before stay known.
+        """
+        encoder = recognizer.networks.encoder
+        self._detector = recognizer.networks.detector
         self._encoder = encoder
-        self._watch = watch
+        self._people = people or LivePeople(recognizer.reader)
         self._settings = settings
+        self.point = recognizer.point()
         # Whether two looks show one face is a question to the model, not to a gallery's threshold.
         self._same = encoder.card.threshold
         self._cooldown = Cooldown(settings.cooldown, self._same)
-        self._known = watch.current()
+        self._known = self._people.known()
         self._tracks: list[Track] = []
         self._numbered = 0
         self._looked = -np.inf
@@ -61,7 +72,7 @@ class Gate:
         None stands for a frame that is not due, or for none at all: time passes. `source` is what
         events call the frame's origin.
         """
-        known = self._watch.current()
+        known = self._people.known()
         if known is not self._known:
             self._known = known
             self._cooldown.keep(set(known.matrix.names.values()))
@@ -91,7 +102,7 @@ class Gate:
             for track, one in zip(links, glimpses, strict=True)
         ]
         usable = [track for track in tracks if track.last.embedding is not None]
-        for track, answer in zip(usable, self._answers(usable, frame.size), strict=True):
+        for track, answer in zip(usable, self._answers(usable), strict=True):
             track.embedding = track.last.embedding
             track.answer = answer
             track.votes.append(self._vote(track, answer, tracks))
@@ -109,31 +120,20 @@ class Gate:
             track.source = source
         return track
 
-    def _answers(self, tracks: Sequence[Track], size: tuple[int, int]) -> list[Identification]:
+    def _answers(self, tracks: Sequence[Track]) -> list[FaceAnswer]:
         """Identify the usable faces of one frame together: nobody is in it twice."""
         vectors = [track.last.embedding for track in tracks if track.last.embedding is not None]
         if not vectors:
             return []
-        picture = EmbeddedPicture(
-            source="",
-            sha256="",
-            size=size,
-            faces=tuple(track.last.face for track in tracks),
-            embeddings=np.stack(vectors),
-            notes=(),
-        )
-        settings = self._settings
-        return list(
-            identify(
-                [picture],
-                self._known,
-                threshold=settings.point.threshold,
-                gap=settings.gap,
-                k=settings.candidates,
-            )
+        return answer_faces(
+            np.stack(vectors),
+            self._known,
+            threshold=self.point.threshold,
+            gap=self._settings.gap,
+            k=self._settings.candidates,
         )
 
-    def _vote(self, track: Track, answer: Identification, in_view: Sequence[Track]) -> Vote:
+    def _vote(self, track: Track, answer: FaceAnswer, in_view: Sequence[Track]) -> Vote:
         taken = {
             other.outcome.person for other in in_view if other is not track and other.outcome
         } - {None}
@@ -167,11 +167,11 @@ class Gate:
         return conclude(track.votes, confirm, over=over)
 
     def _event(self, track: Track, outcome: Conclusion, at: float) -> Event:
-        answer, point = track.answer, self._settings.point
+        answer, point = track.answer, self.point
         nearest = outcome.squared_l2
         if nearest is None and answer is not None:
             nearest = answer.nearest
-        templates = len(self._known.matrix.template_ids)
+        templates = self._known.templates
         return Event(
             time=datetime.now(UTC).isoformat(timespec="milliseconds"),
             at=round(at, 3),
@@ -188,7 +188,7 @@ class Gate:
             model=self._encoder.card.name,
             fingerprint=self._encoder.card.fingerprint,
             candidates=() if answer is None else answer.candidates,
-            people=len(self._known.matrix.names),
+            people=self._known.people,
             odds=None if nearest is None else point.odds(nearest, templates=templates),
         )
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from facecli.faces.finding import overlap
 from facecli.faces.frames import Glimpse
 from facecli.gate.confirmation import Conclusion, Vote
-from facecli.recognition.identify import Identification
+from facecli.recognition.identify import FaceAnswer
 from facecli.types import Box, FloatArray
 from facecli.vectors.distances import squared_l2
 
@@ -36,7 +36,7 @@ class Track:
     looks: int = 1
     velocity: tuple[float, float] = (0.0, 0.0)
     embedding: FloatArray | None = None
-    answer: Identification | None = None
+    answer: FaceAnswer | None = None
     votes: list[Vote] = field(default_factory=list)
     outcome: Conclusion | None = None
     displaced: bool = False

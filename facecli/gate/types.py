@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from facecli.calibration import Odds
-from facecli.calibration.operating import OperatingPoint
 from facecli.recognition.decisions import Status
 from facecli.recognition.identify import CANDIDATES, Candidate
 from facecli.types import Box
@@ -24,18 +23,21 @@ LOOK_SECONDS = 0.19
 class GateSettings:
     """How the gate decides.
 
-    `point` holds the threshold and what is known of strangers; people whose squared L2 differ by
-    less than `gap` are ambiguous, None for the share `identify` takes. `confirm` usable looks that
+    People whose squared L2 differ by less than `gap` are ambiguous, None for the share `identify`
+    takes. `confirm` usable looks that
     agree make a match. Who was announced is not announced again until out of view for `cooldown`
     seconds. Frames less than `look_seconds` after a look are not looked at.
     """
 
-    point: OperatingPoint
     gap: float | None = None
     confirm: int = CONFIRM
     cooldown: float = COOLDOWN
     candidates: int = CANDIDATES
     look_seconds: float = LOOK_SECONDS
+
+
+DEFAULTS = GateSettings()
+"""The settings of a gate for one door and one camera."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from facecli.calibration import Odds
 from facecli.faces.embedding import EmbeddedPicture
 from facecli.recognition.decisions import Decision, Status, decide
 from facecli.types import NO_FACE_FOUND, Box, Failure, FloatArray, Index, IntArray, TemplateMatrix
+from facecli.vectors.index import ExactIndex
 
 GAP_SHARE = 0.05
 """Two people whose squared L2 differ by less than this share of the threshold are ambiguous.
@@ -44,13 +46,40 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
+class FaceAnswer:
+    """The answer for one face among the faces of its picture.
+
+    `person` and `squared_l2` are set only for a match. `candidates` are the nearest people, nearest
+    first, within the threshold or not. `reason` says what decided.
+    """
+
+    status: Status
+    reason: str
+    person: str | None
+    squared_l2: float | None
+    candidates: tuple[Candidate, ...]
+
+    @property
+    def nearest(self) -> float | None:
+        """The squared L2 of the match, or of the nearest person, or None if nobody is enrolled."""
+        return _nearest(self.squared_l2, self.candidates)
+
+
+def _nearest(squared_l2: float | None, candidates: tuple[Candidate, ...]) -> float | None:
+    if squared_l2 is None and candidates:
+        return candidates[0].squared_l2
+    return squared_l2
+
+
+@dataclass(frozen=True, slots=True)
 class Identification:
-    """The answer for one face, or for a photo in which none could be looked at.
+    """The answer for one face, or for a photo in which no face could be examined.
 
     `face` counts from 0, the largest first, among `faces`; both describe the photo's faces, and
     `face`, `box` and `confidence` are None for a photo without one. `person` and `squared_l2` are
     set only for a match. `candidates` are the nearest people, nearest first, within the threshold
-    or not. `reason` says what decided.
+    or not. `reason` says what decided. `odds` say how many strangers come as close as the nearest
+    person, where that is known.
     """
 
     source: str
@@ -64,18 +93,17 @@ class Identification:
     squared_l2: float | None = None
     candidates: tuple[Candidate, ...] = ()
     notes: tuple[str, ...] = ()
+    odds: Odds | None = None
 
     @property
     def nearest(self) -> float | None:
-        """The squared L2 of the match, else of the nearest person, None if there is nobody."""
-        if self.squared_l2 is None and self.candidates:
-            return self.candidates[0].squared_l2
-        return self.squared_l2
+        """The squared L2 of the match, or of the nearest person, or None if nobody is enrolled."""
+        return _nearest(self.squared_l2, self.candidates)
 
 
 @dataclass(frozen=True, slots=True)
 class Neighbourhood:
-    """What the index knows of one face: people by nearness, and their weights in the vote."""
+    """The people near one face, nearest first, and their weights in the vote."""
 
     candidates: list[Candidate]
     weights: dict[int, float]
@@ -84,14 +112,25 @@ class Neighbourhood:
 class KnownPeople:
     """The gallery's templates of one model behind an index."""
 
-    def __init__(self, matrix: TemplateMatrix, index: Index) -> None:
+    def __init__(self, matrix: TemplateMatrix, index: Index | None = None) -> None:
+        """Take the templates, and an index of their embeddings if not the exact one."""
         self.matrix = matrix
-        self.index = index
+        self.index = ExactIndex(matrix.embeddings) if index is None else index
+
+    @property
+    def templates(self) -> int:
+        """Number of templates."""
+        return len(self.matrix.template_ids)
+
+    @property
+    def people(self) -> int:
+        """Number of people."""
+        return len(self.matrix.names)
 
     def look(self, probes: FloatArray, *, threshold: float, people: int) -> list[Neighbourhood]:
         """Compare probes float32 (n, 128) with everyone.
 
-        Each sight holds everyone at or under the threshold, and at least the `people` nearest
+        Each answer holds everyone at or under the threshold, and at least the `people` nearest
         where there are that many.
         """
         templates = len(self.matrix.template_ids)
@@ -100,7 +139,7 @@ class KnownPeople:
             rows, squared = self.index.search(probes, wanted)
             if wanted == templates or self._enough(rows, squared, threshold, people):
                 return [
-                    self._sight(row, distances, threshold)
+                    self._neighbourhood(row, distances, threshold)
                     for row, distances in zip(rows, squared, strict=True)
                 ]
             wanted = min(4 * wanted, templates)
@@ -113,7 +152,9 @@ class KnownPeople:
             for row, distances in zip(rows, squared, strict=True)
         )
 
-    def _sight(self, rows: IntArray, squared: FloatArray, threshold: float) -> Neighbourhood:
+    def _neighbourhood(
+        self, rows: IntArray, squared: FloatArray, threshold: float
+    ) -> Neighbourhood:
         """Turn neighbouring templates, nearest first, into people.
 
         A template's vote weighs how far under the threshold it is: two doubtful templates of one
@@ -155,8 +196,6 @@ def identify(
     A photo without a face and one that could not be read yield one answer each. `gap` is in
     squared L2. Within a photo no person is named twice.
     """
-    if gap is None:
-        gap = default_gap(threshold)
     for picture in pictures:
         if isinstance(picture, Failure):
             yield Identification(picture.source, Status.ERROR, 0, picture.reason)
@@ -165,55 +204,69 @@ def identify(
                 picture.source, Status.NO_FACE, 0, NO_FACE_FOUND, notes=picture.notes
             )
         else:
-            sights = known.look(picture.embeddings, threshold=threshold, people=k)
-            yield from _answers(picture, sights, threshold=threshold, gap=gap, k=k)
+            faces = answer_faces(picture.embeddings, known, threshold=threshold, gap=gap, k=k)
+            for place, answer in enumerate(faces):
+                yield _identification(picture, place, answer)
 
 
-def _answers(
-    picture: EmbeddedPicture,
-    sights: Sequence[Neighbourhood],
+def answer_faces(
+    embeddings: FloatArray,
+    known: KnownPeople,
     *,
     threshold: float,
-    gap: float,
-    k: int,
-) -> Iterator[Identification]:
-    """Decide for the faces of one photo together and put each decision into words."""
-    names, squared, votes = _table(sights, threshold)
-    for place, decision in enumerate(decide(squared, votes, threshold=threshold, gap=gap)):
-        detection = picture.faces[place].detection
-        person = decision.person
-        yield Identification(
-            source=picture.source,
+    gap: float | None = None,
+    k: int = CANDIDATES,
+) -> list[FaceAnswer]:
+    """Identify the faces of one picture together, float32 (n, d); no person is named twice."""
+    gap = default_gap(threshold) if gap is None else gap
+    near = known.look(embeddings, threshold=threshold, people=k)
+    names, squared, votes = _table(near, threshold)
+    return [
+        FaceAnswer(
             status=decision.status,
-            faces=len(picture.faces),
             reason=_reason(decision, names),
-            face=place,
-            box=detection.box,
-            confidence=detection.confidence,
-            person=None if person is None else names[person],
-            squared_l2=None if person is None else float(squared[place, person]),
-            candidates=tuple(sights[place].candidates[:k]),
-            notes=picture.notes,
+            person=None if decision.person is None else names[decision.person],
+            squared_l2=None if decision.person is None else float(squared[row, decision.person]),
+            candidates=tuple(near[row].candidates[:k]),
         )
+        for row, decision in enumerate(decide(squared, votes, threshold=threshold, gap=gap))
+    ]
+
+
+def _identification(picture: EmbeddedPicture, place: int, answer: FaceAnswer) -> Identification:
+    detection = picture.faces[place].detection
+    return Identification(
+        source=picture.source,
+        status=answer.status,
+        faces=len(picture.faces),
+        reason=answer.reason,
+        face=place,
+        box=detection.box,
+        confidence=detection.confidence,
+        person=answer.person,
+        squared_l2=answer.squared_l2,
+        candidates=answer.candidates,
+        notes=picture.notes,
+    )
 
 
 def _table(
-    sights: Sequence[Neighbourhood], threshold: float
+    neighbourhoods: Sequence[Neighbourhood], threshold: float
 ) -> tuple[list[str], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Return the names of the people near any face, and squared L2 and votes (faces, people)."""
     near: dict[int, str] = {}
-    for sight in sights:
-        for candidate in sight.candidates:
+    for around in neighbourhoods:
+        for candidate in around.candidates:
             if candidate.squared_l2 <= threshold:
                 near.setdefault(candidate.person_id, candidate.name)
     columns = {person: place for place, person in enumerate(near)}
-    squared = np.full((len(sights), len(near)), np.inf)
+    squared = np.full((len(neighbourhoods), len(near)), np.inf)
     votes = np.zeros_like(squared)
-    for row, sight in enumerate(sights):
-        for candidate in sight.candidates:
+    for row, around in enumerate(neighbourhoods):
+        for candidate in around.candidates:
             if candidate.person_id in columns:
                 squared[row, columns[candidate.person_id]] = candidate.squared_l2
-        for person, weight in sight.weights.items():
+        for person, weight in around.weights.items():
             votes[row, columns[person]] = weight
     return list(near.values()), squared, votes
 

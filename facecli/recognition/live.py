@@ -1,4 +1,4 @@
-"""Who is enrolled now: the gallery, read again when another program has changed it."""
+"""Who is enrolled now: the templates in memory, read again when the gallery has changed."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ import numpy as np
 
 from facecli.errors import FacecliError, FingerprintMismatch
 from facecli.recognition.identify import KnownPeople
-from facecli.stores.gallery import Gallery
+from facecli.stores.opening import GalleryPlace
 from facecli.types import DIMENSION, TemplateMatrix
-from facecli.vectors.index import ExactIndex
 
 EVERY = 0.5
 """Seconds between looks at the gallery: a change has to be seen within one. A look takes 1 ms."""
@@ -27,37 +26,60 @@ LONGEST = 5.0
 """Seconds to wait at most even so, once a look: a disk that hangs must not stop a gate."""
 
 
-class GalleryWatch:
-    """The templates of one model, up to date within a second; may be used from any thread.
+class PeopleReader:
+    """Reads the templates of one model; may be used from any thread."""
 
-    While the gallery cannot be read, what was known stays, and `say` is told once why and once
-    when that is over.
+    def __init__(self, place: GalleryPlace, fingerprint: Callable[[], str]) -> None:
+        """Take where the gallery is, and what returns the fingerprint of the model in use."""
+        self._place = place
+        self._fingerprint = fingerprint
+        self._lock = threading.Lock()
+        self.forget()
+
+    def read(self) -> KnownPeople:
+        """Return everyone enrolled now: the same object as long as nothing has changed.
+
+        Raises GalleryError, and FingerprintMismatch if only other models have templates.
+        """
+        with self._place.open() as gallery:
+            generation = gallery.generation()
+            with self._lock:
+                if self._known is None or generation != self._generation:
+                    self._known = KnownPeople(gallery.matrix(self._fingerprint()))
+                    self._generation = generation
+                return self._known
+
+    def forget(self) -> None:
+        """Drop what is held in memory."""
+        self._known: KnownPeople | None = None
+        self._generation: int | None = None
+
+
+class LivePeople:
+    """Everyone enrolled, up to date within a second; may be used from any thread.
+
+    It serves a gate, which must not stop. While the gallery cannot be read, the people read before
+    stay known. `say` is told once why, and once when the gallery can be read again.
     """
 
     def __init__(
-        self,
-        open_gallery: Callable[[], Gallery],
-        fingerprint: str,
-        *,
-        say: Callable[[str], None] = lambda _: None,
+        self, reader: PeopleReader, *, say: Callable[[str], None] = lambda _: None
     ) -> None:
-        """Read the gallery; raise GalleryError if that cannot be done.
+        """Read the gallery; raise GalleryError if that fails.
 
-        It is opened anew for each look, and closed: no lock is held, a gallery put in its place is
-        seen, and any thread may look.
+        The gallery is opened and closed for every look. So no lock is held, a gallery that replaces
+        this one is noticed, and any thread may look.
         """
-        self._open = open_gallery
-        self._fingerprint = fingerprint
+        self._reader = reader
         self._say = say
-        self._generation: int | None = None
         self._trouble: str | None = None
         self._lock = threading.Lock()
         self._looking: threading.Thread | None = None
         self._waited = False
-        self._read()
+        self._known = reader.read()
         self._looked = self._seen = time.monotonic()
 
-    def current(self) -> KnownPeople:
+    def known(self) -> KnownPeople:
         """Return everyone enrolled; the same object as long as nothing has changed."""
         with self._lock:
             now = time.monotonic()
@@ -77,7 +99,7 @@ class GalleryWatch:
     def _look(self) -> None:
         began = time.monotonic()
         try:
-            self._read()
+            self._known = self._read()
         except FacecliError as error:
             if self._trouble is None:
                 self._say(f"{error}; going on with who was enrolled before")
@@ -89,20 +111,12 @@ class GalleryWatch:
             self._trouble = None
             self._say("the gallery can be read again")
 
-    def _read(self) -> None:
-        with self._open() as gallery:
-            generation = gallery.generation()
-            if generation == self._generation:
-                return
-            try:
-                matrix = gallery.matrix(self._fingerprint)
-            except FingerprintMismatch:
-                if self._generation is None:
-                    raise
-                # The last template of this model was forgotten: nobody must match any more.
-                matrix = _nobody()
-        self._known = KnownPeople(matrix, ExactIndex(matrix.embeddings))
-        self._generation = generation
+    def _read(self) -> KnownPeople:
+        try:
+            return self._reader.read()
+        except FingerprintMismatch:
+            # The last template of this model was forgotten: nobody must match any more.
+            return self._known if not self._known.templates else KnownPeople(_nobody())
 
 
 def _nobody() -> TemplateMatrix:

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from facecli.errors import FacecliError
+from facecli.faces.acquisition import Source
 from facecli.faces.images import PICTURE_EXTENSIONS, display_name, find_pictures
-from facecli.types import Failure, Picture
+from facecli.types import Failure
 
 COLUMNS = ("name", "path", "external_id")
 DELIMITERS = (",", ";", "\t")
@@ -19,15 +20,19 @@ DELIMITERS = (",", ";", "\t")
 
 @dataclass(frozen=True, slots=True)
 class EnrollmentRequest:
-    """One photo of one person, as asked for; `external_id` is another system's key, if any.
+    """One photo of one person: the path of a file, or a picture that was read already.
 
-    `picture` is the photo if it is no file but was read already; `path` then only names it.
+    `external_id` is the person's key in another system, if there is one.
     """
 
     person: str
-    path: Path
+    photo: Source
     external_id: str | None = None
-    picture: Picture | None = None
+
+    @property
+    def source(self) -> str:
+        """What the photo is called in answers."""
+        return str(self.photo) if isinstance(self.photo, Path) else self.photo.source
 
 
 def named_photos(

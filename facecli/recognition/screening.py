@@ -84,18 +84,18 @@ def examine(
     detector: Detector,
     encoder: Encoder,
     largest: bool = False,
-    watch: FollowPhotos = iter,
+    follow: FollowPhotos = iter,
 ) -> Iterator[PhotoOutcome]:
     """Look at each photo by itself and yield what becomes of it, in the order given.
 
-    With `largest` a photo of several faces gives its largest; else it is refused. `watch` is handed
-    the pictures as their faces are found, and hands them on: a place for a progress bar.
+    With `largest` a photo of several faces gives its largest; else it is refused. `follow`
+    receives the pictures as their faces are found and passes them on: a place for a progress bar.
     """
     checked = [_checked(request) for request in requests]
     photos = [item for item in checked if isinstance(item, EnrollmentRequest)]
-    sources = (photo.picture or photo.path for photo in photos)
+    sources = (one.photo for one in photos)
     acquired = acquire(sources, detector, encoder.card.geometry)
-    pictures = iter(embed_pictures(watch(acquired), encoder, largest_only=False))
+    pictures = iter(embed_pictures(follow(acquired), encoder, largest_only=False))
     for item in checked:
         if isinstance(item, EnrollmentRequest):
             yield _screened(item, next(pictures), largest=largest)
@@ -113,14 +113,14 @@ def _checked(request: EnrollmentRequest | Failure) -> EnrollmentRequest | PhotoO
             external_id = clean_name(external_id, "external id")
         return replace(request, person=clean_name(request.person), external_id=external_id)
     except GalleryError as error:
-        return PhotoOutcome(request.person, str(request.path), Outcome.BAD_REQUEST, (str(error),))
+        return PhotoOutcome(request.person, request.source, Outcome.BAD_REQUEST, (str(error),))
 
 
 def _screened(
     request: EnrollmentRequest, picture: EmbeddedPicture | Failure, *, largest: bool
 ) -> PhotoOutcome:
     """Judge one photo by itself."""
-    outcome = PhotoOutcome(request.person, str(request.path), Outcome.ACCEPTED)
+    outcome = PhotoOutcome(request.person, request.source, Outcome.ACCEPTED)
     if isinstance(picture, Failure):
         return outcome.refuse(Outcome.UNREADABLE, picture.reason)
     outcome = replace(outcome, warnings=picture.notes)

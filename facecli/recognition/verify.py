@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from facecli.calibration import Odds
 from facecli.errors import FaceError, GalleryError, PictureError
 from facecli.faces.embedding import EmbeddedPicture
 from facecli.faces.images import display_name
@@ -41,12 +42,16 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The answer: `same` when `squared_l2` is at or under `threshold`, both in [0, 4]."""
+    """The answer: `same` if `squared_l2` is at or under `threshold`, both in [0, 4].
+
+    `odds` say how many strangers come as close, where that is known.
+    """
 
     same: bool
     squared_l2: float
     threshold: float
     sides: tuple[Side, Side]
+    odds: Odds | None = None
 
 
 def photo_sample(picture: EmbeddedPicture | Failure) -> Sample:

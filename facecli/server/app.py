@@ -15,12 +15,13 @@ from starlette.exceptions import HTTPException
 from facecli import __version__
 from facecli.errors import FacecliError
 from facecli.recognition.identify import CANDIDATES
+from facecli.recognition.recognizer import Faces
 from facecli.records import Record, stamped, to_json
 from facecli.server import examples
 from facecli.server.access import Access
 from facecli.server.limits import LimitedApp, Workers
 from facecli.server.metrics import CONTENT_TYPE, Metrics
-from facecli.server.service import EnrollmentOptions, RecognitionService, WhichFaces
+from facecli.server.service import EnrollmentOptions, RecognitionService
 from facecli.server.sessions import Sessions
 
 PAGE = Path(__file__).parent / "page"
@@ -113,7 +114,7 @@ def _add_questions(
         request: Request,
         k: Annotated[int, Query(ge=1, le=100)] = CANDIDATES,
         gap: Annotated[float | None, Query(ge=0, le=4)] = None,
-        faces: WhichFaces = "all",
+        faces: Faces = "all",
     ) -> Response:
         """Tell who is in a photo, among the people enrolled."""
         photo = await request.body()

@@ -49,7 +49,7 @@ def serve(
     Decisions of gates go into the journal.
     """
     workers = Workers(os.cpu_count() or 1)
-    sessions = Sessions(service, journal)
+    sessions = Sessions(service.recognizer, journal)
     server = uvicorn.Server(
         uvicorn.Config(
             build(service, sessions, access, workers),

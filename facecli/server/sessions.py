@@ -12,8 +12,8 @@ from facecli import records
 from facecli.faces.images import read_picture
 from facecli.gate.engine import Gate
 from facecli.gate.journal import Journal
-from facecli.gate.types import Event, GateSettings
-from facecli.server.service import RecognitionService
+from facecli.gate.types import Event
+from facecli.recognition.recognizer import Recognizer
 
 MOST_SESSIONS = 16
 IDLE_SECONDS = 60.0
@@ -23,7 +23,6 @@ IDLE_SECONDS = 60.0
 @dataclass(slots=True)
 class _Session:
     gate: Gate
-    settings: GateSettings
     began: float
     used: float
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -35,8 +34,8 @@ class Sessions:
     Every decision is written in the journal.
     """
 
-    def __init__(self, service: RecognitionService, journal: Journal) -> None:
-        self._service = service
+    def __init__(self, recognizer: Recognizer, journal: Journal) -> None:
+        self._recognizer = recognizer
         self._journal = journal
         self._sessions: OrderedDict[str, _Session] = OrderedDict()
         self._lock = threading.Lock()
@@ -76,9 +75,10 @@ class Sessions:
         with self._lock:
             session = self._sessions.pop(name, None)
             if session is None:
-                settings = GateSettings(self._service.point())
-                gate = Gate(self._service.detector, self._service.encoder, self._service, settings)
-                session = _Session(gate, settings, began=now, used=now)
+                # Unlike a camera's gate, a page hears of a gallery that is out of reach: it can ask
+                # again.
+                gate = Gate(self._recognizer, people=self._recognizer)
+                session = _Session(gate, began=now, used=now)
             session.used = now
             self._sessions[name] = session
             while self._is_over(next(iter(self._sessions.values())), now):
@@ -94,6 +94,6 @@ class Sessions:
                 self._written(event, session)
 
     def _written(self, event: Event, session: _Session) -> dict[str, Any]:
-        record = records.gate_event(event, session.settings.point)
+        record = records.gate_event(event, session.gate.point)
         self._journal.append(records.stamped(record))
         return record

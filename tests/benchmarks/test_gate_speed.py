@@ -12,16 +12,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from fakes import recognizer_of
 from PIL import Image
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from facecli.calibration.operating import operating_point
 from facecli.gate.engine import Gate
 from facecli.gate.sources import source_of
-from facecli.gate.types import GateSettings
 from facecli.portraits import eileen_collins, grace_hopper
-from facecli.recognition.live import GalleryWatch
 from facecli.stores.gallery import Gallery
+from facecli.stores.opening import gallery_at
 from facecli.types import Detector, Encoder
 
 RATE = 30.0
@@ -33,11 +32,10 @@ def gate(tmp_path: Path, real_detector: Detector, real_encoder: Encoder) -> Iter
     """A gate with nobody enrolled, on one core."""
     path = tmp_path / "gallery.db"
     Gallery(path).close()
-    watch = GalleryWatch(lambda: Gallery(path, create=False), real_encoder.card.fingerprint)
-    point = operating_point(real_encoder.card, [], threshold=None)
+    recognizer = recognizer_of(gallery_at(path), detector=real_detector, encoder=real_encoder)
     cores = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {min(cores)})
-    yield Gate(real_detector, real_encoder, watch, GateSettings(point))
+    yield Gate(recognizer)
     os.sched_setaffinity(0, cores)
 
 

@@ -1,0 +1,74 @@
+"""Where a gallery is and which engine opens it: the only place that knows the engines by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from facecli.types import GalleryStore
+
+
+class GalleryPlace(Protocol):
+    """A place where a gallery is kept."""
+
+    def exists(self) -> bool:
+        """Return whether there is a gallery to open."""
+        ...
+
+    def open(self, *, create: bool = False) -> AbstractContextManager[GalleryStore]:
+        """Open the gallery for the length of a `with` block.
+
+        Only what stores people passes `create`: a mistyped place must not become an empty gallery
+        in which everyone is unknown. Raises GalleryError.
+        """
+        ...
+
+
+class GalleryFile:
+    """A gallery in a SQLite file, opened and closed for every question."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def exists(self) -> bool:
+        """Return whether the file is there."""
+        return self.path.exists()
+
+    def open(self, *, create: bool = False) -> AbstractContextManager[GalleryStore]:
+        """Open the file; any thread may do so."""
+        from facecli.stores.gallery import Gallery
+
+        return Gallery(self.path, create=create)
+
+
+class OpenedGallery:
+    """A gallery that somebody else has opened and will close; for one thread at a time."""
+
+    def __init__(self, gallery: GalleryStore) -> None:
+        self._gallery = gallery
+
+    def exists(self) -> bool:
+        """Return True: it is open."""
+        return True
+
+    @contextmanager
+    def open(self, *, create: bool = False) -> Iterator[GalleryStore]:  # noqa: ARG002 - it is there
+        """Hand out the gallery, and leave it open."""
+        yield self._gallery
+
+
+def gallery_at(location: str | Path) -> GalleryPlace:
+    """Return the place that a location means: today always the path of a SQLite file."""
+    return GalleryFile(Path(location))
+
+
+def imagined_gallery() -> AbstractContextManager[GalleryStore]:
+    """Return an empty gallery in memory, for what is only tried."""
+    from facecli.stores.gallery import Gallery
+
+    return Gallery.memory()
