@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and where a user's files are kept."""
 
 from __future__ import annotations
 
@@ -34,3 +34,18 @@ def replacing(path: Path, *, mode: int) -> Iterator[IO[bytes]]:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def data_file(variable: str, name: str) -> Path:
+    """Return the path in an environment variable, or else a file in the user's data folder."""
+    if named := os.environ.get(variable):
+        return Path(named)
+    import platformdirs
+
+    return platformdirs.user_data_path("facecli") / name
+
+
+GALLERY = ("FACECLI_DB", "gallery.db")
+LIBRARY = ("FACECLI_LIBRARY", "photos.db")
+DECISIONS = ("FACECLI_LOG", "decisions.db")
+"""Each database's variable, and its name in the user's data folder."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from facecli.calibration.operating import OperatingPoint
-    from facecli.gate.types import Event
+    from facecli.gate.types import GateEvent
     from facecli.recognition.identify import Identification
     from facecli.recognition.screening import PhotoOutcome
     from facecli.recognition.verify import Verdict
@@ -77,7 +77,7 @@ def identification(answer: Identification, card: ModelCard, point: OperatingPoin
     }
 
 
-def gate_event(event: Event, point: OperatingPoint) -> Record:
+def gate_event(event: GateEvent, point: OperatingPoint) -> Record:
     """Return what is said of one decision of the gate."""
     record = dataclasses.asdict(event)
     del record["odds"]

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from facecli.gate.engine import Gate
-from facecli.gate.types import DEFAULTS, Event, GateSettings, Sighting
+from facecli.gate.types import DEFAULTS, GateEvent, GateSettings, Sighting
 from facecli.recognition.decisions import Status
 from facecli.recognition.identify import KnownPeople
 from facecli.stores.opening import gallery_at
@@ -81,7 +81,7 @@ class Show:
     def __init__(self, gate: Gate) -> None:
         self.gate = gate
         self.looks = 0
-        self.events: list[Event] = []
+        self.events: list[GateEvent] = []
 
     def __call__(self, *faces: PaintedFace, times: int = 1) -> Sighting:
         for _ in range(times):

@@ -10,7 +10,7 @@ from fakes import recognizer_of
 
 from facecli.gate.engine import Gate
 from facecli.gate.sources import source_of
-from facecli.gate.types import Event
+from facecli.gate.types import GateEvent
 from facecli.recognition import live as watch_module
 from facecli.recognition.enroll import examine, store
 from facecli.recognition.roster import EnrollmentRequest
@@ -52,11 +52,13 @@ def gate_of(database: Path, detector: Detector, encoder: Encoder) -> Gate:
     return Gate(recognizer_of(gallery_at(database), detector=detector, encoder=encoder))
 
 
-def decided(gate: Gate, clip: Path, *, start: float = 0.0, seconds: float = 60.0) -> list[Event]:
+def decided(
+    gate: Gate, clip: Path, *, start: float = 0.0, seconds: float = 60.0
+) -> list[GateEvent]:
     """Return the decisions about a part of a clip."""
     pytest.importorskip("cv2")
     found = source_of(str(clip), watch=False, stdin=lambda: pytest.fail("stdin was touched"))
-    events: list[Event] = []
+    events: list[GateEvent] = []
     for frame in found.frames(threading.Event(), pytest.fail):
         if frame.at < start or frame.at > start + seconds:
             continue

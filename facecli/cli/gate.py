@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from facecli.cli.options import AnyCallable, Option, Range, Settings, place
+from facecli.cli.options import AnyCallable, Option, Range, Settings
 from facecli.cli.output import bad, detail, doubtful, emit, emit_json, good, note, shown, warn
+from facecli.files import DECISIONS, data_file
 
 if TYPE_CHECKING:
     from facecli import records
@@ -25,9 +26,8 @@ if TYPE_CHECKING:
     from facecli.gate.journal import Journal
     from facecli.gate.outlets import Outlet
     from facecli.gate.sources import Source
-    from facecli.gate.types import Event
+    from facecli.gate.types import GateEvent
 
-LOG_VARIABLE = "FACECLI_LOG"
 PAINT: dict[str, Callable[[str], str]] = {"match": good, "unknown": bad, "ambiguous": doubtful}
 
 OPTIONS = (
@@ -81,14 +81,14 @@ log_option = click.option(
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="PATH",
     help="The log of decisions.",
-    show_default=f"${LOG_VARIABLE}, or decisions.db in the user's data folder",
+    show_default=f"${DECISIONS[0]}, or {DECISIONS[1]} in the user's data folder",
     cls=Option,
 )
 
 
 def log_database(path: Path | None) -> Path:
     """Return where the log of decisions is."""
-    return path or place(LOG_VARIABLE, "decisions.db")
+    return path or data_file(*DECISIONS)
 
 
 def stand_at_gate(
@@ -116,7 +116,7 @@ def stand_at_gate(
     journal = Journal(path, say=warn, rescue=lambda line: click.echo(line, err=True))
     note(f"watching {found.name}; decisions are logged in {path}")
 
-    def tell(event: Event) -> None:
+    def tell(event: GateEvent) -> None:
         from facecli import records
 
         record = records.stamped(records.gate_event(event, gate.point))
@@ -139,7 +139,7 @@ def _run(
     gate: Gate,
     source: Source,
     stop: threading.Event,
-    tell: Callable[[Event], None],
+    tell: Callable[[GateEvent], None],
     journal: Journal,
 ) -> None:
     """Feed the gate until the source ends, then decide about who is still in view."""
@@ -231,7 +231,7 @@ def _stdin() -> BufferedReader:
         return BufferedReader(sys.stdin.buffer)  # type: ignore[arg-type]
 
 
-def _show(event: Event, record: records.Record, point: OperatingPoint) -> None:
+def _show(event: GateEvent, record: records.Record, point: OperatingPoint) -> None:
     """Write a line for people on a terminal, else JSON: a gate's output is for programs."""
     if not sys.stdout.isatty():
         emit_json(record)
@@ -247,12 +247,12 @@ def _show(event: Event, record: records.Record, point: OperatingPoint) -> None:
     emit(record, "\n".join(lines))
 
 
-def _clock(event: Event) -> str:
+def _clock(event: GateEvent) -> str:
     """Return the local time of day."""
     return datetime.fromisoformat(event.time).astimezone().strftime("%H:%M:%S")
 
 
-def _who(event: Event, point: OperatingPoint) -> str:
+def _who(event: GateEvent, point: OperatingPoint) -> str:
     if event.person is not None:
         return f"{shown(event.person)}, squared L2 {event.squared_l2:.3f} {point.limit}"
     if not event.candidates:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from facecli.files import GALLERY, LIBRARY, data_file
 from facecli.text import shown
 
 if TYPE_CHECKING:
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from facecli.stores.library import Library
     from facecli.types import Detector, Encoder, ModelCard
 
-DATABASE_VARIABLE = "FACECLI_DB"
-LIBRARY_VARIABLE = "FACECLI_LIBRARY"
 MAX_SQUARED_L2 = 4.0
 AUTOMATIC = "auto"
 DEVICES = ("cpu", "cuda", "mps", "auto")
@@ -82,7 +81,7 @@ class Settings:
     @property
     def database(self) -> Path:
         """Path of the gallery: --db, or FACECLI_DB, or a file in the user's data folder."""
-        return self.db or place(DATABASE_VARIABLE, "gallery.db")
+        return self.db or data_file(*GALLERY)
 
     def detector(self) -> Detector:
         """Return the face detector."""
@@ -154,7 +153,7 @@ class Settings:
     @property
     def library_database(self) -> Path:
         """Path of the photo library: --library, or FACECLI_LIBRARY, or the user's data folder."""
-        return self.library_path or place(LIBRARY_VARIABLE, "photos.db")
+        return self.library_path or data_file(*LIBRARY)
 
     def library(self, *, create: bool = True) -> Library:
         """Open the photo library; it is closed when the program ends. Print a note if it is new."""
@@ -214,15 +213,6 @@ class Settings:
             self._opened_library = None
 
 
-def place(variable: str, name: str) -> Path:
-    """Return the path in an environment variable, or else a file in the user's data folder."""
-    if named := os.environ.get(variable):
-        return Path(named)
-    import platformdirs
-
-    return platformdirs.user_data_path("facecli") / name
-
-
 def settings_of(ctx: click.Context) -> Settings:
     """Return the settings that all contexts of one run share."""
     settings: Settings = ctx.find_root().ensure_object(Settings)
@@ -263,7 +253,7 @@ SHARED = (
         type=click.Path(dir_okay=False, path_type=Path),
         metavar="PATH",
         help="The database of enrolled people.",
-        show_default=f"${DATABASE_VARIABLE}, or gallery.db in the user's data folder",
+        show_default=f"${GALLERY[0]}, or {GALLERY[1]} in the user's data folder",
     ),
     _shared(
         "--model",
@@ -296,7 +286,7 @@ library_option = _shared(
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="PATH",
     help="The database of faces already found in photos.",
-    show_default=f"${LIBRARY_VARIABLE}, or photos.db in the user's data folder",
+    show_default=f"${LIBRARY[0]}, or {LIBRARY[1]} in the user's data folder",
 )
 """Which photo library a command uses."""
 

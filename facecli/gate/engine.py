@@ -15,7 +15,7 @@ from facecli.faces.frames import Glimpse, glimpse
 from facecli.gate.confirmation import MAX_TRIES, Conclusion, Vote, conclude
 from facecli.gate.cooldown import Cooldown
 from facecli.gate.tracking import LOST_SECONDS, SAME_PLACE, Track, link
-from facecli.gate.types import DEFAULTS, LOOKING, Event, GateSettings, Sighting, TrackedFace
+from facecli.gate.types import DEFAULTS, LOOKING, GateEvent, GateSettings, Sighting, TrackedFace
 from facecli.recognition.decisions import Status
 from facecli.recognition.identify import FaceAnswer, KnownPeople, answer_faces
 from facecli.recognition.live import LivePeople
@@ -84,7 +84,7 @@ class Gate:
         faces = tuple(self._face(track, at) for track in self._tracks if track.seen == self._looked)
         return Sighting(faces, events)
 
-    def finish(self, at: float) -> tuple[Event, ...]:
+    def finish(self, at: float) -> tuple[GateEvent, ...]:
         """Decide about everyone still in view: the source has ended."""
         return self._decide(at, ended=True)
 
@@ -141,7 +141,7 @@ class Gate:
             return Vote(Status.AMBIGUOUS)  # that person is in the frame already, as another face
         return Vote(answer.status, answer.person, answer.squared_l2)
 
-    def _decide(self, at: float, *, ended: bool = False) -> tuple[Event, ...]:
+    def _decide(self, at: float, *, ended: bool = False) -> tuple[GateEvent, ...]:
         """Conclude whatever can be concluded, and let go of faces out of view."""
         events = []
         staying = []
@@ -166,13 +166,13 @@ class Gate:
             return Conclusion(Status.UNKNOWN, f"no look counted: {why}")
         return conclude(track.votes, confirm, over=over)
 
-    def _event(self, track: Track, outcome: Conclusion, at: float) -> Event:
+    def _event(self, track: Track, outcome: Conclusion, at: float) -> GateEvent:
         answer, point = track.answer, self.point
         nearest = outcome.squared_l2
         if nearest is None and answer is not None:
             nearest = answer.nearest
         templates = self._known.templates
-        return Event(
+        return GateEvent(
             time=datetime.now(UTC).isoformat(timespec="milliseconds"),
             at=round(at, 3),
             source=track.source,

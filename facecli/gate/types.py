@@ -58,7 +58,7 @@ class TrackedFace:
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class GateEvent:
     """One decision about one appearance.
 
     `time` is UTC ISO 8601 and `at` the seconds on the source's own clock. `looks` counts those
@@ -91,4 +91,4 @@ class Sighting:
     """What one frame brought: every face in view, and the decisions that fell."""
 
     faces: tuple[TrackedFace, ...]
-    events: tuple[Event, ...]
+    events: tuple[GateEvent, ...]

@@ -34,7 +34,8 @@ class PeopleReader:
         self._place = place
         self._fingerprint = fingerprint
         self._lock = threading.Lock()
-        self.forget()
+        self._known: KnownPeople | None = None
+        self._generation: int | None = None
 
     def read(self) -> KnownPeople:
         """Return everyone enrolled now: the same object as long as nothing has changed.
@@ -51,8 +52,8 @@ class PeopleReader:
 
     def forget(self) -> None:
         """Drop what is held in memory."""
-        self._known: KnownPeople | None = None
-        self._generation: int | None = None
+        with self._lock:
+            self._known = self._generation = None
 
 
 class LivePeople:

@@ -100,7 +100,7 @@ class Recognizer:
         """
         self.networks = networks
         self.place = place
-        self._threshold = threshold
+        self.threshold = threshold
         self._admitting = threading.Lock()
         self.reader = PeopleReader(place, lambda: networks.card.fingerprint)
 
@@ -125,7 +125,7 @@ class Recognizer:
         Where there is no gallery yet, that is the model's own.
         """
         if not self.place.exists():
-            return operating_point(self.card, [], threshold=self._threshold)
+            return operating_point(self.card, [], threshold=self.threshold)
         with self.place.open() as gallery:
             return self._point_in(gallery)
 
@@ -297,7 +297,7 @@ class Recognizer:
         return judged
 
     def _point_in(self, gallery: GalleryStore) -> OperatingPoint:
-        return operating_point(self.card, gallery.calibrations(), threshold=self._threshold)
+        return operating_point(self.card, gallery.calibrations(), threshold=self.threshold)
 
 
 def _source(photo: Photo) -> Source:

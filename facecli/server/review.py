@@ -20,7 +20,7 @@ from facecli.stores.library.clusters import AlbumStore
 from facecli.types import Failure
 
 
-class ReviewDesk:
+class ReviewPage:
     """Serves a grouping of these pictures, and stores what is said about it."""
 
     def __init__(

@@ -12,7 +12,7 @@ from facecli import records
 from facecli.faces.images import read_picture
 from facecli.gate.engine import Gate
 from facecli.gate.journal import Journal
-from facecli.gate.types import Event
+from facecli.gate.types import GateEvent
 from facecli.recognition.recognizer import Recognizer
 
 MOST_SESSIONS = 16
@@ -93,7 +93,7 @@ class Sessions:
             for event in session.gate.finish(time.monotonic() - session.began):
                 self._written(event, session)
 
-    def _written(self, event: Event, session: _Session) -> dict[str, Any]:
+    def _written(self, event: GateEvent, session: _Session) -> dict[str, Any]:
         record = records.gate_event(event, session.gate.point)
         self._journal.append(records.stamped(record))
         return record

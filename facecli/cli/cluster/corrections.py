@@ -137,13 +137,7 @@ def _corrections(settings: Settings) -> Corrections:
 
 
 def _content(settings: Settings, photo: Path) -> str:
-    """Return the SHA-256 of a photo that has been looked at."""
-    from facecli.faces.images import read_file
-    from facecli.stores.library import FileState
+    """Return the SHA-256 of a photo."""
+    from facecli.albums.albums import content_of
 
-    known = settings.library(create=False).content(FileState.of(photo))
-    if known is None:
-        import hashlib
-
-        known = hashlib.sha256(read_file(photo)).hexdigest()
-    return known
+    return content_of(photo, settings.library(create=False))

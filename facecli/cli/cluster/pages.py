@@ -1,4 +1,4 @@
-"""The contact sheet of `facecli cluster --report`, and what `facecli cluster review` shows."""
+"""What the commands that sort photos share: the sorting itself, and the contact sheet."""
 
 from __future__ import annotations
 
@@ -6,15 +6,46 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from facecli import __version__
-from facecli.cli.output import progress
+from facecli.cli.cluster.sidecars import complain_of, show_taken
+from facecli.cli.output import note, progress
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from facecli.albums.grouping import Grouping
+    from facecli.albums.photos import SortedPhotos
     from facecli.cli.options import Settings
     from facecli.faces.embedding import EmbeddedPicture
     from facecli.types import Failure, ModelCard
+
+
+def sort_faces(
+    settings: Settings,
+    paths: tuple[Path, ...],
+    *,
+    k: int | None,
+    min_photos: int,
+    from_sidecars: bool = False,
+) -> SortedPhotos:
+    """Sort the faces of photos, and say on stderr how it goes."""
+    from facecli.albums.photos import Listeners, sort_photos
+
+    return sort_photos(
+        paths,
+        recognizer=settings.recognizer(),
+        library=settings.library(),
+        workers=settings.workers,
+        k=k,
+        min_photos=min_photos,
+        from_sidecars=from_sidecars,
+        tell=Listeners(
+            follow=lambda found, count: progress(found, count, "Looking at photos"),
+            failed=complain_of,
+            named=show_taken,
+            note=note,
+        ),
+    )
 
 
 def contact_sheet(

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from facecli.cli.cluster.pages import contact_sheet
+from facecli.cli.cluster.pages import contact_sheet, sort_faces
 from facecli.cli.cluster.sidecars import write_names
-from facecli.cli.cluster.sorting import sort_faces
 from facecli.cli.options import (
     Settings,
     cluster_count,
@@ -112,9 +111,8 @@ def photos(
         raise click.UsageError("--copy is about --export, --dry-run about that or --xmp.")
     if folder is not None:
         _check_export(folder, paths)
-    pictures, grouping, _ = sort_faces(
-        settings, paths, k=k, min_photos=min_photos, from_sidecars=from_sidecars
-    )
+    found = sort_faces(settings, paths, k=k, min_photos=min_photos, from_sidecars=from_sidecars)
+    pictures, grouping = found.pictures, found.grouping
     _show(grouping, settings.card(), as_csv=as_csv)
     if folder is not None:
         _export(grouping, folder, copies=copies, dry_run=dry_run, as_csv=as_csv)

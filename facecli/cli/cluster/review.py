@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from facecli.cli.cluster.pages import sheet_facts
-from facecli.cli.cluster.sorting import sort_faces
+from facecli.cli.cluster.pages import sheet_facts, sort_faces
 from facecli.cli.options import (
     Settings,
     cluster_count,
@@ -20,7 +19,7 @@ from facecli.cli.options import (
 from facecli.cli.output import emit, note
 
 if TYPE_CHECKING:
-    from facecli.server.review import ReviewDesk
+    from facecli.server.review import ReviewPage
 
 
 @click.command()
@@ -50,7 +49,7 @@ def review(
     """
     from facecli.server.loopback import Server
 
-    server = Server(_desk(settings, paths, k), port=port)
+    server = Server(_page(settings, paths, k), port=port)
     emit({"kind": "review", "address": server.address}, server.address)
     note("only this machine can open it; Ctrl-C ends it")
     if opens:
@@ -59,17 +58,18 @@ def review(
         server.serve()
 
 
-def _desk(settings: Settings, paths: tuple[Path, ...], k: int | None) -> ReviewDesk:
+def _page(settings: Settings, paths: tuple[Path, ...], k: int | None) -> ReviewPage:
     from facecli.report.sheet import days, places
-    from facecli.server.review import ReviewDesk
+    from facecli.server.review import ReviewPage
     from facecli.stores.library.clusters import AlbumStore
 
-    pictures, grouping, namer = sort_faces(settings, paths, k=k, min_photos=2)
-    return ReviewDesk(
+    found = sort_faces(settings, paths, k=k, min_photos=2)
+    grouping, pictures = found.grouping, found.pictures
+    return ReviewPage(
         grouping,
         pictures,
         AlbumStore(settings.library()),
-        namer=namer,
+        namer=found.namer,
         days=days(face.source for one in grouping.clusters for face in one.faces),
         places=places(grouping, pictures),
         facts=sheet_facts(grouping, settings.card()),

@@ -11,22 +11,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from facecli.albums.grouping import Grouping
-    from facecli.cli.options import Settings
+    from facecli.albums.xmp import Named
     from facecli.faces.embedding import EmbeddedPicture
     from facecli.types import Failure
 
     Pictures = Sequence[EmbeddedPicture | Failure]
 
 
-def take_names(settings: Settings, pictures: Pictures) -> bool:
-    """Take names from sidecars and tell whether any were new."""
-    from facecli.albums.xmp import names_from_sidecars
-    from facecli.stores.library.clusters import AlbumStore
-
-    taken = names_from_sidecars(pictures, AlbumStore(settings.library()))
-    complain(taken.failures)
-    note(f"{counted(taken.faces, 'face')} named by sidecars")
-    return taken.faces > 0
+def show_taken(named: Named) -> None:
+    """Say on stderr how many names were read from sidecars, and which sidecars failed."""
+    complain(named.failures)
+    note(f"{counted(named.faces, 'face')} named by sidecars")
 
 
 def write_names(grouping: Grouping, pictures: Pictures, *, dry_run: bool, as_csv: bool) -> int:
@@ -47,4 +42,9 @@ def write_names(grouping: Grouping, pictures: Pictures, *, dry_run: bool, as_csv
 def complain(failures: Iterable[Failure]) -> None:
     """Say on stderr what could not be used, and why."""
     for failure in failures:
-        warn(f"{failure.source}: {failure.reason}")
+        complain_of(failure)
+
+
+def complain_of(failure: Failure) -> None:
+    """Say on stderr what could not be used, and why."""
+    warn(f"{failure.source}: {failure.reason}")

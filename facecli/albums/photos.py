@@ -1,0 +1,119 @@
+"""Photos to people: look at what is new, sort all faces, name who is known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from facecli.albums.grouping import Grouping
+from facecli.albums.naming import Namer
+from facecli.albums.scanning import scan
+from facecli.albums.sorting import group
+from facecli.albums.xmp import Named, names_from_sidecars
+from facecli.errors import FacecliError, FingerprintMismatch
+from facecli.faces.embedding import EmbeddedPicture
+from facecli.faces.images import find_pictures
+from facecli.recognition.identify import default_gap
+from facecli.recognition.recognizer import Recognizer
+from facecli.stores.library import Library
+from facecli.stores.library.clusters import AlbumStore
+from facecli.types import Failure
+
+Scanned = EmbeddedPicture | Failure
+FollowScan = Callable[[Iterable[Scanned], int], Iterable[Scanned]]
+"""Receives the photos as they are looked at and how many they are, and passes them on."""
+
+
+@dataclass(frozen=True, slots=True)
+class SortedPhotos:
+    """Photos in the order given, their faces sorted into people, and who gives names to those."""
+
+    pictures: list[Scanned]
+    grouping: Grouping
+    namer: Namer | None
+
+
+@dataclass(frozen=True, slots=True)
+class Listeners:
+    """Who is told of what happens: progress, photos that cannot be used, names from sidecars."""
+
+    follow: FollowScan = lambda found, _: found
+    failed: Callable[[Failure], None] = lambda _: None
+    named: Callable[[Named], None] = lambda _: None
+    note: Callable[[str], None] = lambda _: None
+
+
+def sort_photos(
+    paths: Sequence[Path],
+    *,
+    recognizer: Recognizer,
+    library: Library,
+    workers: int = 1,
+    k: int | None = None,
+    min_photos: int = 2,
+    from_sidecars: bool = False,
+    tell: Listeners | None = None,
+) -> SortedPhotos:
+    """Look at the photos that the library does not know, and sort the faces of all of them.
+
+    Folders stand for the pictures in them. `workers` processes look for faces. With `from_sidecars`
+    the names in XMP sidecars count as corrections. Raises FacecliError for a folder without
+    pictures, and FaceError if there is no face or if `k` clusters cannot be made.
+    """
+    tell = tell or Listeners()
+    pictures = _scanned(paths, recognizer, library, workers, tell)
+    point, card = recognizer.point(), recognizer.card
+    namer = _namer(recognizer, point.threshold, tell)
+    store = AlbumStore(library)
+
+    def sort() -> Grouping:
+        return group(
+            pictures,
+            store=store,
+            threshold=point.threshold,
+            rates=card.thresholds if recognizer.threshold is None else None,
+            k=k,
+            min_photos=min_photos,
+            namer=namer,
+        )
+
+    grouping = sort()
+    if from_sidecars:
+        named = names_from_sidecars(pictures, store)
+        tell.named(named)
+        grouping = sort() if named.faces else grouping
+    return SortedPhotos(pictures, grouping, namer)
+
+
+def _scanned(
+    paths: Sequence[Path], recognizer: Recognizer, library: Library, workers: int, tell: Listeners
+) -> list[Scanned]:
+    """Look at all photos that have not been looked at."""
+    found = find_pictures(paths)
+    if not found:
+        raise FacecliError(f"{paths[0]}: no pictures in this folder")
+    scanned = scan(
+        found,
+        library=library,
+        detector=recognizer.networks.detector,
+        encoder=recognizer.networks.encoder,
+        workers=workers,
+    )
+    pictures = list(tell.follow(scanned, len(found)))
+    for one in pictures:
+        if isinstance(one, Failure):
+            tell.failed(one)
+    return pictures
+
+
+def _namer(recognizer: Recognizer, threshold: float, tell: Listeners) -> Namer | None:
+    """Return who is enrolled, or None without a gallery of this model."""
+    if not recognizer.place.exists():
+        return None
+    try:
+        matrix = recognizer.known().matrix
+    except FingerprintMismatch as error:
+        tell.note(f"nobody enrolled names a cluster: {error}")
+        return None
+    return Namer(matrix, threshold, default_gap(threshold))
