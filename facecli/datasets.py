@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from facecli.errors import TrainingError
-from facecli.faces.images import find_pictures
+from facecli.faces.photo_files import find_pictures
 from facecli.types import BoolArray, IntArray
 
 UNKNOWN = -1

@@ -18,7 +18,7 @@ from facecli.types import Detector, Encoder, FloatArray, PixelArray
 from facecli.vectors.distances import are_unit
 
 if TYPE_CHECKING:
-    from facecli.stores.gallery import Gallery
+    from facecli.stores.contract import GalleryStore
 
 PACKAGES = (
     "click",
@@ -76,7 +76,7 @@ def examine(
     *,
     load_detector: Callable[[], Detector],
     load_encoder: Callable[[], Encoder],
-    open_gallery: Callable[[], Gallery],
+    open_gallery: Callable[[], GalleryStore],
     database: Path,
 ) -> Iterator[Finding]:
     """Yield findings, one topic after the other; a failing topic does not stop the next."""
@@ -159,7 +159,7 @@ def _against_golden(vector: FloatArray, golden: tuple[float, ...]) -> Finding:
     return Finding("model self-test", off <= GOLDEN_TOLERANCE, text)
 
 
-def _examine_gallery(gallery: Gallery) -> Iterator[Finding]:
+def _examine_gallery(gallery: GalleryStore) -> Iterator[Finding]:
     """Check the file, and every template by reading it."""
     facts = gallery.statistics()
     size = f"{facts.size / 2**20:.1f} MiB"

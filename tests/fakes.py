@@ -19,7 +19,7 @@ from scipy import ndimage
 from facecli.faces.chips import DLIB_GEOMETRY
 from facecli.faces.embedding import EmbeddedPicture
 from facecli.recognition.recognizer import Networks, Recognizer
-from facecli.stores.opening import GalleryPlace
+from facecli.stores.contract import GalleryPlace
 from facecli.types import (
     DIMENSION,
     Box,

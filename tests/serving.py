@@ -7,7 +7,7 @@ import sys
 from fakes import FakeDetector, FakeEncoder
 
 from facecli.cli import cli
-from facecli.cli.options import Settings
+from facecli.cli.settings import Settings
 
 if __name__ == "__main__":
     cli.main(sys.argv[1:], obj=Settings(detector=FakeDetector(), encoder=FakeEncoder()))

@@ -19,8 +19,9 @@ from hypothesis import strategies as st
 
 from facecli.cli import COMMANDS, cli
 from facecli.cli.lazy import LazyGroup
-from facecli.cli.options import Settings, command_options, pass_settings
+from facecli.cli.options import command_options
 from facecli.cli.output import confirmed, emit, emit_json, progress, shown, table
+from facecli.cli.settings import Settings, pass_settings
 from facecli.errors import PictureError
 
 Install = Callable[[Callable[[], None]], None]

@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 from fakes import FakeDetector, FakeEncoder, PaintedFace, fake_card, new_template, paint
 
 from facecli.cli import cli
-from facecli.cli.options import Settings
+from facecli.cli.settings import Settings
 from facecli.stores.gallery import Gallery
 from facecli.types import Calibration, FloatArray
 from facecli.vectors.distances import normalize

@@ -19,7 +19,7 @@ from PIL.PngImagePlugin import PngInfo
 from facecli.albums.sidecars.packet import EMPTY
 from facecli.cli import cli
 from facecli.cli.cluster import COMMANDS, cluster
-from facecli.cli.options import Settings
+from facecli.cli.settings import Settings
 from facecli.stores.library import Library
 from facecli.types import Detection, FloatArray, PixelArray
 

@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from fakes import FakeDetector, FakeEncoder, PaintedFace, paint, squared_l2_of
 
 from facecli.cli import cli
-from facecli.cli.options import Settings
+from facecli.cli.settings import Settings
 from facecli.stores.library import Library
 
 HOSTILE = 'Zoë <b>O\'Neil</b>; "--"'

@@ -19,7 +19,7 @@ from fakes import FakeDetector, FakeEncoder, PaintedFace, embedding, new_templat
 
 from facecli import __main__ as entry
 from facecli.cli import cli
-from facecli.cli.options import Settings
+from facecli.cli.settings import Settings
 from facecli.portraits import eileen_collins, grace_hopper
 from facecli.stores.decisions import DecisionLog
 from facecli.stores.gallery import Gallery
@@ -200,7 +200,7 @@ GATE = """
 import sys
 from fakes import FakeDetector, FakeEncoder
 from facecli.cli import cli
-from facecli.cli.options import Settings
+from facecli.cli.settings import Settings
 cli.main(sys.argv[1:], obj=Settings(detector=FakeDetector(), encoder=FakeEncoder()))
 """
 

@@ -12,7 +12,7 @@ from fakes import FakeDetector, FakeEncoder, PaintedFace, paint
 
 from facecli.albums.scanning import scan
 from facecli.cli import cli
-from facecli.cli.options import MOST_WORKERS, Settings
+from facecli.cli.settings import MOST_WORKERS, Settings
 from facecli.stores.library import Library
 
 Run = Callable[..., Result]

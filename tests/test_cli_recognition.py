@@ -17,7 +17,7 @@ from click.testing import CliRunner, Result
 from fakes import FakeDetector, FakeEncoder, PaintedFace, fake_card, paint, squared_l2_of
 
 from facecli.cli import cli
-from facecli.cli.options import Settings
+from facecli.cli.settings import Settings
 from facecli.portraits import eileen_collins, grace_hopper
 from facecli.stores.gallery import Gallery
 

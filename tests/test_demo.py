@@ -14,7 +14,7 @@ from PIL import Image
 
 from facecli.cli import cli
 from facecli.cli import demo as command
-from facecli.cli.options import Settings
+from facecli.cli.settings import Settings
 from facecli.demo import SITTERS, TAKES, Stage, set_the_stage
 from facecli.errors import FacecliError
 

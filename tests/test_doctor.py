@@ -13,7 +13,7 @@ from fakes import FakeDetector, FakeEncoder, embedding, new_template
 
 from facecli import doctor
 from facecli.cli import cli
-from facecli.cli.options import Settings
+from facecli.cli.settings import Settings
 from facecli.errors import MissingExtra, ModelError
 from facecli.stores.gallery import Gallery
 from facecli.types import Detection, FloatArray

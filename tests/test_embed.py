@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from fakes import FakeDetector, FakeEncoder, PaintedFace, embedding, paint
 
 from facecli.cli import cli
-from facecli.cli.options import Settings
+from facecli.cli.settings import Settings
 from facecli.faces.chips import DLIB_GEOMETRY
 from facecli.faces.embedding import BATCH, EmbeddedPicture, embed_pictures
 from facecli.types import Acquisition, Detection, Face, Failure, Quality

@@ -14,7 +14,7 @@ from sklearn.cluster import KMeans
 
 from facecli.albums.scanning import scan
 from facecli.cli import cli
-from facecli.cli.options import Settings
+from facecli.cli.settings import Settings
 from facecli.datasets import read_photo_set
 from facecli.errors import FaceError
 from facecli.evaluation.clustering import measure_clustering

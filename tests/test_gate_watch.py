@@ -16,9 +16,9 @@ from fakes import embedding, fake_card, new_template
 from facecli.errors import FingerprintMismatch, GalleryError
 from facecli.recognition import live as module
 from facecli.recognition.live import LivePeople, PeopleReader
+from facecli.stores.contract import GalleryStore
 from facecli.stores.gallery import Gallery
 from facecli.stores.opening import GalleryFile, gallery_at
-from facecli.types import GalleryStore
 
 CARD = fake_card()
 

@@ -22,7 +22,8 @@ from PIL.PngImagePlugin import PngInfo
 
 from facecli.errors import FacecliError, MissingExtra, PictureError
 from facecli.faces import images
-from facecli.faces.images import display_name, find_pictures, open_picture, own_xmp, read_picture
+from facecli.faces.images import display_name, open_picture, own_xmp, read_picture
+from facecli.faces.photo_files import find_pictures
 from facecli.types import PixelArray
 
 

@@ -1,94 +1,150 @@
-"""The layers of the design hold: imports point down, and heavy ones stay where they belong."""
+"""The house keeps its rules: imports point down, nothing goes round, heavy things stay in place."""
 
 from __future__ import annotations
 
-import ast
+import shutil
+import statistics
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from structure import Package, against_floors, circles
 
 PACKAGE = Path(__file__).resolve().parents[1] / "facecli"
 
-LAYERS = (
-    {"types", "errors", "text", "files", "warm"},
-    {"faces", "vectors", "portraits"},
-    {"stores", "metrics", "clustering", "models", "datasets", "demo"},
-    {"calibration", "doctor"},
-    {"recognition"},
-    {"albums", "gate"},
-    {"training", "evaluation"},
-    {"records", "report"},
-    {"server"},
-    {"cli"},
-    {"__main__"},
+FLOORS = (
+    frozenset({"types", "errors", "text", "files"}),
+    frozenset({"faces", "vectors", "portraits", "warm"}),
+    frozenset({"stores", "metrics", "clustering", "models", "datasets", "demo"}),
+    frozenset({"calibration", "doctor"}),
+    frozenset({"recognition"}),
+    frozenset({"albums", "gate"}),
+    frozenset({"training", "evaluation"}),
+    frozenset({"records", "report"}),
+    frozenset({"server"}),
+    frozenset({"cli"}),
+    frozenset({"__main__", "__init__"}),
 )
-"""Lowest first; a module may import its own layer and those before it."""
+"""Lowest first. A room imports from lower floors only, never from a room beside it."""
 
-TORCH_PARTS = {"models", "training"}
-FACENET_PARTS = {"models"}
+TORCH_MODULES = {
+    "models.detectors",
+    "models.dlib_import",
+    "models.encoders",
+    "models.networks",
+    "models.torchvision_standin",
+}
+"""The part of models that may import torch, beside all of training."""
 
-
-def files() -> list[Path]:
-    return sorted(PACKAGE.rglob("*.py"))
-
-
-def owner(path: Path) -> str:
-    """Name the part of the package that a file belongs to: its first folder or its own stem."""
-    first = path.relative_to(PACKAGE).parts[0]
-    return first.removesuffix(".py")
+LONGEST_FUNCTION, MEDIAN_FUNCTION, LONGEST_MODULE, MOST_ROOMS = 60, 10, 310, 26
 
 
-def imported(path: Path) -> Iterator[str]:
-    """Yield the dotted names a file imports, however deep in a function, absolute as written."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path} imports relatively"
-            assert node.module is not None
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+@pytest.fixture(scope="module")
+def package() -> Package:
+    return Package(PACKAGE)
 
 
-def own_parts(path: Path) -> set[str]:
-    """Return the parts of facecli that a file imports."""
-    names = {name.split(".")[1] for name in imported(path) if name.startswith("facecli.")}
-    return names - {"__version__", owner(path)}
+def torch_outside(package: Package) -> set[str]:
+    """Return the modules that import torch though they may not."""
+    return {
+        name
+        for name, module in package.modules.items()
+        if module.packages() & {"torch", "torchvision", "facenet_pytorch"}
+        and module.room != "training"
+        and name not in TORCH_MODULES
+    }
 
 
-def layer(part: str) -> int:
-    for height, parts in enumerate(LAYERS):
-        if part in parts:
-            return height
-    pytest.fail(f"facecli.{part} has no place in LAYERS: give it one")
+def sql_outside(package: Package) -> dict[str, list[str]]:
+    """Return the SQL of modules outside the stores."""
+    found = {name: one.sql() for name, one in package.modules.items() if one.room != "stores"}
+    return {name: texts for name, texts in found.items() if texts}
 
 
-@pytest.mark.parametrize("path", files(), ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_imports_point_down(path: Path) -> None:
-    if owner(path) == "__init__":
-        assert not own_parts(path)
-        return
-    upward = {part for part in own_parts(path) if layer(part) > layer(owner(path))}
-    assert not upward
+def test_every_room_has_its_floor(package: Package) -> None:
+    rooms = {module.room for module in package.modules.values()}
+    assert rooms == frozenset().union(*FLOORS)
+    assert len(rooms - {"__init__"}) <= MOST_ROOMS
 
 
-@pytest.mark.parametrize("path", files(), ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_heavy_packages_stay_in_their_modules(path: Path) -> None:
-    roots = {name.split(".")[0] for name in imported(path)}
-    if owner(path) not in TORCH_PARTS:
-        assert not roots & {"torch", "torchvision"}
-    if owner(path) not in FACENET_PARTS:
-        assert "facenet_pytorch" not in roots
+def test_imports_point_down(package: Package) -> None:
+    assert against_floors(package.rooms(), FLOORS) == []
 
 
-def test_the_rule_sees_an_import_that_points_up(tmp_path: Path) -> None:
-    """The parser finds imports inside functions, as a name and as a module."""
-    bad = tmp_path / "bad.py"
-    bad.write_text("def f():\n    from facecli import cli\n    import torch.nn\n")
-    assert set(imported(bad)) == {"facecli", "facecli.cli", "torch.nn"}
+def test_no_module_imports_itself_through_others(package: Package) -> None:
+    assert circles(package.imports) == []
+
+
+def test_only_stores_speak_sql(package: Package) -> None:
+    assert sql_outside(package) == {}
+
+
+def test_torch_stays_in_its_rooms(package: Package) -> None:
+    assert torch_outside(package) == set()
+
+
+def test_functions_and_modules_are_short(package: Package) -> None:
+    lines = [
+        (length, f"{module.name}.{name}")
+        for module in package.modules.values()
+        for name, length in module.functions()
+    ]
+    assert statistics.median(length for length, _ in lines) <= MEDIAN_FUNCTION
+    assert [one for one in lines if one[0] > LONGEST_FUNCTION] == []
+    lengths = {
+        name: len(module.path.read_text("utf-8").splitlines())
+        for name, module in package.modules.items()
+    }
+    assert {name: length for name, length in lengths.items() if length > LONGEST_MODULE} == {}
+
+
+class TestTheRulesSee:
+    """Each rule fails when what it forbids is put into a copy of the package."""
+
+    @pytest.fixture
+    def copy(self, tmp_path: Path) -> Path:
+        folder = tmp_path / "facecli"
+        shutil.copytree(
+            PACKAGE,
+            folder,
+            ignore=lambda _, names: [one for one in names if not _is_source(one)],
+        )
+        return folder
+
+    def test_an_import_that_points_up(self, copy: Path) -> None:
+        (copy / "metrics" / "bad.py").write_text("def f():\n    import facecli.cli.options\n")
+        assert ("metrics", "cli") in against_floors(Package(copy).rooms(), FLOORS)
+
+    def test_an_import_from_a_room_beside(self, copy: Path) -> None:
+        (copy / "metrics" / "bad.py").write_text("from facecli.clustering import kmeans\n")
+        assert against_floors(Package(copy).rooms(), FLOORS) == [("metrics", "clustering")]
+
+    def test_a_circle_of_modules(self, copy: Path) -> None:
+        (copy / "metrics" / "one.py").write_text("from facecli.metrics import two\n")
+        (copy / "metrics" / "two.py").write_text(
+            "def f():\n    from facecli.metrics.one import x\n"
+        )
+        assert circles(Package(copy).imports) == [{"metrics.one", "metrics.two"}]
+
+    def test_sql_outside_the_stores(self, copy: Path) -> None:
+        (copy / "albums" / "bad.py").write_text('QUERY = """\n    SELECT id FROM person\n"""\n')
+        (copy / "gate" / "bad.py").write_text("def f(db):\n    db.execute(g())\n")
+        assert set(sql_outside(Package(copy))) == {"albums.bad", "gate.bad"}
+
+    def test_torch_outside_its_rooms(self, copy: Path) -> None:
+        (copy / "albums" / "bad.py").write_text("def f():\n    import torch.nn\n")
+        (copy / "models" / "bad.py").write_text("from facenet_pytorch import MTCNN\n")
+        assert torch_outside(Package(copy)) == {"albums.bad", "models.bad"}
+
+    def test_a_room_without_a_floor(self, copy: Path) -> None:
+        (copy / "utils.py").write_text("")
+        rooms = {module.room for module in Package(copy).modules.values()}
+        assert rooms - frozenset().union(*FLOORS) == {"utils"}
+
+
+def _is_source(name: str) -> bool:
+    return name.endswith(".py") or "." not in name
 
 
 def modules_after(code: str) -> set[str]:
@@ -118,12 +174,12 @@ def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     assert not loaded & {"torch", "numpy", "PIL", "sqlite_utils", "sklearn", "scipy"}
 
 
-def test_importing_all_that_needs_no_network_loads_no_torch() -> None:
+def test_importing_all_that_needs_no_network_loads_no_torch(package: Package) -> None:
     """Use-cases other than training get their networks passed in, also indirectly."""
     lines = [
-        "import " + ".".join(["facecli", *path.relative_to(PACKAGE).with_suffix("").parts])
-        for path in files()
-        if owner(path) not in TORCH_PARTS and path.name != "__init__.py"
+        f"import facecli.{name}"
+        for name, module in package.modules.items()
+        if module.room not in {"models", "training", "__main__", "__init__"}
     ]
     assert "import facecli.recognition.identify" in lines
     assert "torch" not in modules_after("\n".join(lines))

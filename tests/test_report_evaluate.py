@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from fakes import FakeDetector, FakeEncoder, PaintedFace, paint
 
 from facecli.cli import cli
-from facecli.cli.options import Settings
+from facecli.cli.settings import Settings
 from facecli.stores.library import Library
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from fakes import FakeDetector, FakeEncoder, PaintedFace, paint
 from PIL import Image
 
 from facecli.cli import cli
-from facecli.cli.options import Settings
+from facecli.cli.settings import Settings
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

@@ -12,7 +12,7 @@ from fakes import FakeDetector, FakeEncoder, PaintedFace, paint
 from PIL import Image
 
 from facecli.cli import cli
-from facecli.cli.options import Settings
+from facecli.cli.settings import Settings
 from facecli.evaluation.robustness import ALTERATIONS, summarise, sweep
 from facecli.faces.images import open_picture
 from facecli.portraits import eileen_collins, grace_hopper

@@ -22,7 +22,7 @@ from fake_service import ADMIN, TOKEN, running
 from fakes import FakeDetector, FakeEncoder, PaintedFace, paint
 
 from facecli.cli import cli
-from facecli.cli.options import Settings
+from facecli.cli.settings import Settings
 from facecli.server import examples
 from facecli.stores.decisions import DecisionLog
 from facecli.stores.gallery import Gallery

@@ -23,7 +23,7 @@ from PIL import Image
 from test_serve import ask
 
 from facecli.cli import cli
-from facecli.cli.options import Settings
+from facecli.cli.settings import Settings
 from facecli.portraits import eileen_collins, grace_hopper
 from facecli.server.app import PAGE
 from facecli.types import Detector, Encoder

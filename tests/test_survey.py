@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from facecli.calibration import impostor_table
 from facecli.cli import cli
-from facecli.cli.options import Settings
+from facecli.cli.settings import Settings
 from facecli.recognition.survey import Survey, survey
 from facecli.stores.gallery import Gallery
 from facecli.types import ModelCard, TemplateMatrix

@@ -20,7 +20,7 @@ from facecli.calibration.logistic import fit_logistic
 from facecli.calibration.training import train_verifier
 from facecli.calibration.verifier import Verifier, load_verifier, probability, save_verifier
 from facecli.cli import cli
-from facecli.cli.options import Settings
+from facecli.cli.settings import Settings
 from facecli.errors import CalibrationError, FingerprintMismatch, ModelError
 from facecli.metrics import threshold_at_fmr, val_at_far
 from facecli.types import FloatArray, IntArray

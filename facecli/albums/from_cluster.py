@@ -7,9 +7,10 @@ from facecli.albums.sorting import same_box
 from facecli.errors import FaceError
 from facecli.faces.quality import usable_for_enrollment
 from facecli.recognition.screening import Outcome, PhotoOutcome
+from facecli.stores.contract import GalleryStore
 from facecli.stores.gallery.names import clean_name, name_key
 from facecli.stores.library.clusters import AlbumStore, StoredFace
-from facecli.types import GalleryStore, ModelCard, NewTemplate
+from facecli.types import ModelCard, NewTemplate
 
 FACES = 5
 """Faces enrolled of a cluster at most: the most typical ones; more would say little new."""

@@ -13,7 +13,7 @@ from facecli.albums.sorting import group
 from facecli.albums.xmp import Named, names_from_sidecars
 from facecli.errors import FacecliError, FingerprintMismatch
 from facecli.faces.embedding import EmbeddedPicture
-from facecli.faces.images import find_pictures
+from facecli.faces.photo_files import find_pictures
 from facecli.recognition.identify import default_gap
 from facecli.recognition.recognizer import Recognizer
 from facecli.stores.library import Library

@@ -11,8 +11,9 @@ import click
 
 from facecli import __version__
 from facecli.cli.lazy import LazyGroup
-from facecli.cli.options import Settings, command_options
+from facecli.cli.options import command_options
 from facecli.cli.output import complain
+from facecli.cli.settings import Settings
 from facecli.errors import FacecliError
 
 if TYPE_CHECKING:

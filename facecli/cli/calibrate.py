@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from facecli.cli.options import Range, Settings, command_options, library_options, pass_settings
+from facecli.cli.options import Range, command_options, library_options
 from facecli.cli.output import confirmed, counted, emit, emit_all, shown
+from facecli.cli.settings import Settings, pass_settings
 from facecli.errors import FacecliError
 
 if TYPE_CHECKING:

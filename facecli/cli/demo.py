@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from facecli.cli.options import Settings, command_options, pass_settings
+from facecli.cli.options import command_options
 from facecli.cli.output import emit, shown, strong, warn
+from facecli.cli.settings import Settings, pass_settings
 
 if TYPE_CHECKING:
     from facecli.demo import Stage

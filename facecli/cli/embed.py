@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from facecli.cli.options import Settings, command_options, pass_settings
+from facecli.cli.options import command_options
 from facecli.cli.output import detail, emit, emit_json, progress, shown, warn
+from facecli.cli.settings import Settings, pass_settings
 from facecli.errors import FacecliError
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def _embedded(
     settings: Settings, paths: tuple[Path, ...], faces: Faces
 ) -> Iterator[EmbeddedPicture | Failure]:
     """Embed all pictures found at the paths, with a bar that follows the search for faces."""
-    from facecli.faces.images import find_pictures
+    from facecli.faces.photo_files import find_pictures
 
     found = find_pictures(paths)
     return settings.recognizer().embed(

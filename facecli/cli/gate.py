@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from facecli.cli.options import AnyCallable, Option, Range, Settings
+from facecli.cli.options import AnyCallable, Option, Range
 from facecli.cli.output import bad, detail, doubtful, emit, emit_json, good, note, shown, warn
+from facecli.cli.settings import Settings
 from facecli.files import DECISIONS, data_file
 
 if TYPE_CHECKING:

@@ -11,15 +11,9 @@ from click.core import ParameterSource
 
 from facecli import records
 from facecli.cli.gate import gate_options, stand_at_gate
-from facecli.cli.options import (
-    MAX_SQUARED_L2,
-    Option,
-    Range,
-    Settings,
-    command_options,
-    pass_settings,
-)
+from facecli.cli.options import MAX_SQUARED_L2, Option, Range, command_options
 from facecli.cli.output import bad, counted, detail, doubtful, emit, good, note, progress, shown
+from facecli.cli.settings import Settings, pass_settings
 from facecli.errors import FacecliError, PictureError
 
 if TYPE_CHECKING:
@@ -140,7 +134,7 @@ def _given(ctx: click.Context, name: str) -> bool:
 
 def _sources(paths: tuple[Path, ...]) -> list[Photo]:
     """Return the pictures asked for; raise FacecliError if folders hold none."""
-    from facecli.faces.images import find_pictures
+    from facecli.faces.photo_files import find_pictures
 
     sources: list[Photo] = []
     for path in paths:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from facecli.cli.options import Settings, command_options, library_option, pass_settings
+from facecli.cli.options import command_options, library_option
 from facecli.cli.output import confirmed, counted, emit, shown, warn
+from facecli.cli.settings import Settings, pass_settings
 from facecli.errors import LibraryError
 
 if TYPE_CHECKING:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from facecli.cli.options import Option, Settings, command_options, pass_settings
+from facecli.cli.options import Option, command_options
 from facecli.cli.output import emit, emit_all, shown, strong, table, warn
+from facecli.cli.settings import Settings, pass_settings
 
 if TYPE_CHECKING:
     from facecli.types import ModelCard

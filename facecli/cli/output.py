@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from facecli.cli.options import settings_of
+from facecli.cli.settings import settings_of
 from facecli.records import as_line
 from facecli.text import shown as shown
 

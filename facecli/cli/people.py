@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import click
 
 from facecli import records
-from facecli.cli.options import Settings, command_options, pass_settings
+from facecli.cli.options import command_options
 from facecli.cli.output import confirmed, emit, emit_all, shown, strong, table, warn
+from facecli.cli.settings import Settings, pass_settings
 from facecli.errors import GalleryError
 
 if TYPE_CHECKING:

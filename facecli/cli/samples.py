@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from facecli.cli.options import Settings
+    from facecli.cli.settings import Settings
     from facecli.evaluation.samples import Samples
 
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import click
 
 from facecli.cli.gate import log_database, log_option
-from facecli.cli.options import Settings, command_options, pass_settings
+from facecli.cli.options import command_options
 from facecli.cli.output import note, warn
+from facecli.cli.settings import Settings, pass_settings
 from facecli.errors import FacecliError, MissingExtra
 
 if TYPE_CHECKING:
@@ -66,11 +67,12 @@ def serve(
     from facecli.server.service import RecognitionService
     from facecli.server.serving import listen
     from facecli.server.serving import serve as answer
-    from facecli.stores.gallery import Gallery
+    from facecli.stores.opening import gallery_at
 
     access = _access(host, token_file, admin_token_file)
     # Made if people may be added; closed again, since no database may be open across a fork.
-    Gallery(settings.database, create=access.admin is not None).close()
+    with gallery_at(settings.database).open(create=access.admin is not None):
+        pass
     detector, encoder = _networks(settings)
     _start_runner(settings, detector, encoder)
     listener = listen(host, port)  # after the fork, which would keep the port open

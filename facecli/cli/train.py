@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from facecli.cli.options import Option, Range, Settings, command_options, pass_settings
+from facecli.cli.options import Option, Range, command_options
 from facecli.cli.output import (
     QUIET_SECONDS,
     bad,
@@ -24,6 +24,7 @@ from facecli.cli.output import (
     table,
     wants_json,
 )
+from facecli.cli.settings import Settings, pass_settings
 from facecli.errors import FacecliError
 
 if TYPE_CHECKING:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from facecli.cli.options import Range, Settings, command_options, library_options, pass_settings
+from facecli.cli.options import Range, command_options, library_options
 from facecli.cli.output import bad, emit, good, shown, table
+from facecli.cli.settings import Settings, pass_settings
 from facecli.errors import FacecliError
 
 if TYPE_CHECKING:

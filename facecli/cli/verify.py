@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import click
 
 from facecli import records
-from facecli.cli.options import Settings, command_options, pass_settings
+from facecli.cli.options import command_options
 from facecli.cli.output import bad, counted, emit, good, shown
+from facecli.cli.settings import Settings, pass_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

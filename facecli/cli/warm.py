@@ -6,7 +6,7 @@ import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from facecli.cli.options import Settings
+from facecli.cli.settings import Settings
 from facecli.errors import FacecliError
 
 if TYPE_CHECKING:

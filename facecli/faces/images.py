@@ -7,7 +7,7 @@ import os
 import stat
 import threading
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from io import BytesIO
@@ -25,31 +25,6 @@ MAX_FILE_BYTES = 256 * 2**20
 
 MAX_PIXELS = 128 * 2**20
 """Pictures above this are refused undecoded: 102-megapixel cameras fit, bombs do not."""
-
-PICTURE_EXTENSIONS = frozenset(
-    {
-        ".avif",
-        ".bmp",
-        ".gif",
-        ".heic",
-        ".heif",
-        ".hif",
-        ".jfif",
-        ".jpe",
-        ".jpeg",
-        ".jpg",
-        ".mpo",
-        ".pbm",
-        ".pgm",
-        ".png",
-        ".pnm",
-        ".ppm",
-        ".tif",
-        ".tiff",
-        ".webp",
-    }
-)
-"""Endings that `find_pictures` takes from a folder; a file named outright may have any ending."""
 
 # Pillow knows some forty formats; these are what cameras, phones and scanners write (JPEG includes
 # MPO). Every other parser stays out of reach of hostile files.
@@ -188,42 +163,6 @@ def _from_header(path: Path, read: Callable[[Image.Image], Any]) -> Any:
     # As in decoding, hostile bytes raise anything, and here nothing depends on them.
     except Exception:
         return None
-
-
-def find_pictures(paths: Iterable[Path]) -> list[Path]:
-    """List the pictures among files and folders, in the order given, folders sorted by name.
-
-    A file is taken whatever its name, even if it does not exist: opening it says why. Folders are
-    walked to the bottom, without hidden entries and files of other endings; a folder reached twice
-    through links is walked once.
-    """
-    found: list[Path] = []
-    for path in paths:
-        if path.is_dir():
-            found.extend(_walk(path, set()))
-        else:
-            found.append(path)
-    return found
-
-
-def _walk(folder: Path, visited: set[tuple[int, int]]) -> Iterator[Path]:
-    try:
-        status = folder.stat()
-        entries = sorted(folder.iterdir())
-    except OSError:
-        # Handed on as if it were a picture: opening it names the reason instead of a silent skip.
-        yield folder
-        return
-    if (status.st_dev, status.st_ino) in visited:
-        return
-    visited.add((status.st_dev, status.st_ino))
-    for entry in entries:
-        if entry.name.startswith("."):
-            continue
-        if entry.is_dir():
-            yield from _walk(entry, visited)
-        elif entry.suffix.lower() in PICTURE_EXTENSIONS:
-            yield entry
 
 
 def _refusal(source: str, reason: str) -> PictureError:

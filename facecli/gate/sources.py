@@ -17,7 +17,8 @@ from pathlib import Path
 from PIL import Image
 
 from facecli.errors import FacecliError, GateError
-from facecli.faces.images import find_pictures, open_picture, read_picture
+from facecli.faces.images import open_picture, read_picture
+from facecli.faces.photo_files import find_pictures
 from facecli.gate.addresses import checked, trouble
 from facecli.gate.capture import WAIT_MILLISECONDS, Capture
 from facecli.gate.pace import Pace

@@ -10,7 +10,7 @@ import numpy as np
 
 from facecli.errors import FacecliError, FingerprintMismatch
 from facecli.recognition.identify import KnownPeople
-from facecli.stores.opening import GalleryPlace
+from facecli.stores.contract import GalleryPlace
 from facecli.types import DIMENSION, TemplateMatrix
 
 EVERY = 0.5

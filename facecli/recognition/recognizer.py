@@ -24,13 +24,13 @@ from facecli.recognition.live import PeopleReader
 from facecli.recognition.roster import EnrollmentRequest, named_photos
 from facecli.recognition.screening import FollowPhotos, PhotoOutcome, examine
 from facecli.recognition.verify import Sample, Verdict, person_sample, photo_sample, verify
-from facecli.stores.opening import GalleryPlace, imagined_gallery
+from facecli.stores.contract import GalleryPlace, GalleryStore
+from facecli.stores.opening import imagined_gallery
 from facecli.types import (
     Detector,
     Encoder,
     Failure,
     ForgetReceipt,
-    GalleryStore,
     ModelCard,
     Person,
     Picture,

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from facecli.errors import FacecliError
 from facecli.faces.acquisition import Source
-from facecli.faces.images import PICTURE_EXTENSIONS, display_name, find_pictures
+from facecli.faces.images import display_name
+from facecli.faces.photo_files import PICTURE_EXTENSIONS, find_pictures
 from facecli.types import Failure
 
 COLUMNS = ("name", "path", "external_id")

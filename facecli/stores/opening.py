@@ -5,28 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
-    from facecli.types import GalleryStore
-
-
-class GalleryPlace(Protocol):
-    """A place where a gallery is kept."""
-
-    def exists(self) -> bool:
-        """Return whether there is a gallery to open."""
-        ...
-
-    def open(self, *, create: bool = False) -> AbstractContextManager[GalleryStore]:
-        """Open the gallery for the length of a `with` block.
-
-        Only what stores people passes `create`: a mistyped place must not become an empty gallery
-        in which everyone is unknown. Raises GalleryError.
-        """
-        ...
+    from facecli.stores.contract import GalleryPlace, GalleryStore
 
 
 class GalleryFile:

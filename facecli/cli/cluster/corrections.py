@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from facecli.cli.options import Settings, command_options, library_option, pass_settings
+from facecli.cli.options import command_options, library_option
 from facecli.cli.output import counted, emit, emit_all, shown, table
+from facecli.cli.settings import Settings, pass_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from facecli.albums.grouping import Grouping
     from facecli.albums.photos import SortedPhotos
-    from facecli.cli.options import Settings
+    from facecli.cli.settings import Settings
     from facecli.faces.embedding import EmbeddedPicture
     from facecli.types import Failure, ModelCard
 

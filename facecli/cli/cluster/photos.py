@@ -12,15 +12,10 @@ import click
 
 from facecli.cli.cluster.pages import contact_sheet, sort_faces
 from facecli.cli.cluster.sidecars import write_names
-from facecli.cli.options import (
-    Settings,
-    cluster_count,
-    command_options,
-    library_options,
-    pass_settings,
-)
+from facecli.cli.options import cluster_count, command_options, library_options
 from facecli.cli.output import counted, emit, note, shown, strong, table, wants_json, warn
 from facecli.cli.reports import publish_html, sheet_option
+from facecli.cli.settings import Settings, pass_settings
 from facecli.errors import FacecliError
 
 if TYPE_CHECKING:

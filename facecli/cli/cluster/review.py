@@ -9,14 +9,9 @@ from typing import TYPE_CHECKING
 import click
 
 from facecli.cli.cluster.pages import sheet_facts, sort_faces
-from facecli.cli.options import (
-    Settings,
-    cluster_count,
-    command_options,
-    library_options,
-    pass_settings,
-)
+from facecli.cli.options import cluster_count, command_options, library_options
 from facecli.cli.output import emit, note
+from facecli.cli.settings import Settings, pass_settings
 
 if TYPE_CHECKING:
     from facecli.server.review import ReviewPage

@@ -5,8 +5,9 @@ from __future__ import annotations
 import click
 
 from facecli.cli.lazy import LazyGroup
-from facecli.cli.options import Settings, command_options, pass_settings
+from facecli.cli.options import command_options
 from facecli.cli.output import bad, emit, good, shown
+from facecli.cli.settings import Settings, pass_settings
 
 CHECKS = {
     "gallery": "Check the gallery for look-alikes and for photos of the wrong person.",

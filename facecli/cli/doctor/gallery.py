@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from facecli.cli.options import Settings, command_options, pass_settings
+from facecli.cli.options import command_options
 from facecli.cli.output import bad, counted, emit, good, shown, strong, table
+from facecli.cli.settings import Settings, pass_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

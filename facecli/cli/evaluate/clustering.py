@@ -8,16 +8,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from facecli.cli.options import (
-    Settings,
-    cluster_count,
-    command_options,
-    library_options,
-    pass_settings,
-)
+from facecli.cli.options import cluster_count, command_options, library_options
 from facecli.cli.output import counted, emit, shown, table
 from facecli.cli.reports import facts_of, publish, report_option
 from facecli.cli.samples import naming, read_samples
+from facecli.cli.settings import Settings, pass_settings
 
 if TYPE_CHECKING:
     from facecli.evaluation.clustering import ClusteringResult

@@ -20,10 +20,11 @@ from facecli.cli.evaluate.figures import (
     val_row,
     watched,
 )
-from facecli.cli.options import Settings, command_options, library_options, pass_settings
+from facecli.cli.options import command_options, library_options
 from facecli.cli.output import counted, emit_all, note, shown, table, warn
 from facecli.cli.reports import facts_of, publish, report_option
 from facecli.cli.samples import naming, read_samples
+from facecli.cli.settings import Settings, pass_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -16,10 +16,11 @@ from facecli.cli.evaluate.figures import (
     said,
     share,
 )
-from facecli.cli.options import Settings, command_options, library_options, pass_settings
+from facecli.cli.options import command_options, library_options
 from facecli.cli.output import counted, emit_all, progress, shown, table, warn
 from facecli.cli.reports import facts_of, publish, report_option
 from facecli.cli.samples import naming, read_samples
+from facecli.cli.settings import Settings, pass_settings
 
 if TYPE_CHECKING:
     from facecli.evaluation.growth import GallerySize
@@ -107,7 +108,7 @@ def _distractors(settings: Settings, folder: Path | None, samples: Samples) -> F
 
     from facecli.albums.scanning import scan
     from facecli.evaluation.samples import most_prominent
-    from facecli.faces.images import find_pictures
+    from facecli.faces.photo_files import find_pictures
     from facecli.types import DIMENSION, Failure
 
     paths = [] if folder is None else find_pictures([folder])

@@ -16,9 +16,10 @@ from facecli.cli.evaluate.figures import (
     val_record,
     val_row,
 )
-from facecli.cli.options import Settings, command_options, library_options, pass_settings
+from facecli.cli.options import command_options, library_options
 from facecli.cli.output import counted, emit_all, progress, shown, table, warn
 from facecli.cli.reports import facts_of, publish, report_option
+from facecli.cli.settings import Settings, pass_settings
 
 if TYPE_CHECKING:
     from facecli.evaluation.lfw import LfwResult

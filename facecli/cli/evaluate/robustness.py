@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from facecli.cli.options import Settings, command_options, pass_settings
+from facecli.cli.options import command_options
 from facecli.cli.output import counted, emit_all, progress, table, warn
 from facecli.cli.reports import facts_of, publish, report_option
+from facecli.cli.settings import Settings, pass_settings
 from facecli.errors import FacecliError, FaceError
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def robustness(
     failure. Exit codes: 1 if an original photo has no face, 2 if a photo could not be read.
     """
     from facecli.evaluation.robustness import summarise, sweep
-    from facecli.faces.images import find_pictures
+    from facecli.faces.photo_files import find_pictures
     from facecli.types import Failure
 
     found = find_pictures(paths)

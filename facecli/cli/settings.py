@@ -1,0 +1,200 @@
+"""The values of the shared options, and the collaborators built from them on first use."""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from facecli.files import GALLERY, LIBRARY, data_file
+from facecli.text import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from facecli.calibration.operating import OperatingPoint
+    from facecli.recognition.recognizer import Recognizer
+    from facecli.stores.contract import GalleryPlace, GalleryStore
+    from facecli.stores.library import Library
+    from facecli.types import Detector, Encoder, ModelCard
+
+MOST_WORKERS = 8
+"""Default limit: each process takes 0.3 GB, and more do not help the one that embeds and stores."""
+
+
+class Settings:
+    """The values of the shared options; builds the detector, encoder and gallery on first use.
+
+    Collaborators passed in are used as they are: tests pass fakes, and the demo loads its networks
+    only once. `hear` is called with every result record, also when the output is for people.
+    """
+
+    def __init__(
+        self,
+        *,
+        detector: Detector | None = None,
+        encoder: Encoder | None = None,
+        gallery: GalleryStore | None = None,
+        library: Library | None = None,
+        hear: Callable[[dict[str, Any]], None] = lambda _: None,
+    ) -> None:
+        self.hear = hear
+        self.db: Path | None = None
+        self.library_path: Path | None = None
+        self.workers = min(os.cpu_count() or 1, MOST_WORKERS)
+        self.model: str | None = None
+        self.threshold: float | None = None
+        self.device = "cpu"
+        self.json = False
+        self.verbose = False
+        self._detector = detector
+        self._encoder = encoder
+        self._gallery = gallery
+        self._library = library
+        self._opened: GalleryStore | None = None
+        self._opened_library: Library | None = None
+        self._closing = ExitStack()
+
+    @property
+    def database(self) -> Path:
+        """Path of the gallery: --db, or FACECLI_DB, or a file in the user's data folder."""
+        return self.db or data_file(*GALLERY)
+
+    def detector(self) -> Detector:
+        """Return the face detector."""
+        if self._detector is None:
+            from facecli.models.detectors import MTCNNDetector
+            from facecli.models.encoders import resolve_device
+
+            self._detector = MTCNNDetector(device=resolve_device(self.device))
+        return self._detector
+
+    def encoder(self) -> Encoder:
+        """Return the encoder of --model, or of the default model."""
+        if self._encoder is None:
+            from facecli.models.encoders import load_encoder
+
+            self._encoder = load_encoder(self.model_name, device=self.device)
+        return self._encoder
+
+    @property
+    def model_name(self) -> str:
+        """Name or path of the requested model."""
+        if self.model is not None:
+            return self.model
+        from facecli.models.encoders import DEFAULT_MODEL
+
+        return DEFAULT_MODEL
+
+    def card(self) -> ModelCard:
+        """Return the model's card without loading its network."""
+        if self._encoder is not None:
+            return self._encoder.card
+        from facecli.models.encoders import read_card
+
+        return read_card(self.model_name)
+
+    def has_gallery(self) -> bool:
+        """Return whether there is a gallery to open."""
+        return self._gallery is not None or self._opened is not None or self.database.exists()
+
+    def gallery(self, *, create: bool = False) -> GalleryStore:
+        """Open the gallery, which is closed when the program ends; raise GalleryError on failure.
+
+        Only commands that store people pass `create`: a mistyped path must not become an empty
+        gallery in which everyone is unknown.
+        """
+        if self._gallery is not None:
+            return self._gallery
+        if self._opened is None:
+            from facecli.stores.opening import gallery_at
+
+            place = gallery_at(self.database)
+            self._opened = self._closing.enter_context(place.open(create=create))
+        return self._opened
+
+    def recognizer(self, *, watching: bool = False) -> Recognizer:
+        """Return gallery, detector and encoder at work together.
+
+        A gallery passed in is used as it is. `watching` opens the file for every question instead,
+        from any thread, as a gate needs it.
+        """
+        from facecli.recognition.recognizer import Networks, Recognizer
+        from facecli.stores.opening import OpenedGallery, gallery_at
+
+        place: GalleryPlace = gallery_at(self.database)
+        if self._gallery is not None and not watching:
+            place = OpenedGallery(self._gallery)
+        networks = Networks(card=self.card, detector=self.detector, encoder=self.encoder)
+        return Recognizer(networks, place, threshold=self.threshold)
+
+    @property
+    def library_database(self) -> Path:
+        """Path of the photo library: --library, or FACECLI_LIBRARY, or the user's data folder."""
+        return self.library_path or data_file(*LIBRARY)
+
+    def library(self, *, create: bool = True) -> Library:
+        """Open the photo library; it is closed when the program ends. Print a note if it is new."""
+        if self._library is not None:
+            return self._library
+        if self._opened_library is None:
+            from facecli.stores.library import Library
+
+            path = self.library_database
+            is_new = create and not path.exists()
+            self._opened_library = self._closing.enter_context(Library(path, create=create))
+            if is_new:
+                kept = f"faces seen are remembered in {shown(path)}"
+                click.echo(f"{kept}; 'facecli library clear' erases them", err=True)
+        return self._opened_library
+
+    def threshold_for(self, card: ModelCard) -> float:
+        """Return the largest squared L2 called a match.
+
+        That is --threshold if it was given, or the threshold calibrated in this gallery, or the
+        model's own. Raises FingerprintMismatch if the gallery was calibrated for other models only.
+        """
+        if self.threshold is not None:
+            return self.threshold
+        return self.operating_point(card).threshold
+
+    def operating_point(self, card: ModelCard) -> OperatingPoint:
+        """Return the threshold for a model and what is known of strangers under it."""
+        from facecli.calibration.operating import operating_point
+
+        calibrations = self.gallery().calibrations() if self.has_gallery() else []
+        return operating_point(card, calibrations, threshold=self.threshold)
+
+    def for_another_command(self, hear: Callable[[dict[str, Any]], None]) -> Settings:
+        """Return settings for a command that this command runs, with the same networks.
+
+        It uses a photo library in memory: the user did not ask to remember these photos.
+        """
+        from facecli.stores.library import Library
+
+        other = Settings(
+            detector=self.detector(),
+            encoder=self.encoder(),
+            library=Library.memory(),
+            hear=hear,
+        )
+        other.json, other.verbose = self.json, self.verbose
+        return other
+
+    def close(self) -> None:
+        """Close what was opened here. Collaborators passed in stay open."""
+        self._closing.close()
+        self._opened = self._opened_library = None
+
+
+def settings_of(ctx: click.Context) -> Settings:
+    """Return the settings that all contexts of one run share."""
+    settings: Settings = ctx.find_root().ensure_object(Settings)
+    return settings
+
+
+pass_settings = click.make_pass_decorator(Settings, ensure=True)
+"""Hand the Settings to a command as its first argument."""
