@@ -24,9 +24,6 @@ Point = tuple[float, float]
 Box = tuple[float, float, float, float]
 Landmarks = tuple[Point, Point, Point, Point, Point]
 
-DIMENSION = 128
-"""Numbers in an embedding."""
-
 
 @dataclass(frozen=True, slots=True)
 class Picture:
@@ -224,7 +221,7 @@ class Template:
 class TemplateMatrix:
     """All templates of one fingerprint, row by row.
 
-    `template_ids` and `person_ids` are int64 (n,), `embeddings` float32 (n, 128) of unit rows,
+    `template_ids` and `person_ids` are int64 (n,), `embeddings` float32 (n, d) of unit rows,
     `names` maps each person id to its name.
     """
 
@@ -292,7 +289,7 @@ class Encoder(Protocol):
         ...
 
     def embed(self, chips: Sequence[PixelArray] | PixelArray) -> FloatArray:
-        """Embed uint8 (n, size, size, 3) RGB chips as float32 (n, 128) unit vectors."""
+        """Embed uint8 (n, size, size, 3) RGB chips as float32 (n, d) unit vectors."""
         ...
 
 

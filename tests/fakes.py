@@ -18,10 +18,10 @@ from scipy import ndimage
 
 from facecli.faces.chips import DLIB_GEOMETRY
 from facecli.faces.embedding import EmbeddedPicture
+from facecli.models import DIMENSION
 from facecli.recognition.recognizer import Networks, Recognizer
 from facecli.stores.contract import GalleryPlace
 from facecli.types import (
-    DIMENSION,
     Box,
     Detection,
     Detector,

@@ -16,9 +16,10 @@ from facecli.albums.grouping import Grouping, threshold_among
 from facecli.albums.naming import Namer
 from facecli.albums.sorting import group, regroup
 from facecli.faces.embedding import EmbeddedPicture
+from facecli.models import DIMENSION
 from facecli.stores.library import Library
 from facecli.stores.library.clusters import AlbumStore
-from facecli.types import DIMENSION, Quality, TemplateMatrix
+from facecli.types import Quality, TemplateMatrix
 from facecli.vectors.distances import normalize
 
 

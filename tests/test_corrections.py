@@ -16,9 +16,9 @@ from facecli.albums.links import Links
 from facecli.albums.sorting import group
 from facecli.errors import FaceError, GalleryError
 from facecli.faces.embedding import EmbeddedPicture
+from facecli.models import DIMENSION
 from facecli.stores.library import Library
 from facecli.stores.library.clusters import AlbumStore, Fact
-from facecli.types import DIMENSION
 from facecli.vectors.distances import normalize
 
 TABLES = ("sighting", "correction", "fact", "move")

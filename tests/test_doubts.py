@@ -13,9 +13,10 @@ from facecli.albums.doubts import GAP, NEAR, QUEUE, find_doubts, said_apart
 from facecli.albums.grouping import Grouping
 from facecli.albums.sorting import group
 from facecli.faces.embedding import EmbeddedPicture
+from facecli.models import DIMENSION
 from facecli.stores.library import Library
 from facecli.stores.library.clusters import AlbumStore
-from facecli.types import DIMENSION, FloatArray
+from facecli.types import FloatArray
 from facecli.vectors.distances import normalize
 
 

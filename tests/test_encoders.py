@@ -109,7 +109,7 @@ def test_real_inception_weights_load_but_need_a_head_before_a_gallery(own_models
     torch.save(state, own_models / encoders.INCEPTION["inception-casia-webface"].file)
     loaded = encoders.load_inception("inception-casia-webface")
     assert set(loaded) == {f"trunk.body.{name}" for name in body}
-    with pytest.raises(ModelError, match="gives 512 numbers where galleries hold 128"):
+    with pytest.raises(ModelError, match="gives 512 numbers, without a head"):
         encoders.load_encoder("inception-casia-webface")
 
 

@@ -20,8 +20,9 @@ from facecli.errors import FaceError
 from facecli.evaluation.clustering import measure_clustering
 from facecli.evaluation.samples import gather
 from facecli.metrics import bcubed_score
+from facecli.models import DIMENSION
 from facecli.stores.library import Library
-from facecli.types import DIMENSION, Detector, Encoder
+from facecli.types import Detector, Encoder
 from facecli.vectors.distances import normalize
 
 

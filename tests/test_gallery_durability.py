@@ -17,9 +17,10 @@ import pytest
 from fakes import embedding, fake_card, new_template
 
 from facecli.errors import GalleryError
+from facecli.models import DIMENSION
 from facecli.stores import database
 from facecli.stores.gallery import Gallery
-from facecli.types import DIMENSION, FloatArray
+from facecli.types import FloatArray
 
 CARD = fake_card()
 BATCH = 60

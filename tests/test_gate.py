@@ -23,10 +23,11 @@ from PIL import Image
 
 from facecli.gate.engine import Gate
 from facecli.gate.types import DEFAULTS, GateEvent, GateSettings, Sighting
+from facecli.models import DIMENSION
 from facecli.recognition.decisions import Status
 from facecli.recognition.identify import KnownPeople
 from facecli.stores.opening import gallery_at
-from facecli.types import DIMENSION, TemplateMatrix
+from facecli.types import TemplateMatrix
 
 ADA, BOB, STRANGER = PaintedFace(plane=0), PaintedFace(plane=1), PaintedFace(plane=5)
 RIGHT = 220

@@ -11,10 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facecli.faces.embedding import EmbeddedPicture
+from facecli.models import DIMENSION
 from facecli.recognition import identify as module
 from facecli.recognition.decisions import Status
 from facecli.recognition.identify import Identification, KnownPeople, default_gap, identify
-from facecli.types import DIMENSION, Failure, FloatArray, TemplateMatrix
+from facecli.types import Failure, FloatArray, TemplateMatrix
 from facecli.vectors.distances import normalize, squared_l2
 from facecli.vectors.index import ExactIndex
 

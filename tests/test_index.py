@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from facecli.types import DIMENSION, FloatArray, IntArray
+from facecli.models import DIMENSION
+from facecli.types import FloatArray, IntArray
 from facecli.vectors import index
 from facecli.vectors.index import ExactIndex
 

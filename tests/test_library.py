@@ -118,7 +118,7 @@ def test_a_picture_without_faces_is_known_to_have_none() -> None:
     assert known is not None
     assert known.faces == ()
     assert known.embeddings is not None
-    assert known.embeddings.shape == (0, 128)
+    assert known.embeddings.shape[0] == 0
 
 
 def test_finders_and_models_are_kept_apart() -> None:

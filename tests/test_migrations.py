@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fakes import embedding, fake_card, new_template
 from sqlite_utils import Database
 
 from facecli.errors import GalleryError
@@ -140,6 +141,21 @@ def test_a_new_gallery_and_an_upgraded_one_are_the_same(version_1: Path, tmp_pat
     assert schema(tmp_path / "new.db") == schema(version_1)
 
 
+def test_ids_of_the_forgotten_do_not_come_back_through_a_step(version_1: Path) -> None:
+    """Template 9 was not the last: the step that makes the table anew must know that."""
+    database = sqlite3.connect(version_1)
+    database.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('x', 0)")
+    database.execute("DELETE FROM sqlite_sequence WHERE name = 'x'")
+    database.execute("UPDATE sqlite_sequence SET seq = 41 WHERE name = 'template'")
+    database.commit()
+    database.close()
+    card = replace(fake_card(), fingerprint=FINGERPRINT)
+    with Gallery(version_1) as gallery:
+        assert gallery.add([new_template("Ada", embedding(0, 0))], card) == [42]
+        gallery.forget(["ada", "zoë"])
+        assert gallery.add([new_template("Ada", embedding(0, 0))], card) == [43]
+
+
 def patch_steps(patch: pytest.MonkeyPatch, *steps: Callable[[Database], None]) -> None:
     """Give the program more steps, as a later version will have."""
     later = replace(migrations.GALLERY, steps=(*migrations.GALLERY.steps, *steps))
@@ -149,15 +165,15 @@ def patch_steps(patch: pytest.MonkeyPatch, *steps: Callable[[Database], None]) -
 def test_an_old_gallery_passes_through_the_steps_it_lacks_once(
     version_1: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def m0003_note(database: Database) -> None:
+    def m0004_note(database: Database) -> None:
         database.table("note").create({"id": int, "text": str}, pk="id", strict=True)
         database.table("note").insert({"text": "made"})
 
-    patch_steps(monkeypatch, m0003_note)
+    patch_steps(monkeypatch, m0004_note)
     for _ in range(2):
         with Gallery(version_1) as gallery:
             assert_zoe_is_there(gallery)
-            assert gallery.statistics().schema_version == 3
+            assert gallery.statistics().schema_version == 4
     database = sqlite3.connect(version_1)
     assert database.execute("SELECT text FROM note").fetchall() == [("made",)]
     database.close()
@@ -168,16 +184,16 @@ def test_a_step_that_fails_leaves_the_gallery_as_it_was(
 ) -> None:
     """Together with the steps before it: there is no half-way schema."""
 
-    def m0003_fine(database: Database) -> None:
+    def m0004_fine(database: Database) -> None:
         database.table("fine").create({"id": int}, pk="id")
 
-    def m0004_broken(database: Database) -> None:
+    def m0005_broken(database: Database) -> None:
         database.execute("DELETE FROM person")
         database.execute("CREATE TABLE person (id)")
 
     before = schema(version_1)
     with monkeypatch.context() as patch:
-        patch_steps(patch, m0003_fine, m0004_broken)
+        patch_steps(patch, m0004_fine, m0005_broken)
         with pytest.raises(GalleryError, match="person already exists"):
             Gallery(version_1)
     assert schema(version_1) == before
@@ -187,11 +203,11 @@ def test_a_step_that_fails_leaves_the_gallery_as_it_was(
 
 def test_a_newer_gallery_is_refused_and_left_alone(version_1: Path) -> None:
     database = sqlite3.connect(version_1)
-    database.execute("INSERT INTO _sqlite_migrations VALUES (2, 'gallery', 'm0003_future', '2027')")
+    database.execute("INSERT INTO _sqlite_migrations VALUES (2, 'gallery', 'm0004_future', '2027')")
     database.commit()
     database.close()
     before = version_1.read_bytes()
-    with pytest.raises(GalleryError, match=r"newer facecli \(schema 2, .* knows 2\): upgrade"):
+    with pytest.raises(GalleryError, match=r"newer facecli \(schema 2, .* knows 3\): upgrade"):
         Gallery(version_1)
     assert version_1.read_bytes() == before
 
@@ -242,7 +258,7 @@ BAD_ROWS = (
     ("UPDATE template SET box_left = NULL", "NOT NULL"),
     ("UPDATE template SET person_id = 77", "FOREIGN KEY"),
     ("UPDATE template SET sharpness = 'sharp'", "TEXT"),
-    ("UPDATE model SET dimension = 512", "CHECK"),
+    ("UPDATE model SET dimension = 0", "CHECK"),
     ("UPDATE person SET name_key = ''", "CHECK"),
     ("INSERT INTO person VALUES (5, 'ZOË', 'zoë', NULL, '')", "UNIQUE"),
     ("INSERT INTO meta VALUES (2, 0)", "CHECK"),

@@ -42,7 +42,7 @@ def test_every_photo_must_be_accounted_for() -> None:
 
 
 def test_no_photos_are_no_samples() -> None:
-    assert gather(photo_set(), []).embeddings.shape == (0, 128)
+    assert gather(photo_set(), []).embeddings.shape[0] == 0
 
 
 def test_the_face_in_the_middle_is_taken_before_a_larger_one_at_the_edge() -> None:

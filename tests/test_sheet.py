@@ -16,11 +16,12 @@ from markup import Structure
 from facecli.albums.doubts import DoubtfulFace, Doubts, SimilarClusters
 from facecli.albums.grouping import Cluster, ClusteredFace, Grouping
 from facecli.errors import LibraryError
+from facecli.models import DIMENSION
 from facecli.report.people import Key, Reviewing, people_page
 from facecli.report.projection import FEWEST, MOST, project
 from facecli.report.sheet import days, faces_of, places, thumbnails
 from facecli.stores.library import Library
-from facecli.types import DIMENSION, Failure
+from facecli.types import Failure
 from facecli.vectors.distances import normalize
 
 GENERATOR = np.random.default_rng(1)

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from facecli.errors import FaceError
-from facecli.stores.gallery.names import clean_name, name_key
 from facecli.stores.library.clusters import AlbumStore, Correction, Fact, StoredFace
+from facecli.stores.names import clean_name, name_key
 
 
 class Corrections:

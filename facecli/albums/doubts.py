@@ -61,8 +61,8 @@ class Doubts:
 class _Table:
     """All clusters, and all different faces with the row of their cluster.
 
-    `means` float32 (k, 128) are the plain means of the `sizes` (k,) faces, whose `vectors` are
-    float32 (n, 128); `rows` and `photos` are int64 (n,).
+    `means` float32 (k, d) are the plain means of the `sizes` (k,) faces, whose `vectors` are
+    float32 (n, d); `rows` and `photos` are int64 (n,).
     """
 
     clusters: tuple[Cluster, ...]

@@ -8,8 +8,8 @@ from facecli.errors import FaceError
 from facecli.faces.quality import usable_for_enrollment
 from facecli.recognition.screening import Outcome, PhotoOutcome
 from facecli.stores.contract import GalleryStore
-from facecli.stores.gallery.names import clean_name, name_key
 from facecli.stores.library.clusters import AlbumStore, StoredFace
+from facecli.stores.names import clean_name, name_key
 from facecli.types import ModelCard, NewTemplate
 
 FACES = 5

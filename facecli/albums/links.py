@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import combinations
 
-from facecli.stores.gallery.names import name_key
 from facecli.stores.library.clusters import Fact
+from facecli.stores.names import name_key
 
 
 @dataclass

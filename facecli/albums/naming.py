@@ -33,7 +33,7 @@ class Namer:
     ) -> dict[int, str]:
         """Return the names of clusters 0..k-1 that have none `given` and are near one person only.
 
-        `embeddings` is (n, 128), `labels` and `photos` int64 (n,). Several clusters may be one
+        `embeddings` is (n, d), `labels` and `photos` int64 (n,). Several clusters may be one
         person, but for those that share a photo: there the nearest has the name.
         """
         shown: dict[str, set[int]] = {}
@@ -74,7 +74,7 @@ class Namer:
 
 
 def _means(embeddings: FloatArray, labels: IntArray) -> FloatArray:
-    """Return the plain mean of each cluster's vectors, float32 (k, 128), shorter than 1."""
+    """Return the plain mean of each cluster's vectors, float32 (k, d), shorter than 1."""
     sums = np.zeros((int(labels.max()) + 1, embeddings.shape[1]))
     np.add.at(sums, labels, embeddings)
     return (sums / np.bincount(labels)[:, None]).astype(np.float32)

@@ -36,7 +36,7 @@ class FaceTable:
     """The faces of different pictures, row by row: copies of a picture count once.
 
     `places` maps a picture's SHA-256 and a face's number in it to its row in `embeddings`, float32
-    (n, 128), `photos` int64 (n,), the number of its picture, and `sightings`. `weak` (n,) marks
+    (n, d), `photos` int64 (n,), the number of its picture, and `sightings`. `weak` (n,) marks
     those that would not be enrolled, may be no face, or are cut off.
     """
 

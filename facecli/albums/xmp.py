@@ -14,8 +14,8 @@ from facecli.errors import FacecliError, GalleryError
 from facecli.faces.embedding import EmbeddedPicture
 from facecli.faces.images import display_name, own_xmp, stored_orientation
 from facecli.files import SHARED, replacing
-from facecli.stores.gallery.names import clean_name, name_key
 from facecli.stores.library.clusters import AlbumStore, Fact, StoredFace
+from facecli.stores.names import clean_name, name_key
 from facecli.types import Box, Failure
 
 SAME_FACE = 0.3

@@ -118,7 +118,7 @@ def distribution_from(table: dict[str, Any]) -> ImpostorDistribution | None:
 
 
 def impostor_table(embeddings: FloatArray, labels: npt.ArrayLike, *, source: str) -> dict[str, Any]:
-    """Return the table for a model card from unit rows (n, 128) and who they are; {} if too few."""
+    """Return the table for a model card from unit rows (n, d) and who they are; {} if too few."""
     impostor = all_pairs(embeddings, labels).impostor
     made = impostor_distribution(embeddings, labels, impostor, source=source)
     return {} if made is None else made.table()

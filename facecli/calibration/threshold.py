@@ -21,7 +21,7 @@ ONE_PICTURE = 1e-6
 def calibrated_threshold(
     embeddings: FloatArray, labels: npt.ArrayLike, *, far: float, card: ModelCard, source: str
 ) -> Calibration:
-    """Set the threshold of a model from unit rows (n, 128) and who they are.
+    """Set the threshold of a model from unit rows (n, d) and who they are.
 
     Labels are as in `metrics.pairs`. `far` is a false match rate; `source` names the data. Raises
     CalibrationError if the impostor pairs are too few to measure it, by the rule of 30, and where

@@ -49,7 +49,7 @@ def train_verifier(
     source: str,
     seed: int = 0,
 ) -> tuple[Verifier, VerifierComparison]:
-    """Train on half of the people, unit rows (n, 128) with their labels; measure on the others.
+    """Train on half of the people, unit rows (n, d) with their labels; measure on the others.
 
     `form` is one of FORMS. Raises CalibrationError if a half has no two photos of one person, and
     if the pairs of the other half are too few to measure `far`.

@@ -18,12 +18,12 @@ import numpy.typing as npt
 
 from facecli.errors import FingerprintMismatch, ModelError
 from facecli.files import SHARED, replacing
-from facecli.types import DIMENSION, FloatArray, ModelCard
+from facecli.types import FloatArray, ModelCard
 from facecli.vectors.distances import paired_squared_l2
 
 COMPONENTS, SQUARED_L2 = "components", "squared-l2"
-FORMS = {COMPONENTS: DIMENSION, SQUARED_L2: 1}
-"""What the unit looks at, and how many numbers that is."""
+FORMS = (COMPONENTS, SQUARED_L2)
+"""What the unit looks at: the difference number by number, or the squared L2."""
 
 PRIOR = 0.5
 """The share of pairs of one person among those compared for which probabilities are given."""
@@ -53,13 +53,13 @@ class Verifier:
     created: str
 
     def log_odds(self, a: FloatArray, b: FloatArray) -> npt.NDArray[np.float64]:
-        """Return the log-odds float64 (n,) of row i of `a` and row i of `b`, unit rows (n, 128)."""
+        """Return the log-odds float64 (n,) of row i of `a` and row i of `b`, unit rows (n, d)."""
         seen = features(self.form, a, b)
         log_odds: npt.NDArray[np.float64] = seen @ np.array(self.weights) + self.bias
         return log_odds
 
     def judge(self, a: FloatArray, b: FloatArray) -> Judgement:
-        """Judge the likeliest pair of a row of `a` (n, 128) and one of `b` (m, 128)."""
+        """Judge the likeliest pair of a row of `a` (n, d) and one of `b` (m, d)."""
         left, right = np.repeat(a, len(b), axis=0), np.tile(b, (len(a), 1))
         highest = float(self.log_odds(left, right).max())
         return Judgement(highest >= self.needed, probability(highest), probability(self.needed))
@@ -75,7 +75,7 @@ class Judgement:
 
 
 def features(form: str, a: FloatArray, b: FloatArray) -> FloatArray:
-    """Return what a form looks at in pairs of rows of `a` and `b`: float32 (n, 128) or (n, 1)."""
+    """Return what a form looks at in pairs of rows of `a` and `b`: float32 (n, d) or (n, 1)."""
     if form == COMPONENTS:
         difference: FloatArray = np.abs(a - b)
         return difference
@@ -105,7 +105,7 @@ def load_verifier(path: Path, card: ModelCard) -> Verifier:
         fields = json.loads(path.read_bytes())
         verifier = Verifier(**{**fields, "weights": tuple(map(float, fields["weights"]))})
         numbers = (*verifier.weights, verifier.bias, verifier.needed, verifier.far)
-        fits = len(verifier.weights) == FORMS[verifier.form] and all(map(math.isfinite, numbers))
+        fits = verifier.form in FORMS and all(map(math.isfinite, numbers))
     except OSError as error:
         raise ModelError(f"{path}: {error.strerror or error}") from error
     except (KeyError, TypeError, ValueError) as error:
@@ -117,4 +117,6 @@ def load_verifier(path: Path, card: ModelCard) -> Verifier:
             f"{path}: trained for {verifier.model} ({verifier.fingerprint[:12]}), not for "
             f"{card.name} ({card.fingerprint[:12]})"
         )
+    if len(verifier.weights) != (card.dimension if verifier.form == COMPONENTS else 1):
+        raise ModelError(f"{path}: not a verifier that facecli train-verifier made")
     return verifier

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE.npz",
-    help="Write NumPy arrays: paths, embeddings float32 (n, 128), boxes (n, 4), confidence (n,).",
+    help="Write NumPy arrays: paths, embeddings float32 (n, d), boxes (n, 4), confidence (n,).",
 )
 @command_options
 @pass_settings
@@ -65,7 +65,7 @@ def embed(
         else:
             pictures.append(result)
     if out is not None:
-        _write_arrays(out, pictures)
+        _write_arrays(out, pictures, card.dimension)
         count = sum(len(picture.faces) for picture in pictures)
         emit(
             {"kind": "embeddings_file", "path": out, "faces": count, "model": card.name},
@@ -119,7 +119,7 @@ def _write_lines(picture: EmbeddedPicture, card: ModelCard) -> None:
         emit_json(record)
 
 
-def _write_arrays(out: Path, pictures: list[EmbeddedPicture]) -> None:
+def _write_arrays(out: Path, pictures: list[EmbeddedPicture], dimension: int) -> None:
     """Write all faces as arrays, row by row; the file appears whole or not at all.
 
     It is readable by its owner alone, as the gallery is: these are biometric data.
@@ -134,7 +134,7 @@ def _write_arrays(out: Path, pictures: list[EmbeddedPicture]) -> None:
         np.savez(
             stream,
             paths=np.array([source for source, _ in faces], dtype=np.str_),
-            embeddings=np.concatenate([np.empty((0, 128), np.float32), *vectors]),
+            embeddings=np.concatenate([np.empty((0, dimension), np.float32), *vectors]),
             boxes=np.array([face.detection.box for _, face in faces], np.float32).reshape(-1, 4),
             confidence=np.array([face.detection.confidence for _, face in faces], np.float32),
         )

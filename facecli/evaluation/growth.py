@@ -60,7 +60,7 @@ def gallery_sizes(
 ) -> list[GallerySize]:
     """Return the rates at 10, 100, … `largest` people, and at as many as there are photos for.
 
-    Everyone's first photo by name and the `distractors`, unit rows (m, 128) of one photo each of
+    Everyone's first photo by name and the `distractors`, unit rows (m, d) of one photo each of
     other people, are what galleries are drawn from. Every photo of a named person is a search of
     galleries without them; all but the first are searches of galleries with them. Raises FaceError
     where nobody has a second photo.

@@ -24,7 +24,7 @@ from facecli.metrics import (
     ten_fold_accuracy,
     ten_fold_val,
 )
-from facecli.types import DIMENSION, Failure, FloatArray
+from facecli.types import Failure, FloatArray
 from facecli.vectors.distances import paired_squared_l2
 
 FARS = (1e-1, 1e-2, 1e-3)
@@ -87,7 +87,8 @@ def squared_l2_of_pairs(
     Squared L2 is float32 (n,), infinite where a photo failed; the failures come with it.
     """
     row: dict[Path, int] = {}
-    vectors, failures = [np.zeros(DIMENSION, np.float32)], []
+    vectors: list[FloatArray] = []
+    failures: list[Failure] = []
     for path, result in zip(pairs.photos, scanned, strict=True):
         if isinstance(result, Failure):
             failures.append(result)
@@ -96,11 +97,13 @@ def squared_l2_of_pairs(
         else:
             row[path] = len(vectors)
             vectors.append(result.embeddings[most_prominent(result)])
-    first = np.array([row.get(path, 0) for path in pairs.first])
-    second = np.array([row.get(path, 0) for path in pairs.second])
-    table = np.stack(vectors)
-    squared = paired_squared_l2(table[first], table[second])
-    squared[(first == 0) | (second == 0)] = np.inf
+    first = np.array([row.get(path, -1) for path in pairs.first])
+    second = np.array([row.get(path, -1) for path in pairs.second])
+    whole = (first >= 0) & (second >= 0)
+    squared = np.full(len(first), np.inf, np.float32)
+    if whole.any():
+        table = np.stack(vectors)
+        squared[whole] = paired_squared_l2(table[first[whole]], table[second[whole]])
     return squared, tuple(failures)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from facecli.datasets import UNKNOWN, PhotoSet
 from facecli.faces.embedding import EmbeddedPicture
-from facecli.types import DIMENSION, BoolArray, Detection, Failure, FailureKind, FloatArray, Quality
+from facecli.types import BoolArray, Detection, Failure, FailureKind, FloatArray, Quality
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,7 @@ class Samples:
     """One face a photo, row by row, with the photos that gave none (failures to acquire) apart.
 
     `people` are their names, empty where not known; `faces` the number of the face in its photo,
-    by which, with the photo's SHA-256, a library finds its chip; `embeddings` float32 (n, 128) of
+    by which, with the photo's SHA-256, a library finds its chip; `embeddings` float32 (n, d) of
     unit rows. `failed` and `failed_paths` are the people and paths of the failures. Paths are
     relative to the photo set.
     """
@@ -88,7 +88,7 @@ def gather(photos: PhotoSet, scanned: Iterable[EmbeddedPicture | Failure]) -> Sa
         people=tuple(person for _, person, _, _ in kept),
         sha256s=tuple(picture.sha256 for _, _, picture, _ in kept),
         faces=tuple(face for _, _, _, face in kept),
-        embeddings=np.stack(vectors) if vectors else np.empty((0, DIMENSION), np.float32),
+        embeddings=np.stack(vectors) if vectors else np.empty((0, 0), np.float32),
         failures=tuple(failure for failure, _, _ in failures),
         qualities=tuple(picture.faces[face].quality for _, _, picture, face in kept),
         failed=tuple(person for _, person, _ in failures),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from facecli.types import DIMENSION, Acquisition, Encoder, Face, Failure, FloatArray
+from facecli.types import Acquisition, Encoder, Face, Failure, FloatArray
 
 BATCH = 8
 """Chips, or pictures if they show fewer, gathered before the encoder runs.
@@ -19,7 +19,7 @@ batch gives the answer sooner, while finding a face takes a hundred times as lon
 
 @dataclass(frozen=True, slots=True)
 class EmbeddedPicture:
-    """A picture with the faces kept of it and their embeddings, float32 (faces, 128).
+    """A picture with the faces kept of it and their embeddings, float32 (faces, d).
 
     `size` is width and height of the upright picture.
     """
@@ -59,7 +59,7 @@ def _embedded(
 ) -> Iterator[EmbeddedPicture | Failure]:
     """Embed the first `kept` chips of every item in one call and deal the vectors out again."""
     chips = [chip for item in items if isinstance(item, Acquisition) for chip in item.chips[:kept]]
-    vectors = encoder.embed(chips) if chips else np.empty((0, DIMENSION), np.float32)
+    vectors = encoder.embed(chips) if chips else np.empty((0, encoder.card.dimension), np.float32)
     start = 0
     for item in items:
         if not isinstance(item, Acquisition):

@@ -25,7 +25,7 @@ pixels takes four times as long.
 
 @dataclass(frozen=True, slots=True)
 class Glimpse:
-    """One face in one frame; `embedding` is float32 (128,), None where `notes` say it is no use."""
+    """One face in one frame; `embedding` is float32 (d,), None where `notes` say it is no use."""
 
     face: Face
     embedding: FloatArray | None

@@ -94,7 +94,7 @@ def _least(track: Track, glimpse: Glimpse, same: float) -> float:
 
 
 def agree(a: FloatArray, b: FloatArray, same: float) -> bool:
-    """Tell whether two embeddings, float32 (128,), are within `same` in squared L2."""
+    """Tell whether two embeddings, float32 (d,), are within `same` in squared L2."""
     return bool(squared_l2(a[None], b[None])[0, 0] <= same)
 
 

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from facecli.faces.chips import DLIB_GEOMETRY
-from facecli.models import checkpoints, encoders
+from facecli.models import DIMENSION, checkpoints, encoders
 from facecli.models.dlib_format import read_dlib
 from facecli.models.networks import ResNet29, resnet29_architecture
-from facecli.types import DIMENSION, FloatArray, ModelCard
+from facecli.types import FloatArray, ModelCard
 
 DLIB_CARD: dict[str, Any] = {
     "threshold": 0.116,

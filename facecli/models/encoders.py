@@ -19,8 +19,8 @@ import platformdirs
 
 from facecli.errors import ModelError
 from facecli.faces.chips import geometry_at
-from facecli.models import checkpoints
-from facecli.types import DIMENSION, FloatArray, ModelCard, PixelArray
+from facecli.models import DIMENSION, checkpoints
+from facecli.types import FloatArray, ModelCard, PixelArray
 
 if TYPE_CHECKING:
     import torch
@@ -110,13 +110,12 @@ def read_card(name_or_path: str) -> ModelCard:
 def load_encoder(name_or_path: str = DEFAULT_MODEL, *, device: str = "cpu") -> NetworkEncoder:
     """Load a model for embedding on `device`: cpu, cuda, mps or auto.
 
-    Raises ModelError for a model that is missing, damaged, or whose output is not the 128 numbers
-    that galleries hold.
+    Raises ModelError for a model that is missing or damaged, and for a trunk without a head.
     """
     if name_or_path in INCEPTION:
         load_inception(name_or_path)
         raise ModelError(
-            f"{name_or_path} gives 512 numbers where galleries hold {DIMENSION}; make its "
+            f"{name_or_path} is a trunk that gives 512 numbers, without a head; make its "
             f"{DIMENSION}-d head with: facecli train DATA --init {name_or_path} --out MODEL"
         )
     from facecli.models.networks import build
@@ -169,7 +168,9 @@ class NetworkEncoder:
             if batch.shape[1:] != (size, size, 3) or batch.dtype != np.uint8:
                 raise ValueError(f"chips must be uint8 (n, {size}, {size}, 3), not {batch.shape}")
             batches.append(self._forward(batch))
-        return np.concatenate(batches) if batches else np.empty((0, DIMENSION), np.float32)
+        return (
+            np.concatenate(batches) if batches else np.empty((0, self.card.dimension), np.float32)
+        )
 
     def _forward(self, batch: PixelArray) -> FloatArray:
         import torch

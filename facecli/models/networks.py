@@ -13,9 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from facecli.errors import ModelError
-from facecli.models import torchvision_standin
+from facecli.models import DIMENSION, torchvision_standin
 from facecli.models.dlib_format import STAGES
-from facecli.types import DIMENSION
 
 INCEPTION_DIMENSION = 512
 

@@ -15,7 +15,7 @@ import numpy as np
 from facecli.errors import FingerprintMismatch
 from facecli.recognition.screening import LookAlike, Outcome, PhotoOutcome, examine
 from facecli.stores.contract import GalleryStore
-from facecli.stores.gallery.names import name_key
+from facecli.stores.names import name_key
 from facecli.types import ModelCard, NewTemplate, Person, TemplateMatrix
 from facecli.vectors.neighbours import nearest_by_owner
 

@@ -128,7 +128,7 @@ class KnownPeople:
         return len(self.matrix.names)
 
     def look(self, probes: FloatArray, *, threshold: float, people: int) -> list[Neighbourhood]:
-        """Compare probes float32 (n, 128) with everyone.
+        """Compare probes float32 (n, d) with everyone.
 
         Each answer holds everyone at or under the threshold, and at least the `people` nearest
         where there are that many.

@@ -11,7 +11,7 @@ import numpy as np
 from facecli.errors import FacecliError, FingerprintMismatch
 from facecli.recognition.identify import KnownPeople
 from facecli.stores.contract import GalleryPlace
-from facecli.types import DIMENSION, TemplateMatrix
+from facecli.types import TemplateMatrix
 
 EVERY = 0.5
 """Seconds between looks at the gallery: a change has to be seen within one. A look takes 1 ms."""
@@ -122,4 +122,4 @@ class LivePeople:
 
 def _nobody() -> TemplateMatrix:
     none = np.empty(0, np.int64)
-    return TemplateMatrix(none, none, np.empty((0, DIMENSION), np.float32), {})
+    return TemplateMatrix(none, none, np.empty((0, 0), np.float32), {})

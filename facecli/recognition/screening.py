@@ -11,7 +11,7 @@ from facecli.faces.acquisition import acquire
 from facecli.faces.embedding import EmbeddedPicture, embed_pictures
 from facecli.faces.quality import usable_for_enrollment
 from facecli.recognition.roster import EnrollmentRequest
-from facecli.stores.gallery.names import clean_name
+from facecli.stores.names import clean_name
 from facecli.types import (
     NO_FACE_FOUND,
     Acquisition,

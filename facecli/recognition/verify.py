@@ -34,7 +34,7 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A side with its embeddings, float32 (n, 128): one for a photo, all of a person's."""
+    """A side with its embeddings, float32 (n, d): one for a photo, all of a person's."""
 
     side: Side
     embeddings: FloatArray

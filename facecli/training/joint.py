@@ -15,11 +15,12 @@ import torch
 from facecli.errors import TrainingError
 from facecli.metrics import all_pairs, threshold_at_fmr
 from facecli.metrics.support import rate_name
+from facecli.models import DIMENSION
 from facecli.models.networks import FaceNetwork, lifted
 from facecli.training.config import TrainingConfig
 from facecli.training.head import evening_scales, features_of, fit_head
 from facecli.training.promotion import combine
-from facecli.types import DIMENSION, FloatArray, IntArray, PixelArray
+from facecli.types import FloatArray, IntArray, PixelArray
 
 SAMPLE = 8192
 """Chips at most over which a solved head's outputs are looked at."""

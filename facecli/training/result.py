@@ -11,7 +11,7 @@ import torch
 
 from facecli.errors import TrainingError
 from facecli.metrics.support import rate_name, supported
-from facecli.models import checkpoints
+from facecli.models import DIMENSION, checkpoints
 from facecli.models.networks import FaceNetwork
 from facecli.training.config import TrainingConfig, read_toml
 from facecli.training.joint import move_sphere
@@ -24,7 +24,7 @@ from facecli.training.promotion import (
     shift_to_rate,
 )
 from facecli.training.start import views_of
-from facecli.types import DIMENSION, FloatArray, IntArray, ModelCard, PixelArray
+from facecli.types import FloatArray, IntArray, ModelCard, PixelArray
 
 
 @dataclass(frozen=True, slots=True)

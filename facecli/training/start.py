@@ -8,12 +8,12 @@ import numpy as np
 import torch
 
 from facecli.errors import TrainingError
-from facecli.models import checkpoints, encoders
+from facecli.models import DIMENSION, checkpoints, encoders
 from facecli.models.networks import FaceNetwork, build
 from facecli.training.config import TrainingConfig
 from facecli.training.head import CHIPS_AT_ONCE, even_out, features_of, fit_head, principal_targets
 from facecli.training.joint import SAMPLE, fit_joined
-from facecli.types import DIMENSION, FloatArray, IntArray, ModelCard, PixelArray
+from facecli.types import FloatArray, IntArray, ModelCard, PixelArray
 
 NEAR = 0.5
 """Mean cosine to the targets from which on a head is worth keeping; strangers have about 0."""

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from facecli.errors import TrainingError
-from facecli.types import DIMENSION, FloatArray
+from facecli.models import DIMENSION
+from facecli.types import FloatArray
 
 MAX_BYTES = 4 * 2**30
 """Unpacked size beyond which a file of targets is refused unread: 8 million of float32."""

@@ -23,7 +23,7 @@ COMPARISONS_HELD = 2**22
 
 
 def are_unit(embeddings: FloatArray) -> BoolArray:
-    """Tell of each row (n, 128) whether its length is 1; NaN and infinity are not."""
+    """Tell of each row (n, d) whether its length is 1; NaN and infinity are not."""
     # The square may overflow to infinity, which is the right answer.
     with np.errstate(over="ignore", invalid="ignore"):
         lengths = np.sqrt(np.vecdot(embeddings, embeddings))

@@ -24,7 +24,7 @@ class Neighbours:
 
 
 def nearest_by_owner(pool: FloatArray, owners: IntArray, first_probe: int) -> Neighbours:
-    """Compare the rows of `pool` (n, 128) from `first_probe` on with all rows, by owner (n,)."""
+    """Compare the rows of `pool` (n, d) from `first_probe` on with all rows, by owner (n,)."""
     probes = len(pool) - first_probe
     other = np.zeros(probes, np.int64)
     other_squared = np.full(probes, np.inf, np.float32)

@@ -18,9 +18,10 @@ from facecli.albums.grouping import Grouping
 from facecli.albums.sorting import group
 from facecli.clustering import cluster
 from facecli.metrics import all_pairs, bcubed_score
+from facecli.models import DIMENSION
 from facecli.stores.library import Library
 from facecli.stores.library.clusters import AlbumStore
-from facecli.types import DIMENSION, FloatArray, IntArray
+from facecli.types import FloatArray, IntArray
 from facecli.vectors.distances import normalize
 
 FACES = 10_000

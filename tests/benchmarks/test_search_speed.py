@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from facecli.types import DIMENSION, FloatArray
+from facecli.models import DIMENSION
+from facecli.types import FloatArray
 from facecli.vectors.index import ExactIndex
 
 TEMPLATES = 10_000

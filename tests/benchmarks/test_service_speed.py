@@ -19,10 +19,10 @@ from fake_service import ENTRY, TOKEN, real_service, relaying
 from fakes import new_template
 from pytest_benchmark.fixture import BenchmarkFixture
 
+from facecli.models import DIMENSION
 from facecli.models.encoders import DEFAULT_MODEL, read_card
 from facecli.portraits import eileen_collins, grace_hopper
 from facecli.stores.gallery import Gallery
-from facecli.types import DIMENSION
 
 PEOPLE = 10_000
 CLIENTS, QUESTIONS = 8, 160

@@ -109,7 +109,7 @@ def _distractors(settings: Settings, folder: Path | None, samples: Samples) -> F
     from facecli.albums.scanning import scan
     from facecli.evaluation.samples import most_prominent
     from facecli.faces.photo_files import find_pictures
-    from facecli.types import DIMENSION, Failure
+    from facecli.types import Failure
 
     paths = [] if folder is None else find_pictures([folder])
     scanned = scan(
@@ -119,7 +119,7 @@ def _distractors(settings: Settings, folder: Path | None, samples: Samples) -> F
         encoder=settings.encoder(),
         workers=settings.workers,
     )
-    rows = [np.empty((0, DIMENSION), np.float32)]
+    rows = [np.empty((0, settings.card().dimension), np.float32)]
     known = set(samples.sha256s)
     for result in progress(scanned, len(paths), "Looking at distractors"):
         if isinstance(result, Failure) or not result.faces:

@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from facecli.errors import GalleryError
-from facecli.stores.gallery.names import clean_name, name_key
-from facecli.stores.gallery.vectors import encode
-from facecli.types import DIMENSION, ModelCard, NewTemplate
+from facecli.stores.embeddings import encode
+from facecli.stores.names import clean_name, name_key
+from facecli.types import ModelCard, NewTemplate
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -59,13 +59,13 @@ class Entry:
     quality: tuple[float, float, float, float]
 
 
-def checked(template: NewTemplate) -> Entry:
+def checked(template: NewTemplate, dimension: int) -> Entry:
     """Return a template ready to store, or raise GalleryError naming whose it is and why not."""
     name = clean_name(template.person)
     external_id = template.external_id
     quality = template.quality
     try:
-        embedding = encode(template.embedding)
+        embedding = encode(template.embedding, dimension)
     except ValueError as error:
         raise GalleryError(f"template of {name!r}: {error}") from error
     left, top, right, bottom = map(float, template.box)
@@ -105,11 +105,7 @@ def insert(database: Database, entries: Sequence[Entry], card: ModelCard) -> lis
 
 
 def _model_id(database: Database, card: ModelCard, created: str) -> int:
-    """Return the row of a model, made if it is new; refuse one whose vectors do not fit."""
-    if card.dimension != DIMENSION:
-        raise GalleryError(
-            f"model {card.name!r} gives {card.dimension} numbers; a gallery holds {DIMENSION}"
-        )
+    """Return the row of a model, made if it is new."""
     found = database.execute("SELECT id FROM model WHERE fingerprint = ?", (card.fingerprint,))
     if row := found.fetchone():
         return int(row[0])

@@ -115,9 +115,67 @@ def m0002_calibrations(database: Database) -> None:
     database.executescript(CALIBRATIONS)
 
 
+ANY_DIMENSION = """
+CREATE TABLE model_new (
+    id INTEGER PRIMARY KEY,
+    fingerprint TEXT NOT NULL UNIQUE CHECK (fingerprint <> ''),
+    name TEXT NOT NULL,
+    dimension INTEGER NOT NULL CHECK (dimension > 0),
+    created TEXT NOT NULL
+) STRICT;
+INSERT INTO model_new SELECT id, fingerprint, name, dimension, created FROM model;
+
+CREATE TABLE template_new (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    model_id INTEGER NOT NULL REFERENCES model_new (id),
+    person_id INTEGER NOT NULL REFERENCES person (id) ON DELETE CASCADE,
+    embedding BLOB NOT NULL CHECK (length(embedding) > 0 AND length(embedding) % 4 = 0),
+    image_sha256 TEXT NOT NULL CHECK (image_sha256 <> ''),
+    box_left REAL NOT NULL,
+    box_top REAL NOT NULL,
+    box_right REAL NOT NULL,
+    box_bottom REAL NOT NULL,
+    eye_distance REAL NOT NULL,
+    sharpness REAL NOT NULL,
+    brightness REAL NOT NULL,
+    turn REAL NOT NULL,
+    created TEXT NOT NULL,
+    UNIQUE (image_sha256, model_id, box_left, box_top, box_right, box_bottom)
+) STRICT;
+INSERT INTO template_new SELECT
+    id, model_id, person_id, embedding, image_sha256, box_left, box_top, box_right, box_bottom,
+    eye_distance, sharpness, brightness, turn, created
+    FROM template ORDER BY id;
+DELETE FROM sqlite_sequence WHERE name = 'template_new';
+INSERT INTO sqlite_sequence (name, seq)
+    SELECT 'template_new', seq FROM sqlite_sequence WHERE name = 'template';
+
+DROP TABLE template;
+DROP TABLE model;
+ALTER TABLE model_new RENAME TO model;
+ALTER TABLE template_new RENAME TO template;
+CREATE INDEX template_person ON template (person_id);
+CREATE TRIGGER template_insert AFTER INSERT ON template
+    BEGIN UPDATE meta SET generation = random(); END;
+CREATE TRIGGER template_update AFTER UPDATE ON template
+    BEGIN UPDATE meta SET generation = random(); END;
+CREATE TRIGGER template_delete AFTER DELETE ON template
+    BEGIN UPDATE meta SET generation = random(); END;
+"""
+
+
+def m0003_any_dimension(database: Database) -> None:
+    """Let a model give embeddings of any length; both tables said that it is 128.
+
+    SQLite cannot change a CHECK, so the tables are made anew. The ids stay, and so does the highest
+    id ever given, which must not come back.
+    """
+    database.executescript(ANY_DIMENSION)
+
+
 GALLERY = Kind(
     noun="gallery",
-    steps=(m0001_people_and_templates, m0002_calibrations),
+    steps=(m0001_people_and_templates, m0002_calibrations, m0003_any_dimension),
     error=GalleryError,
     absent="there is none; enroll someone first",
     damaged="the file is damaged: restore a backup",

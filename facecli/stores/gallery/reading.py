@@ -6,8 +6,8 @@ import json
 import sqlite3
 from collections.abc import Iterable
 
-from facecli.stores.gallery.names import name_key
-from facecli.stores.gallery.vectors import damaged
+from facecli.stores.embeddings import damaged
+from facecli.stores.names import name_key
 from facecli.types import Calibration, Person, Quality, StoredModel, Template
 
 PERSON = """
@@ -25,6 +25,7 @@ TEMPLATES = """
 VECTORS = """
     SELECT id, person_id, embedding FROM template NOT INDEXED WHERE model_id = ? ORDER BY id
 """
+EMBEDDINGS = "SELECT id, embedding FROM template WHERE model_id = ? ORDER BY id"
 MODELS = """
     SELECT name, fingerprint, count(template.id), model.created
     FROM model LEFT JOIN template ON model_id = model.id GROUP BY model.id ORDER BY model.id
@@ -78,16 +79,21 @@ def models(connection: sqlite3.Connection) -> list[StoredModel]:
 
 def vectors(
     connection: sqlite3.Connection, fingerprint: str
-) -> tuple[list[tuple[int, int, bytes]], dict[int, str]]:
-    """Return template id, person id and stored embedding of one model's, and their names by id."""
-    model = connection.execute("SELECT id FROM model WHERE fingerprint = ?", (fingerprint,))
-    found = model.fetchone()
+) -> tuple[list[tuple[int, int, bytes]], dict[int, str], int]:
+    """Return template id, person id and stored embedding of one model's templates.
+
+    With them come the people's names by id, and the model's dimension, 0 for an unknown model.
+    """
+    model = "SELECT id, dimension FROM model WHERE fingerprint = ?"
+    found = connection.execute(model, (fingerprint,)).fetchone()
     if found is None:
-        return [], {}
-    rows = connection.execute(VECTORS, found).fetchall()
+        return [], {}, 0
+    model_id, dimension = found
+    rows = connection.execute(VECTORS, (model_id,)).fetchall()
     present = {person_id for _, person_id, _ in rows}
     everyone = connection.execute("SELECT id, name FROM person")
-    return rows, {person_id: name for person_id, name in everyone if person_id in present}
+    names = {person_id: name for person_id, name in everyone if person_id in present}
+    return rows, names, dimension
 
 
 def pictured(
@@ -116,9 +122,11 @@ def problems(connection: sqlite3.Connection) -> list[str]:
         f"{table} {row} refers to a {parent} that does not exist"
         for table, row, parent, _ in connection.execute("PRAGMA foreign_key_check")
     ]
-    rows = connection.execute("SELECT id, embedding FROM template").fetchall()
-    stored = [embedding for _, embedding in rows]
-    found += [
-        f"template {rows[row][0]} is not a unit vector of 128 numbers" for row in damaged(stored)
-    ]
+    models = connection.execute("SELECT id, dimension FROM model ORDER BY id").fetchall()
+    for model_id, dimension in models:
+        rows = connection.execute(EMBEDDINGS, (model_id,)).fetchall()
+        found += [
+            f"template {rows[row][0]} is not a unit vector of {dimension} numbers"
+            for row in damaged([embedding for _, embedding in rows], dimension)
+        ]
     return found

@@ -12,9 +12,9 @@ import numpy as np
 
 from facecli.errors import FingerprintMismatch, GalleryError
 from facecli.stores.database import Store
+from facecli.stores.embeddings import damaged, decode
 from facecli.stores.gallery import enrolling, migrations, reading
-from facecli.stores.gallery.names import clean_name, closest, name_key
-from facecli.stores.gallery.vectors import damaged, decode
+from facecli.stores.names import clean_name, closest, name_key
 from facecli.types import (
     Calibration,
     ForgetReceipt,
@@ -47,11 +47,11 @@ class Gallery(Store):
     def add(self, templates: Sequence[NewTemplate], card: ModelCard) -> list[int]:
         """Store all templates or none; return their ids. People are made as they are needed.
 
-        Raises GalleryError for a vector that is not float32, 128 long and of length 1, a model of
-        another dimension, a name or external id that cannot be used, and a face of a photo that
-        is enrolled already.
+        Raises GalleryError for an embedding that is not a float32 unit vector of the card's
+        dimension, a name or external id that cannot be used, and a face of a photo that is enrolled
+        already.
         """
-        entries = [enrolling.checked(template) for template in templates]
+        entries = [enrolling.checked(template, card.dimension) for template in templates]
         with self.writing() as database:
             return enrolling.insert(database, entries, card) if entries else []
 
@@ -79,17 +79,17 @@ class Gallery(Store):
         Raises GalleryError naming the template if one is damaged. The embeddings are read-only.
         """
         with self.reading() as connection:
-            rows, names = reading.vectors(connection, fingerprint)
+            rows, names, dimension = reading.vectors(connection, fingerprint)
             if not rows:
                 self._refuse_other_models(fingerprint, reading.models(connection))
         template_ids, person_ids, stored = zip(*rows, strict=True) if rows else ((), (), ())
         try:
-            embeddings = decode(stored)
+            embeddings = decode(stored, dimension)
             sound = bool(are_unit(embeddings).all())
         except ValueError:
             sound = False
         if not sound:
-            row = int(damaged(stored)[0])
+            row = int(damaged(stored, dimension)[0])
             raise GalleryError(
                 f"{self._where}: template {template_ids[row]} of "
                 f"{names[person_ids[row]]!r} is damaged: forget and enroll them again"

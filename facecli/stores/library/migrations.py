@@ -136,9 +136,30 @@ def m0002_albums(database: Database) -> None:
     database.executescript(ALBUMS)
 
 
+ANY_DIMENSION = """
+CREATE TABLE embedding_new (
+    face_id INTEGER NOT NULL REFERENCES face (id) ON DELETE CASCADE,
+    model_id INTEGER NOT NULL REFERENCES model (id),
+    vector BLOB NOT NULL CHECK (length(vector) > 0 AND length(vector) % 4 = 0),
+    PRIMARY KEY (face_id, model_id)
+) STRICT, WITHOUT ROWID;
+INSERT INTO embedding_new SELECT face_id, model_id, vector FROM embedding;
+DROP TABLE embedding;
+ALTER TABLE embedding_new RENAME TO embedding;
+"""
+
+
+def m0003_any_dimension(database: Database) -> None:
+    """Let a model give embeddings of any length; the table said that it is 128.
+
+    SQLite cannot change a CHECK, so the table is made anew.
+    """
+    database.executescript(ANY_DIMENSION)
+
+
 LIBRARY = Kind(
     noun="photo library",
-    steps=(m0001_photos_and_faces, m0002_albums),
+    steps=(m0001_photos_and_faces, m0002_albums, m0003_any_dimension),
     error=LibraryError,
     absent="there is none; facecli makes it when it first looks at photos",
     damaged="the file is damaged: restore a backup, or delete it, which loses corrections made by "

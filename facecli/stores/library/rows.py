@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from facecli.stores.gallery.vectors import decode
+from facecli.stores.embeddings import STORED, decode
 from facecli.stores.library.pixels import compress
 from facecli.stores.library.types import FileState, RememberedPhoto, absolute
 from facecli.types import Acquisition, Detection, Face, FloatArray, ModelCard, Quality
@@ -102,11 +102,14 @@ def _face(row: tuple[Any, ...]) -> Face:
 
 
 def _embeddings(stored: Sequence[bytes | None]) -> FloatArray | None:
-    """Return embeddings float32 (n, 128), or None if one is missing or damaged."""
+    """Return embeddings float32 (n, d), or None if one is missing or damaged."""
     there = [one for one in stored if one is not None]
     if len(there) < len(stored):
         return None
-    vectors = decode(there)
+    try:
+        vectors = decode(there, len(there[0]) // STORED.itemsize if there else 0)
+    except ValueError:
+        return None
     return vectors if are_unit(vectors).all() else None
 
 

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from facecli.errors import LibraryError
 from facecli.stores.database import Store
-from facecli.stores.gallery.vectors import encode
+from facecli.stores.embeddings import encode
 from facecli.stores.library import rows
 from facecli.stores.library.migrations import LIBRARY
 from facecli.stores.library.pixels import decompress
@@ -78,7 +78,7 @@ class Library(Store):
         """Store, all or nothing, what was learnt.
 
         `files` maps to SHA-256; a picture takes the place of what its finder said of it before;
-        `embeddings` maps a picture's SHA-256 to float32 (faces, 128).
+        `embeddings` maps a picture's SHA-256 to float32 (faces, d).
         """
         with self.writing() as database:
             for file, sha256 in files.items():
@@ -89,7 +89,7 @@ class Library(Store):
                 model = rows.model_id(database, card)
                 for sha256, vectors in embeddings.items():
                     for number, vector in enumerate(vectors):
-                        row = (model, encode(vector), sha256, finder, number)
+                        row = (model, encode(vector, len(vector)), sha256, finder, number)
                         database.execute(rows.ADD_EMBEDDING, row)
 
     def forget(self, paths: Iterable[Path]) -> PhotosForgotten:

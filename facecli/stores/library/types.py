@@ -34,7 +34,7 @@ class FileState:
 class RememberedPhoto:
     """What is remembered of one picture.
 
-    `size` is width and height of the upright picture. `embeddings` is float32 (faces, 128), or
+    `size` is width and height of the upright picture. `embeddings` is float32 (faces, d), or
     None if the model asked for has not embedded them all.
     """
 
