@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -12,10 +13,12 @@ from uuid import uuid4
 
 import pytest
 from fakes import FakeDetector, FakeEncoder, embedding, new_template
+from record_check import problems
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
+    from facecli.records import Record
     from facecli.stores.gallery import Gallery
     from facecli.types import Detector, Encoder
 
@@ -31,6 +34,20 @@ def own_library(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPa
     """Keep what commands remember of photos apart from the user's library and from other tests."""
     path = tmp_path_factory.getbasetemp() / "libraries" / f"{uuid4()}.db"
     monkeypatch.setenv("FACECLI_LIBRARY", str(path))
+
+
+@pytest.fixture(autouse=True)
+def checked_records(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hold every JSON line that a command writes in this process to its definition."""
+    from facecli.cli import output
+    from facecli.records import as_line
+
+    def checked(record: Record) -> str:
+        line = as_line(record)
+        assert problems(json.loads(line)) == []
+        return line
+
+    monkeypatch.setattr(output, "as_line", checked)
 
 
 @pytest.fixture

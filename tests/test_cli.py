@@ -23,6 +23,7 @@ from facecli.cli.options import command_options
 from facecli.cli.output import confirmed, emit, emit_json, progress, shown, table
 from facecli.cli.settings import Settings, pass_settings
 from facecli.errors import PictureError
+from facecli.records import Record
 
 Install = Callable[[Callable[[], None]], None]
 
@@ -250,7 +251,7 @@ def test_json_holds_numpy_numbers_and_arrays(runner: CliRunner, install: Install
 
 
 def test_results_are_heard_with_and_without_json(runner: CliRunner, install: Install) -> None:
-    heard: list[dict[str, object]] = []
+    heard: list[Record] = []
     install(lambda: emit({"kind": "test"}, "text"))
     runner.invoke(cli, ["probe"], obj=Settings(hear=heard.append))
     runner.invoke(cli, ["--json", "probe"], obj=Settings(hear=heard.append))

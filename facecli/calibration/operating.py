@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from facecli.calibration.odds import ImpostorDistribution, Odds, distribution_from
 from facecli.errors import FingerprintMismatch, GalleryError
@@ -32,23 +31,6 @@ class OperatingPoint:
         if self.strangers is None:
             return None
         return self.strangers.share(squared_l2).among(templates)
-
-    def record(self, odds: Odds | None) -> dict[str, Any]:
-        """Return the JSON fields of odds and of where the threshold comes from."""
-        strangers = self.strangers
-        return {
-            "calibrated": self.calibration
-            and {"far": self.calibration.far, "created": self.calibration.created},
-            "strangers": odds
-            and strangers
-            and {
-                "share": odds.share,
-                "low": odds.low,
-                "high": odds.high,
-                "pairs": strangers.pairs,
-                "source": strangers.source,
-            },
-        }
 
 
 def described(calibration: Calibration) -> str:

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from facecli.cli.options import command_options
 from facecli.cli.output import emit, shown, strong, warn
 from facecli.cli.settings import Settings, pass_settings
+from facecli.records import Record
+from facecli.records.program import DemoRecord, DemoStepRecord
 
 if TYPE_CHECKING:
     from facecli.demo import Stage
-
-Record = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Step:
     says: str
     command: tuple[str, ...]
     exit_code: int = 0
-    right: Callable[[list[Record]], bool] = lambda _: True
+    right: Callable[[Sequence[Record]], bool] = lambda _: True
 
 
 @click.command()
@@ -57,10 +57,13 @@ def demo(ctx: click.Context, settings: Settings, folder: Path) -> None:
     wrong = [step for step in _steps(stage) if not _show(settings, step, shared)]
     for step in wrong:
         warn(f"came out wrong: {shlex.join(step.command)}")
-    emit(
-        {"kind": "demo", "right": not wrong, "folder": folder, "gallery": stage.database},
-        _farewell(stage, wrong=bool(wrong)),
-    )
+    record: DemoRecord = {
+        "kind": "demo",
+        "right": not wrong,
+        "folder": str(folder),
+        "gallery": str(stage.database),
+    }
+    emit(record, _farewell(stage, wrong=bool(wrong)))
     ctx.exit(1 if wrong else 0)
 
 
@@ -88,7 +91,13 @@ def _show(settings: Settings, step: Step, shared: list[str]) -> bool:
     if code == INTERRUPTED:
         raise KeyboardInterrupt
     right = code == step.exit_code and step.right(heard)
-    emit({"kind": "demo_step", "command": typed, "exit": code, "right": right}, "")
+    record: DemoStepRecord = {
+        "kind": "demo_step",
+        "command": typed,
+        "exit": code,
+        "right": right,
+    }
+    emit(record, "")
     return right
 
 
@@ -102,20 +111,20 @@ def _farewell(stage: Stage, *, wrong: bool) -> str:
     )
 
 
-def _lists_both(records: list[Record]) -> bool:
+def _lists_both(records: Sequence[Record]) -> bool:
     """Tell whether the two sitters, and nobody else, are enrolled."""
     from facecli.demo import SITTERS
 
     return {record["name"] for record in records} == {sitter.name for sitter in SITTERS}
 
 
-def _named_right(stage: Stage, records: list[Record]) -> bool:
+def _named_right(stage: Stage, records: Sequence[Record]) -> bool:
     """Tell whether every take was given its sitter's name."""
     named = {str(record["path"]): record["person"] for record in records}
     return named == stage.sitters_by_take()
 
 
-def _sorted_right(stage: Stage, records: list[Record]) -> bool:
+def _sorted_right(stage: Stage, records: Sequence[Record]) -> bool:
     """Tell whether the takes fell into one group a sitter."""
     faces = [record for record in records if record["kind"] == "clustered_face"]
     expected = stage.sitters_by_take()

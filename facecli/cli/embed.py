@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,13 +11,14 @@ from facecli.cli.options import command_options
 from facecli.cli.output import detail, emit, emit_json, progress, shown, warn
 from facecli.cli.settings import Settings, pass_settings
 from facecli.errors import FacecliError
+from facecli.records.recognition import EmbeddingsFileRecord, FailureRecord, embeddings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from facecli.faces.embedding import EmbeddedPicture
     from facecli.recognition.recognizer import Faces
-    from facecli.types import Failure, ModelCard
+    from facecli.types import Failure
 
 
 @click.command()
@@ -61,16 +62,20 @@ def embed(
         if isinstance(result, Failure):
             continue
         if out is None:
-            _write_lines(result, card)
+            for record in embeddings(result, card):
+                emit_json(record)
         else:
             pictures.append(result)
     if out is not None:
         _write_arrays(out, pictures, card.dimension)
         count = sum(len(picture.faces) for picture in pictures)
-        emit(
-            {"kind": "embeddings_file", "path": out, "faces": count, "model": card.name},
-            f"{shown(out)}: {count} faces of {len(pictures)} photos",
-        )
+        written: EmbeddingsFileRecord = {
+            "kind": "embeddings_file",
+            "path": str(out),
+            "faces": count,
+            "model": card.name,
+        }
+        emit(written, f"{shown(out)}: {count} faces of {len(pictures)} photos")
     ctx.exit(code)
 
 
@@ -98,25 +103,9 @@ def _report(result: EmbeddedPicture | Failure, *, as_records: bool) -> int:
     reason = result.reason if isinstance(result, Failure) else NO_FACE_FOUND
     warn(f"{result.source}: {reason}")
     if as_records:
-        emit_json({"kind": "failure", "path": result.source, "reason": reason})
+        failed: FailureRecord = {"kind": "failure", "path": result.source, "reason": reason}
+        emit_json(failed)
     return 2 if isinstance(result, Failure) else 1
-
-
-def _write_lines(picture: EmbeddedPicture, card: ModelCard) -> None:
-    """Write one JSON line a face."""
-    for place, (face, vector) in enumerate(zip(picture.faces, picture.embeddings, strict=True)):
-        record: dict[str, Any] = {
-            "kind": "embedding",
-            "path": picture.source,
-            "sha256": picture.sha256,
-            "face": place,
-            "box": face.detection.box,
-            "confidence": face.detection.confidence,
-            "model": card.name,
-            "fingerprint": card.fingerprint,
-            "embedding": vector,
-        }
-        emit_json(record)
 
 
 def _write_arrays(out: Path, pictures: list[EmbeddedPicture], dimension: int) -> None:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from facecli import records
 from facecli.cli.options import command_options, library_option
 from facecli.cli.output import bad, counted, emit, good, progress, shown, table, wants_json
 from facecli.cli.settings import Settings, pass_settings
+from facecli.records.recognition import EnrollmentSummaryRecord, enrollment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -154,7 +154,7 @@ def _requests(
 
 def _show_outcomes(outcomes: Sequence[PhotoOutcome], *, dry_run: bool) -> None:
     for outcome in outcomes:
-        emit(records.enrollment(outcome, dry_run=dry_run), "")
+        emit(enrollment(outcome, dry_run=dry_run), "")
     if not wants_json():
         header = ("outcome", "person", "photo", "why")
         rows = [
@@ -172,14 +172,14 @@ def _show_summary(
     would = "would be " if dry_run else ""
     photos, who = counted(len(outcomes), "photo"), counted(people, "person", "people")
     counts = f"{len(accepted)} of {photos} {would}enrolled, {who}"
-    record = {
+    record: EnrollmentSummaryRecord = {
         "kind": "enrollment_summary",
         "photos": len(outcomes),
         "accepted": len(accepted),
         "refused": refused,
         "people": people,
         "dry_run": dry_run,
-        "gallery": settings.database,
+        "gallery": str(settings.database),
     }
     rest = f", {refused} refused" if refused else ""
     paint = bad if refused else good

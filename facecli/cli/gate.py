@@ -19,9 +19,10 @@ from facecli.cli.options import AnyCallable, Option, Range
 from facecli.cli.output import bad, detail, doubtful, emit, emit_json, good, note, shown, warn
 from facecli.cli.settings import Settings
 from facecli.files import DECISIONS, data_file
+from facecli.records import Record, stamped
+from facecli.records.gate import gate_event
 
 if TYPE_CHECKING:
-    from facecli import records
     from facecli.calibration.operating import OperatingPoint
     from facecli.gate.engine import Gate
     from facecli.gate.journal import Journal
@@ -118,9 +119,7 @@ def stand_at_gate(
     note(f"watching {found.name}; decisions are logged in {path}")
 
     def tell(event: GateEvent) -> None:
-        from facecli import records
-
-        record = records.stamped(records.gate_event(event, gate.point))
+        record = stamped(gate_event(event, gate.point))
         journal.append(record)
         for statuses, outlet in outlets:
             if event.status in statuses:
@@ -232,7 +231,7 @@ def _stdin() -> BufferedReader:
         return BufferedReader(sys.stdin.buffer)  # type: ignore[arg-type]
 
 
-def _show(event: GateEvent, record: records.Record, point: OperatingPoint) -> None:
+def _show(event: GateEvent, record: Record, point: OperatingPoint) -> None:
     """Write a line for people on a terminal, else JSON: a gate's output is for programs."""
     if not sys.stdout.isatty():
         emit_json(record)

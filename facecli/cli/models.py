@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from facecli.cli.options import Option, command_options
 from facecli.cli.output import emit, emit_all, shown, strong, table, warn
 from facecli.cli.settings import Settings, pass_settings
+from facecli.records import program
 
 if TYPE_CHECKING:
     from facecli.types import ModelCard
@@ -40,7 +40,8 @@ def list_models() -> None:
     ]
     header = ("model", "numbers", "threshold (squared L2)", "licence", "description")
     emit_all(
-        [_summary(card, default=card.name == DEFAULT_MODEL) for card in cards], table(header, rows)
+        [program.model_summary(card, default=card.name == DEFAULT_MODEL) for card in cards],
+        table(header, rows),
     )
 
 
@@ -53,7 +54,7 @@ def info(settings: Settings, name: str | None) -> None:
     from facecli.models.encoders import read_card
 
     card = read_card(name or settings.model_name)
-    emit({"kind": "model", **dataclasses.asdict(card)}, _described(card))
+    emit(program.model(card), _described(card))
 
 
 @models.command("import-dlib")
@@ -78,15 +79,9 @@ def import_dlib(file: Path, out: Path | None) -> None:
     path = out or encoders.user_models() / "dlib-128.safetensors"
     card = dlib_import.import_dlib(file, path)
     emit(
-        {"kind": "model_imported", "path": path, **_summary(card, default=False)},
+        program.model_imported(card, path),
         f"{shown(path)}: {shown(card.name)}, fingerprint {card.fingerprint[:12]}",
     )
-
-
-def _summary(card: ModelCard, *, default: bool) -> dict[str, Any]:
-    """Return the part of a card that tells models apart."""
-    names = ("name", "fingerprint", "dimension", "threshold", "licence", "description")
-    return {"kind": "model", **{name: getattr(card, name) for name in names}, "default": default}
 
 
 def _described(card: ModelCard) -> str:

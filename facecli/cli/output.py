@@ -8,12 +8,12 @@ from __future__ import annotations
 import sys
 import time
 import unicodedata
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
 from facecli.cli.settings import settings_of
-from facecli.records import as_line
+from facecli.records import Record, as_line
 from facecli.text import shown as shown
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ QUIET_SECONDS = 10.0
 """How often long work says where it is when there is no terminal to draw a bar on."""
 
 
-def emit(record: dict[str, Any], human: str) -> None:
+def emit(record: Record, human: str) -> None:
     """Write one result to stdout: `record`, which names its "kind", with --json; else `human`.
 
     `human` may span lines and hold styling, so its foreign parts must have passed `shown`.
@@ -33,7 +33,7 @@ def emit(record: dict[str, Any], human: str) -> None:
     emit_all([record], human)
 
 
-def emit_all(records: Sequence[dict[str, Any]], human: str) -> None:
+def emit_all(records: Sequence[Record], human: str) -> None:
     """Write several results to stdout: a line each with --json; else one text about them all."""
     if wants_json():
         for record in records:
@@ -45,7 +45,7 @@ def emit_all(records: Sequence[dict[str, Any]], human: str) -> None:
         click.echo(human)
 
 
-def emit_json(record: dict[str, Any]) -> None:
+def emit_json(record: Record) -> None:
     """Write one result to stdout as a line of plain ASCII JSON, whether or not --json was given."""
     settings_of(click.get_current_context()).hear(record)
     click.echo(as_line(record))

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import TYPE_CHECKING
 
 import click
 
-from facecli import records
 from facecli.cli.options import command_options
 from facecli.cli.output import confirmed, emit, emit_all, shown, strong, table, warn
 from facecli.cli.settings import Settings, pass_settings
 from facecli.errors import GalleryError
+from facecli.records import stored
 
 if TYPE_CHECKING:
     from facecli.types import Person, Template
@@ -34,7 +33,7 @@ def list_people(settings: Settings) -> None:
     header = ("name", "templates", "enrolled", "external id")
     rows = [(one.name, one.templates, one.created, one.external_id or "") for one in everyone]
     nobody = f"Nobody is enrolled in {shown(settings.database)}."
-    emit_all([records.person(one) for one in everyone], table(header, rows) if rows else nobody)
+    emit_all([stored.person(one) for one in everyone], table(header, rows) if rows else nobody)
 
 
 @people.command()
@@ -46,7 +45,7 @@ def show(settings: Settings, name: str) -> None:
     gallery = settings.gallery()
     person = gallery.person(name)
     templates = gallery.templates_of(name)
-    record = records.person(person) | {"templates": [dataclasses.asdict(one) for one in templates]}
+    record = stored.person_with(person, templates)
     emit(record, _described(person, templates))
 
 
@@ -58,10 +57,13 @@ def show(settings: Settings, name: str) -> None:
 def rename(settings: Settings, old: str, new: str) -> None:
     """Rename a person. Refused if another person has the new name."""
     person = settings.gallery().rename(old, new)
-    emit(
-        {"kind": "renamed", "id": person.id, "from": old, "to": person.name},
-        f"{shown(old)} is now {shown(person.name)}",
-    )
+    record: stored.RenamedRecord = {
+        "kind": "renamed",
+        "id": person.id,
+        "from": old,
+        "to": person.name,
+    }
+    emit(record, f"{shown(old)} is now {shown(person.name)}")
 
 
 @people.command()
@@ -72,10 +74,14 @@ def rename(settings: Settings, old: str, new: str) -> None:
 def merge(settings: Settings, source: str, target: str) -> None:
     """Move all templates of NAME to INTO_NAME, and remove NAME."""
     person = settings.gallery().merge(source, target)
-    emit(
-        {"kind": "merged", "from": source, "into": person.name, "templates": person.templates},
-        f"{shown(source)} is now part of {shown(person.name)}: {_templates(person.templates)}",
-    )
+    record: stored.MergedRecord = {
+        "kind": "merged",
+        "from": source,
+        "into": person.name,
+        "templates": person.templates,
+    }
+    count = _templates(person.templates)
+    emit(record, f"{shown(source)} is now part of {shown(person.name)}: {count}")
 
 
 @people.command()
@@ -98,7 +104,7 @@ def forget(settings: Settings, names: tuple[str, ...], yes: bool) -> None:
     receipt = gallery.forget([person.name for person in known])
     left = "nothing of them is left in" if receipt.scrubbed else "erased from"
     emit(
-        records.forgotten(receipt),
+        stored.forgotten(receipt),
         f"Forgot {shown(listed)} with {count}: {left} {shown(settings.database)}.",
     )
     if not receipt.scrubbed:

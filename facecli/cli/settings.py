@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from facecli.calibration.operating import OperatingPoint
     from facecli.recognition.recognizer import Recognizer
+    from facecli.records import Record
     from facecli.stores.contract import GalleryPlace, GalleryStore
     from facecli.stores.library import Library
     from facecli.types import Detector, Encoder, ModelCard
@@ -39,7 +40,7 @@ class Settings:
         encoder: Encoder | None = None,
         gallery: GalleryStore | None = None,
         library: Library | None = None,
-        hear: Callable[[dict[str, Any]], None] = lambda _: None,
+        hear: Callable[[Record], None] = lambda _: None,
     ) -> None:
         self.hear = hear
         self.db: Path | None = None
@@ -168,7 +169,7 @@ class Settings:
         calibrations = self.gallery().calibrations() if self.has_gallery() else []
         return operating_point(card, calibrations, threshold=self.threshold)
 
-    def for_another_command(self, hear: Callable[[dict[str, Any]], None]) -> Settings:
+    def for_another_command(self, hear: Callable[[Record], None]) -> Settings:
         """Return settings for a command that this command runs, with the same networks.
 
         It uses a photo library in memory: the user did not ask to remember these photos.

@@ -26,6 +26,7 @@ from facecli.cli.output import (
 )
 from facecli.cli.settings import Settings, pass_settings
 from facecli.errors import FacecliError
+from facecli.records.program import TrainingRecord, training_step
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -170,7 +171,7 @@ def train(settings: Settings, /, config: Path | None, **values: Any) -> None:
     )
     for step in _watched(session.train(), session.config.steps):
         if wants_json():
-            emit_json({"kind": "training_step", **dataclasses.asdict(step)})
+            emit_json(training_step(step))
     _show(session.finish(), request)
 
 
@@ -221,13 +222,13 @@ def _show(outcome: FinishedRun, request: TrainingRequest) -> None:
     from facecli.metrics.support import rate_name
 
     card, verdict = outcome.card, outcome.verdict
-    record = {
+    record: TrainingRecord = {
         "kind": "training",
-        "path": request.out,
-        "folder": request.folder.path,
+        "path": str(request.out),
+        "folder": str(request.folder.path),
         "better": verdict.better,
         "verdict": verdict.reason,
-        "promoted": outcome.promoted,
+        "promoted": None if outcome.promoted is None else str(outcome.promoted),
         "card": dataclasses.asdict(card),
     }
     rows = [

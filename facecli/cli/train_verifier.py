@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ from facecli.cli.options import Range, command_options, library_options
 from facecli.cli.output import bad, emit, good, shown, table
 from facecli.cli.settings import Settings, pass_settings
 from facecli.errors import FacecliError
+from facecli.records.pairs import verifier as verifier_record
 
 if TYPE_CHECKING:
     from facecli.calibration.comparing import VerifierComparison
@@ -67,14 +67,7 @@ def train_verifier(settings: Settings, data: Path, out: Path, far: float, form: 
         source=str(data),
     )
     save_verifier(out, verifier)
-    record = {
-        "kind": "verifier",
-        "path": out,
-        "form": form,
-        "better": comparison.better,
-        "verdict": comparison.verdict,
-        **dataclasses.asdict(comparison),
-    }
+    record = verifier_record(comparison, path=str(out), form=form)
     emit(record, _described(out, comparison))
 
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from facecli import records
 from facecli.cli.options import command_options
 from facecli.cli.output import bad, counted, emit, good, shown
 from facecli.cli.settings import Settings, pass_settings
+from facecli.records.recognition import verification, verifier_answer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,16 +54,11 @@ def verify(
     left, right = recognizer.samples([_side(a), _side(b)])
     verdict = recognizer.compare(left, right)
     judged = None if unit is None else unit.judge(left.embeddings, right.embeddings)
-    same = judged.same if judged else verdict.same
-    record = records.verification(verdict, recognizer.card, point) | {"same": same}
-    record["verifier"] = judged and {
-        "path": verifier_file,
-        "probability": judged.probability,
-        "needed": judged.needed,
-        "prior": PRIOR,
-    }
+    record = verification(verdict, recognizer.card, point, judged=judged)
+    said = judged and verifier_file and verifier_answer(judged, verifier_file, PRIOR)
+    record["verifier"] = said or None
     emit(record, "\n".join([*_answered(verdict, point, judged), *_details(verdict)]))
-    ctx.exit(0 if same else 1)
+    ctx.exit(0 if record["same"] else 1)
 
 
 def _side(text: str) -> Enrolled | Path:

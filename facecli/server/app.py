@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,11 +17,12 @@ from facecli import __version__
 from facecli.errors import FacecliError
 from facecli.recognition.identify import CANDIDATES
 from facecli.recognition.recognizer import Faces
-from facecli.records import Record, stamped, to_json
-from facecli.server import examples
+from facecli.records import Record, program, recognition, stamped, stored, to_json
+from facecli.records.gate import SightingRecord
 from facecli.server.access import Access
 from facecli.server.limits import LimitedApp, Workers
 from facecli.server.metrics import CONTENT_TYPE, Metrics
+from facecli.server.schemas import answer
 from facecli.server.service import EnrollmentOptions, RecognitionService
 from facecli.server.sessions import Sessions
 
@@ -84,7 +86,7 @@ def build(
         description=DESCRIPTION,
         docs_url=None,  # these pages would be fetched from elsewhere
         redoc_url=None,
-        responses={"4XX": _shown(examples.ERROR, "Refused, and why, in one line")},
+        responses={"4XX": answer(program.ErrorRecord, "Refused, and why, in one line")},
     )
     metrics = Metrics()
     limited = LimitedApp(app, access, workers, metrics)
@@ -100,7 +102,7 @@ def build(
 def _add_questions(
     app: FastAPI, service: RecognitionService, workers: Workers, metrics: Metrics
 ) -> None:
-    @app.post("/verify", responses={200: _shown(examples.VERIFICATION, "The verdict")})
+    @app.post("/verify", responses={200: answer(recognition.VerificationRecord, "The verdict")})
     async def verify(pair: Pair) -> Response:
         """Tell whether two photos, or a photo and an enrolled person, are the same person."""
         return _json(await workers.do(lambda: service.verify((pair.a.given, pair.b.given))))
@@ -108,7 +110,9 @@ def _add_questions(
     @app.post(
         "/identify",
         openapi_extra=PICTURE,
-        responses={200: _shown([examples.IDENTIFICATION], "An answer for each face")},
+        responses={
+            200: answer(recognition.IdentificationRecord, "An answer for each face", many=True)
+        },
     )
     async def identify(
         request: Request,
@@ -128,8 +132,8 @@ def _add_changes(app: FastAPI, service: RecognitionService, workers: Workers) ->
         "/enroll",
         openapi_extra=PICTURE,
         responses={
-            200: _shown(examples.ENROLLMENT, "On the disk, or there already"),
-            422: _shown(examples.ENROLLMENT | {"refused": True}, "Refused, and why"),
+            200: answer(recognition.EnrollmentRecord, "Stored now, or stored already"),
+            422: answer(recognition.EnrollmentRecord, "Refused, and why"),
         },
     )
     async def enroll(
@@ -146,7 +150,7 @@ def _add_changes(app: FastAPI, service: RecognitionService, workers: Workers) ->
         record = await workers.do(lambda: service.enroll(photo, wanted))
         return _json(record, status=422 if record["refused"] else 200)
 
-    @app.post("/forget", responses={200: _shown(examples.FORGOTTEN, "The receipt")})
+    @app.post("/forget", responses={200: answer(stored.ForgottenRecord, "The receipt")})
     async def forget(people: Names) -> Response:
         """Erase people with all their templates. Needs the administrator's token."""
         return _json(await workers.do(lambda: service.forget(people.names)))
@@ -157,12 +161,14 @@ def _add_state(
 ) -> None:
     workers = limited.workers
 
-    @app.get("/people", responses={200: _shown([examples.PERSON], "Everyone, by name")})
+    @app.get(
+        "/people", responses={200: answer(stored.PersonRecord, "Everyone, by name", many=True)}
+    )
     async def people() -> Response:
         """List everyone enrolled."""
-        return _json(await workers.do(service.people))
+        return _json(await workers.do(lambda: service.people()))
 
-    @app.get("/health", responses={200: _shown(examples.HEALTH, "All is well")})
+    @app.get("/health", responses={200: answer(program.HealthRecord, "The gallery can be read")})
     async def health() -> Response:
         """Tell whether the gallery can be read; needs no token and says nothing of it."""
         try:
@@ -170,7 +176,11 @@ def _add_state(
             healthy = True
         except FacecliError:
             healthy = False
-        record = {"kind": "health", "healthy": healthy, "version": __version__}
+        record: program.HealthRecord = {
+            "kind": "health",
+            "healthy": healthy,
+            "version": __version__,
+        }
         return _json(record, status=200 if healthy else 503)
 
     @app.get("/metrics")
@@ -184,7 +194,11 @@ def _add_state(
 
 
 def _add_page(app: FastAPI, sessions: Sessions, workers: Workers, metrics: Metrics) -> None:
-    @app.post("/gate", openapi_extra=PICTURE)
+    @app.post(
+        "/gate",
+        openapi_extra=PICTURE,
+        responses={200: answer(SightingRecord, "What is in view")},
+    )
     async def gate(
         request: Request, session: Annotated[str, Query(pattern="^[0-9a-f]{32}$")]
     ) -> Response:
@@ -226,14 +240,10 @@ def _add_errors(app: FastAPI) -> None:
 
 
 def _error(status: int, reason: str) -> Response:
-    return _json({"kind": "error", "reason": reason}, status=status)
+    record: program.ErrorRecord = {"kind": "error", "reason": reason}
+    return _json(record, status=status)
 
 
-def _json(said: Record | list[Record], *, status: int = 200) -> Response:
-    whole = [stamped(one) for one in said] if isinstance(said, list) else stamped(said)
+def _json(said: Record | Sequence[Record], *, status: int = 200) -> Response:
+    whole = stamped(said) if isinstance(said, Mapping) else [stamped(one) for one in said]
     return Response(to_json(whole), status_code=status, media_type="application/json")
-
-
-def _shown(example: Any, description: str) -> dict[str, Any]:
-    content = {"application/json": {"example": example}}
-    return {"description": description, "content": content}

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from facecli import records
 from facecli.faces.images import read_picture
 from facecli.recognition.recognizer import Enrolled, Faces, Recognizer
 from facecli.recognition.roster import EnrollmentRequest
-from facecli.records import Record
+from facecli.records import recognition as records
+from facecli.records import stored
+from facecli.records.recognition import (
+    EnrollmentRecord,
+    IdentificationRecord,
+    VerificationRecord,
+)
+from facecli.records.stored import ForgottenRecord, PersonRecord
 
 PHOTO = "photo"
 """What a picture without a file name is called in records and messages."""
@@ -35,7 +41,7 @@ class RecognitionService:
     def __init__(self, recognizer: Recognizer) -> None:
         self.recognizer = recognizer
 
-    def verify(self, sides: tuple[bytes | str, bytes | str]) -> Record:
+    def verify(self, sides: tuple[bytes | str, bytes | str]) -> VerificationRecord:
         """Compare two sides, each a photo as bytes or an enrolled person by name."""
         recognizer = self.recognizer
         verdict = recognizer.verify(
@@ -46,14 +52,16 @@ class RecognitionService:
         )
         return records.verification(verdict, recognizer.card, recognizer.point())
 
-    def identify(self, photo: bytes, *, k: int, gap: float | None, faces: Faces) -> list[Record]:
+    def identify(
+        self, photo: bytes, *, k: int, gap: float | None, faces: Faces
+    ) -> list[IdentificationRecord]:
         """Say of each face in a photo who it is."""
         recognizer = self.recognizer
         answers = recognizer.identify(read_picture(photo, PHOTO), k=k, gap=gap, faces=faces)
         point = recognizer.point()
         return [records.identification(one, recognizer.card, point) for one in answers]
 
-    def enroll(self, photo: bytes, options: EnrollmentOptions) -> Record:
+    def enroll(self, photo: bytes, options: EnrollmentOptions) -> EnrollmentRecord:
         """Remember a person from a photo, or say why not; what is accepted is on the disk."""
         request = EnrollmentRequest(options.name, read_picture(photo, PHOTO), options.external_id)
         (outcome,) = self.recognizer.admit(
@@ -63,13 +71,13 @@ class RecognitionService:
         )
         return records.enrollment(outcome, dry_run=options.dry_run)
 
-    def people(self) -> list[Record]:
+    def people(self) -> list[PersonRecord]:
         """List everyone enrolled, by name."""
-        return [records.person(one) for one in self.recognizer.people()]
+        return [stored.person(one) for one in self.recognizer.people()]
 
-    def forget(self, names: list[str]) -> Record:
+    def forget(self, names: list[str]) -> ForgottenRecord:
         """Erase people with all their templates."""
-        return records.forgotten(self.recognizer.forget(names))
+        return stored.forgotten(self.recognizer.forget(names))
 
     def counts(self) -> tuple[int, int]:
         """Return how many people and templates there are; raise GalleryError if out of reach."""

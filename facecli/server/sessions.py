@@ -6,14 +6,14 @@ import threading
 import time
 from collections import OrderedDict
 from dataclasses import dataclass, field
-from typing import Any
 
-from facecli import records
 from facecli.faces.images import read_picture
 from facecli.gate.engine import Gate
 from facecli.gate.journal import Journal
 from facecli.gate.types import GateEvent
 from facecli.recognition.recognizer import Recognizer
+from facecli.records import stamped
+from facecli.records.gate import GateEventRecord, SightingRecord, gate_event, sighting
 
 MOST_SESSIONS = 16
 IDLE_SECONDS = 60.0
@@ -40,27 +40,16 @@ class Sessions:
         self._sessions: OrderedDict[str, _Session] = OrderedDict()
         self._lock = threading.Lock()
 
-    def feed(self, name: str, frame: bytes) -> dict[str, Any]:
+    def feed(self, name: str, frame: bytes) -> SightingRecord:
         """Show a frame to a page's gate and return what is in view and what was decided."""
         picture = read_picture(frame, "frame")
         session = self._session(name)
         with session.lock:
             at = time.monotonic() - session.began
-            sighting = session.gate.feed(picture.pixels, at, source=f"page {name[:8]}")
-            events = [self._written(event, session) for event in sighting.events]
+            seen = session.gate.feed(picture.pixels, at, source=f"page {name[:8]}")
+            events = [self._written(event, session) for event in seen.events]
         self._journal.retry()
-        faces = [
-            {
-                "track": one.track,
-                "box": one.box,
-                "state": one.state,
-                "person": one.person,
-                "squared_l2": one.squared_l2,
-                "notes": one.notes,
-            }
-            for one in sighting.faces
-        ]
-        return {"kind": "sighting", "size": picture.pixels.size, "faces": faces, "events": events}
+        return sighting(seen, picture.pixels.size, events)
 
     def close(self) -> None:
         """Decide about everyone still in view of any page."""
@@ -93,7 +82,7 @@ class Sessions:
             for event in session.gate.finish(time.monotonic() - session.began):
                 self._written(event, session)
 
-    def _written(self, event: GateEvent, session: _Session) -> dict[str, Any]:
-        record = records.gate_event(event, session.gate.point)
-        self._journal.append(records.stamped(record))
+    def _written(self, event: GateEvent, session: _Session) -> GateEventRecord:
+        record = gate_event(event, session.gate.point)
+        self._journal.append(stamped(record))
         return record

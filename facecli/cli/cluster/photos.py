@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import dataclasses
 import io
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,9 +16,10 @@ from facecli.cli.output import counted, emit, note, shown, strong, table, wants_
 from facecli.cli.reports import publish_html, sheet_option
 from facecli.cli.settings import Settings, pass_settings
 from facecli.errors import FacecliError
+from facecli.records import albums as records
 
 if TYPE_CHECKING:
-    from facecli.albums.grouping import Cluster, ClusteredFace, Grouping
+    from facecli.albums.grouping import Grouping
     from facecli.types import ModelCard
 
 SHOWN_PHOTOS = 3
@@ -138,13 +138,7 @@ def _export(grouping: Grouping, folder: Path, *, copies: bool, dry_run: bool, as
         raise FacecliError(f"{error.filename or folder}: {reason}") from error
     words = ("link", "links") if made.linked else ("copy", "copies")
     text = f"{folder}: {counted(len(made.entries), *words)} {'to write' if dry_run else 'written'}"
-    record = {
-        "kind": "export",
-        "folder": folder,
-        "entries": made.entries,
-        "linked": made.linked,
-        "dry_run": dry_run,
-    }
+    record = records.export(made, folder, dry_run=dry_run)
     lines = [*(f"  {entry}" for entry in made.entries if dry_run), text]
     emit(record, "" if as_csv else "\n".join(map(shown, lines)))
     if as_csv:
@@ -162,34 +156,13 @@ def _show(grouping: Grouping, card: ModelCard, *, as_csv: bool) -> None:
         warn(f"{corrections} passed over, which newer ones contradict: facecli cluster log")
     for one in grouping.clusters:
         for face in one.faces:
-            emit({"kind": "clustered_face", **_record(one, face)}, "")
+            emit(records.clustered_face(one, face), "")
     if as_csv:
         click.echo(_csv(grouping), nl=False)
     elif not wants_json():
         click.echo(_table(grouping))
-    summary = {
-        "kind": "clustering",
-        "photos": grouping.photos,
-        "faces": sum(len(one.faces) for one in grouping.clusters),
-        "people": len(grouping.people),
-        "seen_once": len(grouping.seen_once),
-        "without_face": grouping.without_face,
-        "unreadable": [dataclasses.asdict(failure) for failure in grouping.failures],
-        "threshold": grouping.threshold,
-        "model": card.name,
-    }
+    summary = records.clustering(grouping, card)
     emit(summary, "" if as_csv else _summarised(grouping))
-
-
-def _record(one: Cluster, face: ClusteredFace) -> dict[str, object]:
-    record = dataclasses.asdict(face)
-    return {
-        "path": record.pop("source"),
-        **record,
-        "cluster_size": len(one.faces),
-        "name": one.name,
-        "enrolled": one.enrolled,
-    }
 
 
 def _csv(grouping: Grouping) -> str:

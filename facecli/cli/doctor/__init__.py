@@ -6,8 +6,9 @@ import click
 
 from facecli.cli.lazy import LazyGroup
 from facecli.cli.options import command_options
-from facecli.cli.output import bad, emit, good, shown
+from facecli.cli.output import bad, counted, emit, good, shown
 from facecli.cli.settings import Settings, pass_settings
+from facecli.records.program import DiagnosisRecord, FindingRecord
 
 CHECKS = {
     "gallery": "Check the gallery for look-alikes and for photos of the wrong person.",
@@ -41,17 +42,13 @@ def _examine(settings: Settings) -> int:
     ):
         problems += not finding.healthy
         mark = good("ok     ") if finding.healthy else bad("PROBLEM")
-        emit(
-            {
-                "kind": "finding",
-                "topic": finding.topic,
-                "healthy": finding.healthy,
-                "text": finding.text,
-            },
-            f"{mark} {finding.topic}: {shown(finding.text)}",
-        )
-    emit(
-        {"kind": "diagnosis", "problems": problems},
-        f"{problems} problem{'' if problems == 1 else 's'}" if problems else "All in order.",
-    )
+        record: FindingRecord = {
+            "kind": "finding",
+            "topic": finding.topic,
+            "healthy": finding.healthy,
+            "text": finding.text,
+        }
+        emit(record, f"{mark} {finding.topic}: {shown(finding.text)}")
+    diagnosis: DiagnosisRecord = {"kind": "diagnosis", "problems": problems}
+    emit(diagnosis, counted(problems, "problem") if problems else "All in order.")
     return 1 if problems else 0

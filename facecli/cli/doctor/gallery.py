@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from facecli.cli.options import command_options
 from facecli.cli.output import bad, counted, emit, good, shown, strong, table
 from facecli.cli.settings import Settings, pass_settings
+from facecli.records import program
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -48,36 +48,15 @@ def gallery(ctx: click.Context, settings: Settings, probes_per_day: int) -> None
     matrix = settings.gallery().matrix(card.fingerprint)
     found = survey(matrix, threshold=point.threshold)
     odds = point.odds(point.threshold, templates=len(matrix.template_ids))
-    for kind, rows in (
-        ("standing", found.standings),
-        ("look_alikes", found.look_alikes),
-        ("stray", found.strays),
-    ):
-        for row in rows:
-            emit({"kind": kind, **dataclasses.asdict(row)}, "")
-    record = _record(found, point, odds, probes_per_day) | {"model": card.name}
+    for one in found.standings:
+        emit(program.standing(one), "")
+    for pair in found.look_alikes:
+        emit(program.look_alikes(pair), "")
+    for template in found.strays:
+        emit(program.stray(template), "")
+    record = program.gallery_survey(found, card, point, odds, probes=probes_per_day)
     emit(record, "\n".join(_described(found, point, odds, probes_per_day)))
     ctx.exit(1 if found.look_alikes or found.strays else 0)
-
-
-def _record(found: Survey, point: OperatingPoint, odds: Odds | None, probes: int) -> dict[str, Any]:
-    expected = odds and {
-        "share": odds.share and odds.share * probes,
-        "low": odds.low * probes,
-        "high": odds.high * probes,
-    }
-    return {
-        "kind": "gallery_survey",
-        "people": len(found.standings),
-        "templates": sum(one.templates for one in found.standings),
-        "look_alikes": len(found.look_alikes),
-        "strays": len(found.strays),
-        "second_photo": found.second_photo,
-        "probes_per_day": probes,
-        "false_accepts_per_day": expected,
-        "threshold": point.threshold,
-        **point.record(odds),
-    }
 
 
 def _described(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ from facecli.cli.output import counted, emit, shown, table
 from facecli.cli.reports import facts_of, publish, report_option
 from facecli.cli.samples import naming, read_samples
 from facecli.cli.settings import Settings, pass_settings
+from facecli.records.searches import clustering_score
 
 if TYPE_CHECKING:
     from facecli.evaluation.clustering import ClusteringResult
@@ -43,8 +43,7 @@ def clustering(
     rates = card.thresholds if settings.threshold is None else None
     with naming(data):
         result = measure_clustering(samples, threshold=threshold, rates=rates, k=k)
-    record = {"kind": "clustering_score", **dataclasses.asdict(result), "k": k, "model": card.name}
-    emit(record, _described(result, card.name))
+    emit(clustering_score(result, k=k, model=card.name), _described(result, card.name))
     if report is not None:
         from facecli.report.clustering import clustering_page
 

@@ -9,7 +9,7 @@ from facecli.cli.output import progress
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from facecli.evaluation.rates import Curve, Rate, Val
+    from facecli.evaluation.rates import Rate, Val
     from facecli.metrics import Interval
 
 
@@ -44,43 +44,6 @@ def _with_counts(value: float | None, rate: Rate, of: str, interval: Interval | 
         return f"{counts}; fewer than 30 support no rate"
     limits = f", 95 % interval {between(interval)}" if interval else ""
     return f"{share(value)} ({counts}{limits})"
-
-
-def rate_record(rate: Rate) -> dict[str, Any]:
-    """Return the JSON fields of a rate: `rate` is null where too few errors support it."""
-    return {
-        "errors": rate.errors,
-        "of": rate.of,
-        "rate": rate.value,
-        **limits_record(rate.interval),
-    }
-
-
-def limits_record(interval: Interval | None) -> dict[str, Any]:
-    """Return the JSON fields of a 95 % interval."""
-    return {
-        "low": interval.low if interval else None,
-        "high": interval.high if interval else None,
-    }
-
-
-def val_record(point: Val) -> dict[str, Any]:
-    """Return the JSON record of VAL at a FAR."""
-    return {
-        "kind": "val_at_far",
-        "far": point.far,
-        "val": point.val,
-        **limits_record(point.interval),
-        "threshold": point.threshold,
-        "genuine_pairs": point.genuine_pairs,
-        "impostor_pairs": point.impostor_pairs,
-        "reason": point.reason() or None,
-    }
-
-
-def curve_record(curve: Curve, false_match: str = "fmr", miss: str = "fnmr") -> dict[str, Any]:
-    """Return the JSON fields of a curve, under the names that its two rates have."""
-    return {"thresholds": curve.thresholds, false_match: curve.fmr, miss: curve.fnmr}
 
 
 VAL_HEADER = ("at FAR", "VAL", "95 % interval", "threshold (squared L2)")

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from facecli.cli.evaluate.figures import (
     VAL_HEADER,
     between,
-    curve_record,
-    limits_record,
-    rate_record,
     said,
     said_found,
     share,
-    val_record,
     val_row,
     watched,
 )
@@ -25,6 +21,8 @@ from facecli.cli.output import counted, emit_all, note, shown, table, warn
 from facecli.cli.reports import facts_of, publish, report_option
 from facecli.cli.samples import naming, read_samples
 from facecli.cli.settings import Settings, pass_settings
+from facecli.records.pairs import folder
+from facecli.records.pairs import groups as group_records
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -81,8 +79,8 @@ def folders(
         result = measure_folder(samples, threshold=threshold, watch=watched)
     groups = [_measured(samples, split, threshold) for split in splits_of(samples)]
     records = [
-        *_records(result, samples),
-        *(line for one in groups for line in _group_records(one)),
+        *folder(result, samples),
+        *(line for one in groups for line in group_records(one)),
     ]
     for record in records:
         record["model"] = card.name
@@ -126,47 +124,6 @@ def _measured(samples: Samples, split: Split, threshold: float) -> Subgroups:
     return measure_groups(samples, split, threshold=threshold, watch=watched)
 
 
-def _records(result: FolderResult, samples: Samples) -> list[dict[str, Any]]:
-    hardest = (("genuine", result.hardest_genuine), ("impostor", result.hardest_impostor))
-    return [
-        _rates(result) | {"curve": curve_record(result.curve)},
-        *map(val_record, result.val),
-        *(line for of, pairs in hardest for line in _pair_records(of, pairs, samples)),
-    ]
-
-
-def _rates(result: FolderResult) -> dict[str, Any]:
-    return {
-        "kind": "error_rates",
-        "photos": result.photos,
-        "people": result.people,
-        "unnamed": result.unnamed,
-        "failures": result.failures,
-        "threshold": result.threshold,
-        "fmr": rate_record(result.fmr),
-        "fnmr": rate_record(result.fnmr),
-        "frr": rate_record(result.frr),
-        "eer": result.eer,
-        "eer_interval": limits_record(result.eer_interval),
-        "auc": result.auc,
-        "rank_one": 1 - result.missed.errors / result.missed.of,
-        "missed": rate_record(result.missed),
-    }
-
-
-def _pair_records(of: str, pairs: ListedPairs, samples: Samples) -> list[dict[str, Any]]:
-    return [
-        {
-            "kind": "hardest_pair",
-            "of": of,
-            "paths": [samples.paths[one], samples.paths[other]],
-            "people": [samples.people[one], samples.people[other]],
-            "squared_l2": float(squared),
-        }
-        for one, other, squared in zip(pairs.first, pairs.second, pairs.squared, strict=True)
-    ]
-
-
 def _described(result: FolderResult, samples: Samples, model: str) -> str:
     lines = [
         f"{counted(result.photos, 'photo')} of {counted(result.people, 'person', 'people')}, "
@@ -202,31 +159,6 @@ def _pairs_table(title: str, pairs: ListedPairs, samples: Samples) -> str:
     rows = zip(pairs.first[:LISTED], pairs.second[:LISTED], pairs.squared[:LISTED], strict=True)
     cells = [(samples.paths[one], samples.paths[two], f"{value:.3f}") for one, two, value in rows]
     return table((title, "", "squared L2"), cells)
-
-
-def _group_records(measured: Subgroups) -> list[dict[str, Any]]:
-    records: list[dict[str, Any]] = []
-    for group in measured.groups:
-        where = {"column": measured.split.column, "group": group.name}
-        if group.result is None:
-            nothing = {"kind": "error_rates", "photos": group.photos, "reason": group.reason}
-            records.append(nothing | where)
-        else:
-            found = [_rates(group.result), *map(val_record, group.result.val)]
-            records.extend(record | where for record in found)
-    records += [
-        {
-            "kind": "rate_difference",
-            "column": measured.split.column,
-            "group": one.group,
-            "reference": one.reference,
-            "measure": one.measure,
-            "difference": one.interval.estimate,
-            **limits_record(one.interval),
-        }
-        for one in measured.differences
-    ]
-    return records
 
 
 def _groups_described(measured: Subgroups) -> str:

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from facecli.cli.evaluate.figures import (
     between,
-    curve_record,
-    limits_record,
-    rate_record,
     said,
     share,
 )
@@ -21,11 +17,11 @@ from facecli.cli.output import counted, emit_all, progress, shown, table, warn
 from facecli.cli.reports import facts_of, publish, report_option
 from facecli.cli.samples import naming, read_samples
 from facecli.cli.settings import Settings, pass_settings
+from facecli.records import searches as records
 
 if TYPE_CHECKING:
     from facecli.evaluation.growth import GallerySize
     from facecli.evaluation.identification import ClosedSet, OpenSet
-    from facecli.evaluation.rates import Val
     from facecli.evaluation.samples import Samples
     from facecli.types import FloatArray
 
@@ -85,14 +81,17 @@ def identification(
     if gallery_size is not None:
         others = _distractors(settings, distractors, samples)
         sizes = gallery_sizes(samples, others, threshold=threshold, largest=gallery_size)
-    records = [_closed_record(closed), *_open_records(opened), *map(_size_record, sizes)]
-    for record in records:
-        record |= {"threshold": threshold, "model": card.name}
+    lines = [
+        records.closed_set(closed),
+        *records.open_set(opened),
+        *map(records.gallery_size, sizes),
+    ]
+    made = [{**line, "threshold": threshold, "model": card.name} for line in lines]
     head = f"model {shown(card.name)}, threshold {threshold:.4g} squared L2"
     texts = [head, _closed_text(closed), _open_text(opened)]
     if sizes:
         texts.append(_sizes_text(sizes))
-    emit_all(records, "\n\n".join(texts))
+    emit_all(made, "\n\n".join(texts))
     if report is not None:
         from facecli.report.identification import identification_page
 
@@ -132,49 +131,6 @@ def _distractors(settings: Settings, folder: Path | None, samples: Samples) -> F
     return np.concatenate(rows)
 
 
-def _closed_record(closed: ClosedSet) -> dict[str, Any]:
-    return {
-        "kind": "closed_set",
-        "enrolled": closed.enrolled,
-        "probes": closed.probes,
-        "without_face": closed.lost,
-        "cmc": closed.cmc,
-        "missed": [rate_record(one) for one in closed.missed],
-    }
-
-
-def _open_records(opened: OpenSet) -> list[dict[str, Any]]:
-    rates = {
-        "kind": "open_set",
-        "enrolled": opened.enrolled,
-        "strangers": opened.strangers,
-        "fpir": rate_record(opened.fpir),
-        "fnir": rate_record(opened.fnir),
-        "curve": curve_record(opened.curve, "fpir", "fnir"),
-    }
-    points = [
-        {
-            "kind": "fnir_at_fpir",
-            "enrolled": opened.enrolled,
-            "fpir": point.far,
-            "fnir": point.missed,
-            **limits_record(point.missed_interval),
-            "at": point.threshold,
-            "reason": _reason(point) or None,
-        }
-        for point in opened.at
-    ]
-    return [rates, *points]
-
-
-def _reason(point: Val) -> str:
-    return point.reason(genuine="searches by people enrolled", impostor="searches by strangers")
-
-
-def _size_record(size: GallerySize) -> dict[str, Any]:
-    return {"kind": "gallery_size", **dataclasses.asdict(size)}
-
-
 def _closed_text(closed: ClosedSet) -> str:
     head = (
         f"{counted(closed.enrolled, 'person', 'people')} enrolled, one photo each, "
@@ -199,7 +155,7 @@ def _open_text(opened: OpenSet) -> str:
         "",
     ]
     rows = [
-        (f"{point.far:g}", _reason(point), "", "")
+        (f"{point.far:g}", records.search_reason(point), "", "")
         if point.missed is None or point.threshold is None
         else (
             f"{point.far:g}",

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from facecli.cli.evaluate.figures import (
     VAL_HEADER,
-    rate_record,
     said,
     share,
-    val_record,
     val_row,
 )
 from facecli.cli.options import command_options, library_options
 from facecli.cli.output import counted, emit_all, progress, shown, table, warn
 from facecli.cli.reports import facts_of, publish, report_option
 from facecli.cli.settings import Settings, pass_settings
+from facecli.records.pairs import lfw as lfw_record
+from facecli.records.pairs import val_at_far
 
 if TYPE_CHECKING:
     from facecli.evaluation.lfw import LfwResult
@@ -87,35 +86,15 @@ def lfw(
 def _show(result: LfwResult, pairs: PairList, card: ModelCard) -> None:
     from facecli.evaluation.lfw import ASSUMPTION, BASELINES
 
-    folds = result.folds
-    record: dict[str, Any] = {
-        "kind": "lfw",
-        "pairs": str(pairs.source),
-        "photos": result.photos,
-        "failures": len(result.failures),
-        "genuine_pairs": result.genuine,
-        "impostor_pairs": result.impostor,
-        "lost_pairs": result.lost,
-        "assumption": ASSUMPTION,
-        "folds": folds and len(folds.accuracies),
-        "accuracy": folds and folds.mean,
-        "standard_error": folds and folds.standard_error,
-        "fold_accuracies": folds and folds.accuracies,
-        "fold_thresholds": folds and folds.thresholds,
-        "fold_val": result.fold_val and dataclasses.asdict(result.fold_val),
-        "threshold": result.threshold,
-        "accuracy_at_threshold": result.accuracy,
-        "best_threshold": result.best_threshold,
-        "best_accuracy": result.best_accuracy,
-        "fmr": rate_record(result.false_matches),
-        "fnmr": rate_record(result.false_non_matches),
-        "eer": result.eer,
-        "auc": result.auc,
-        "baselines": [{"name": name, "accuracy": value} for name, value in BASELINES],
-        "model": card.name,
-    }
+    record = lfw_record(
+        result,
+        source=str(pairs.source),
+        baselines=BASELINES,
+        assumption=ASSUMPTION,
+        model=card.name,
+    )
     lines = [*_described(result, pairs, card), "", table(VAL_HEADER, map(val_row, result.val))]
-    emit_all([record, *map(val_record, result.val)], "\n".join(lines))
+    emit_all([record, *map(val_at_far, result.val)], "\n".join(lines))
 
 
 def _described(result: LfwResult, pairs: PairList, card: ModelCard) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ from facecli.cli.output import counted, emit_all, progress, table, warn
 from facecli.cli.reports import facts_of, publish, report_option
 from facecli.cli.settings import Settings, pass_settings
 from facecli.errors import FacecliError, FaceError
+from facecli.records.searches import robustness as robustness_record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -82,17 +82,7 @@ def _opened(paths: Iterable[Path], unreadable: list[str]) -> Iterator[Picture]:
 
 
 def _show(summary: list[Robustness], threshold: float, model: str) -> None:
-    records = [
-        {
-            "kind": "robustness",
-            **dataclasses.asdict(line),
-            "median": None if line.missed == line.photos else line.median,
-            "share": line.share,
-            "threshold": threshold,
-            "model": model,
-        }
-        for line in summary
-    ]
+    records = [robustness_record(line, threshold=threshold, model=model) for line in summary]
     rows = [
         (
             line.alteration,
