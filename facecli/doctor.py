@@ -28,7 +28,7 @@ PACKAGES = (
     "numpy",
     "sqlite-utils",
     "pillow",
-    "scikit-learn",
+    "scipy",
     "safetensors",
 )
 

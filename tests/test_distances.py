@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from facecli.types import FloatArray
-from facecli.vectors.distances import mean_template, normalize, paired_squared_l2, squared_l2
+from facecli.vectors.distances import normalize, paired_squared_l2, squared_l2
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -116,25 +116,3 @@ def test_opposites_are_at_most_4_apart_though_rounding_says_more() -> None:
 def test_paired_refuses_to_broadcast() -> None:
     with pytest.raises(ValueError, match="equal"):
         paired_squared_l2(unit_rows(0, rows=3), unit_rows(0, rows=1))
-
-
-def test_mean_template_by_hand() -> None:
-    rows = np.array([[1, 0], [0, 1]], np.float32)
-    np.testing.assert_allclose(mean_template(rows), [0.5**0.5, 0.5**0.5], rtol=1e-6)
-
-
-@given(seeds, st.integers(1, 8))
-def test_mean_template_is_the_unit_vector_nearest_to_all(seed: int, n: int) -> None:
-    """No other unit vector has a smaller sum of squared L2 to the rows."""
-    rows = unit_rows(seed, rows=n, dimension=4)
-    others = unit_rows(seed + 1, rows=50, dimension=4)
-    best = squared_l2(mean_template(rows)[None], rows).sum()
-    assert best <= squared_l2(others, rows).sum(axis=1).min() + 1e-5
-
-
-def test_mean_template_refuses_nothing_and_opposites() -> None:
-    with pytest.raises(ValueError, match="at least one"):
-        mean_template(np.empty((0, 128), np.float32))
-    row = unit_rows(3, rows=1)
-    with pytest.raises(ValueError, match="cancel"):
-        mean_template(np.concatenate([row, -row]))

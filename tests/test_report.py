@@ -34,7 +34,7 @@ from facecli.report import (
     Text,
     plots,
     render,
-    write_page,
+    write_html,
 )
 from facecli.report.page import THUMBNAIL, data_uri, thumbnail
 from facecli.report.robustness import robustness_page
@@ -123,7 +123,7 @@ def test_the_same_page_gives_the_same_bytes_and_no_identifier_twice() -> None:
 def test_a_page_is_written_for_its_owner_alone(tmp_path: Path) -> None:
     path = tmp_path / "page.html"
     path.write_text("before")
-    write_page(page_of(HOSTILE), path)
+    write_html(render(page_of(HOSTILE)), path)
     assert path.stat().st_mode & 0o777 == 0o600
     assert path.read_text(encoding="utf-8").startswith("<!doctype html>")
 
@@ -209,7 +209,9 @@ def test_a_browser_shows_a_page_without_complaint_or_scrolling_sideways(
 ) -> None:
     page = full_page(HOSTILE)
     long = page_of(HOSTILE.replace(" ", "_") * 3)
-    write_page(Page(HOSTILE, long.facts, [*page.sections, *long.sections]), tmp_path / "page.html")
+    write_html(
+        render(Page(HOSTILE, long.facts, [*page.sections, *long.sections])), tmp_path / "page.html"
+    )
     with opened(chromium, (tmp_path / "page.html").as_uri(), width=width) as tab:
         assert tab.title() == " ".join(shown(HOSTILE).split())
         assert overflow(tab) == 0
@@ -224,7 +226,7 @@ def test_a_page_follows_a_dark_scheme_and_prints_on_white(
     chromium: Browser, tmp_path: Path
 ) -> None:
     path = tmp_path / "page.html"
-    write_page(robustness_page(summary(), threshold=1.1, facts=()), path)
+    write_html(render(robustness_page(summary(), threshold=1.1, facts=())), path)
     colour = "getComputedStyle(document.body).backgroundColor"
     ink = "getComputedStyle(document.querySelector('svg text')).fill"
     with opened(chromium, path.as_uri()) as tab:

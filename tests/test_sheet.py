@@ -17,6 +17,7 @@ from facecli.albums.doubts import DoubtfulFace, Doubts, SimilarClusters
 from facecli.albums.grouping import Cluster, ClusteredFace, Grouping
 from facecli.errors import LibraryError
 from facecli.models import DIMENSION
+from facecli.report import projection
 from facecli.report.people import Key, Reviewing, people_page
 from facecli.report.projection import FEWEST, MOST, project
 from facecli.report.sheet import days, faces_of, places, thumbnails
@@ -81,6 +82,17 @@ def test_copies_of_a_photo_show_a_face_once() -> None:
     )
     assert "2 faces in 2 photos" in html
     assert html.count("<time>2020-01-02</time>") == 1
+
+
+def test_without_scikit_learn_principal_components_serve(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = normalize(GENERATOR.normal(0, 1, (30, DIMENSION)))
+    by_tsne = project(rows)
+    monkeypatch.setattr(projection, "has_tsne", lambda: False)
+    plain = project(rows)
+    assert plain.shape == by_tsne.shape == (30, 2)
+    assert plain.min() >= 0
+    assert plain.max() <= 1
+    assert not np.allclose(plain, by_tsne)
 
 
 def test_few_faces_are_laid_out_by_principal_components() -> None:

@@ -13,7 +13,6 @@ from facecli.report.page import (
     data_uri,
     render,
     write_html,
-    write_page,
 )
 
 __all__ = [
@@ -29,5 +28,4 @@ __all__ = [
     "data_uri",
     "render",
     "write_html",
-    "write_page",
 ]

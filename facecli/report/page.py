@@ -109,16 +109,11 @@ def render(page: Page) -> str:
     return environment().get_template("page.html").render(page=page)
 
 
-def write_page(page: Page, path: Path) -> None:
-    """Write the page whole or not at all, readable by its owner alone: it may show faces.
+def write_html(html: str, path: Path) -> None:
+    """Write a page whole or not at all, readable by its owner alone: it may show faces.
 
     Raises OSError if the disk does not take it.
     """
-    write_html(render(page), path)
-
-
-def write_html(html: str, path: Path) -> None:
-    """Write a page that is rendered already, as `write_page` does."""
     with replacing(path, mode=PRIVATE) as stream:
         stream.write(html.encode())
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+
 import numpy as np
 import numpy.typing as npt
 
@@ -16,7 +18,14 @@ FEWEST = 12
 PERPLEXITY = 30.0
 """Neighbours that t-SNE keeps near, its authors' middle choice (van der Maaten & Hinton 2008)."""
 
+HINT = "for a map in which alike faces lie together: pip install 'facecli[report]'"
+
 Plane = npt.NDArray[np.float64]
+
+
+def has_tsne() -> bool:
+    """Return whether scikit-learn is installed; without it principal components serve."""
+    return importlib.util.find_spec("sklearn") is not None
 
 
 def project(embeddings: FloatArray) -> Plane:
@@ -24,7 +33,7 @@ def project(embeddings: FloatArray) -> Plane:
     if len(embeddings) > MOST:
         raise ValueError(f"at most {MOST} faces are laid out, not {len(embeddings)}")
     rows = np.asarray(embeddings, dtype=np.float64)
-    if len(rows) < FEWEST:
+    if len(rows) < FEWEST or not has_tsne():
         places = _principal(rows)
     else:
         from sklearn.manifold import TSNE

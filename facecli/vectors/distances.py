@@ -74,18 +74,3 @@ def paired_squared_l2(a: FloatArray, b: FloatArray) -> FloatArray:
     difference = left - right
     squared: FloatArray = np.einsum("nd,nd->n", difference, difference)
     return np.minimum(squared, np.float32(MAXIMUM), out=squared)
-
-
-def mean_template(embeddings: FloatArray) -> FloatArray:
-    """Return the unit vector float32 (d,) along the mean of unit rows (n, d).
-
-    Raise ValueError for no rows, and for rows that cancel out.
-    """
-    rows = np.asarray(embeddings, dtype=np.float64)
-    if rows.ndim != 2 or not len(rows):
-        raise ValueError(f"a mean needs at least one embedding of shape (n, d), not {rows.shape}")
-    mean = rows.mean(axis=0)
-    # Where float32 unit vectors cancel, rounding leaves about 1e-8: no direction either.
-    if np.linalg.norm(mean) < 1e-6:
-        raise ValueError("the embeddings cancel out: their mean has no direction")
-    return normalize(mean)

@@ -58,6 +58,7 @@ def contact_sheet(
     from facecli.report.sheet import days, faces_of, places, thumbnails
     from facecli.stores.library.clusters import AlbumStore
 
+    note_without_map()
     keys = faces_of(grouping)
     made = progress(thumbnails(settings.library(), keys), len(keys), "Drawing faces")
     addresses = {key: data_uri(jpeg) for key, jpeg in made}
@@ -70,6 +71,14 @@ def contact_sheet(
         places=places(grouping, pictures),
         facts=sheet_facts(grouping, settings.card()),
     )
+
+
+def note_without_map() -> None:
+    """Say what to install for the map of the faces, where it is missing."""
+    from facecli.report.projection import HINT, has_tsne
+
+    if not has_tsne():
+        note(HINT)
 
 
 def sheet_facts(grouping: Grouping, card: ModelCard) -> tuple[tuple[str, str], ...]:

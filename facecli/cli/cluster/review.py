@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from facecli.cli.cluster.pages import sheet_facts, sort_faces
+from facecli.cli.cluster.pages import note_without_map, sheet_facts, sort_faces
 from facecli.cli.options import cluster_count, command_options, library_options
 from facecli.cli.output import emit, note
 from facecli.cli.settings import Settings, pass_settings
@@ -60,6 +60,7 @@ def _page(settings: Settings, paths: tuple[Path, ...], k: int | None) -> ReviewP
     from facecli.server.review import ReviewPage
     from facecli.stores.library.clusters import AlbumStore
 
+    note_without_map()
     found = sort_faces(settings, paths, k=k, min_photos=2)
     grouping, pictures = found.grouping, found.pictures
     return ReviewPage(
