@@ -11,7 +11,7 @@ import click
 import pytest
 from cogapp import Cog
 
-from facecli.cli import COMMANDS, cli
+from facecli.cli import cli
 from facecli.cli.cluster import DEFAULT
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -62,12 +62,3 @@ def test_every_command_shown_exists_with_its_options(words: list[str]) -> None:
             known |= {option for param in command.params for option in param.opts}
         elif word.startswith("-") and word != "-":
             assert word in known
-
-
-def test_every_kind_of_json_record_is_described() -> None:
-    kinds: set[str] = set()
-    for path in (ROOT / "facecli").rglob("*.py"):
-        kinds |= set(re.findall(r'"kind": "(\w+)"', path.read_text(encoding="utf-8")))
-    assert len(kinds) > len(COMMANDS)
-    table = TEXT[TEXT.index("## JSON") : TEXT.index("## Shell completion")]
-    assert {kind for kind in kinds if f"`{kind}`" not in table} == set()

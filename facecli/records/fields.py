@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 SquaredL2 = Annotated[float, "squared L2, 0 to 4; lower is more alike"]
 Threshold = Annotated[float, "the largest squared L2 that counts as the same person"]
 Box = Annotated[list[float], "left, top, right, bottom in pixels of the upright picture"]
-Share = Annotated[float, "0 to 1"]
 Path = Annotated[str, "path of a file"]
 Sha256 = Annotated[str, "SHA-256 of the file, hexadecimal"]
 Model = Annotated[str, "name of the model"]
