@@ -169,7 +169,7 @@ def train(settings: Settings, /, config: Path | None, **values: Any) -> None:
         acquire=_acquire(settings),
         tell=Listeners(say=note),
     )
-    for step in _watched(session.train(), session.config.steps):
+    for step in _watched(session.train(), session.plan.config.steps):
         if wants_json():
             emit_json(training_step(step))
     _show(session.finish(), request)

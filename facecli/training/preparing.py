@@ -1,0 +1,177 @@
+"""A run before its first step: read what was asked for, prepare the chips, build the network."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from facecli.errors import ModelError, TrainingError
+from facecli.models import encoders
+from facecli.training.batches import TrainingData
+from facecli.training.batchnorm import insert_batch_norm
+from facecli.training.chipstore import Acquire
+from facecli.training.config import TrainingConfig
+from facecli.training.intake import (
+    HeldOut,
+    Listeners,
+    Photos,
+    Reader,
+    TrainingRequest,
+    check_data,
+    read_photos,
+)
+from facecli.training.loop import Trainer
+from facecli.training.promotion import combine
+from facecli.training.result import read_data_card
+from facecli.training.start import architecture_of, fit_start, load_start, views_of
+from facecli.types import FloatArray, ModelCard
+
+NORMALISED_OVER = 256
+"""Chips over which inserted batch normalisation takes its first statistics."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a run is to do, read and checked before anything is written.
+
+    `init` is the card of the start, `architecture` that of the model to be. `baseline` is the model
+    to compare with: the one that has the new model's name, or the start.
+    """
+
+    request: TrainingRequest
+    config: TrainingConfig
+    about: dict[str, Any]
+    init: ModelCard
+    architecture: dict[str, Any]
+    photos: Photos
+    baseline_name: str
+    baseline: ModelCard
+
+    @property
+    def mirror(self) -> bool:
+        """Whether the model embeds the mean of a chip and its mirror image."""
+        return bool(self.architecture.get("mirror"))
+
+    def settings(self) -> dict[str, Any]:
+        """Return what decides the result, for a resumed run to be held to."""
+        return {
+            **dataclasses.asdict(self.config),
+            "data": self.photos.digest(),
+            "chips": self.request.chips,
+            "validation": str(self.request.validation),
+            "init fingerprint": self.init.fingerprint,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """The chips to learn from, those held out, and whether a run goes on."""
+
+    data: TrainingData
+    held_out: HeldOut
+    resuming: bool
+
+
+def read(request: TrainingRequest, config: TrainingConfig) -> Plan:
+    """Read the cards and find the photos; write nothing.
+
+    Raises TrainingError or ModelError, each naming the input.
+    """
+    about = read_data_card(request.data_card)
+    init = encoders.read_card(config.init)
+    has_targets = request.targets is not None
+    if config.teacher and not has_targets:
+        raise TrainingError(f"teacher {config.teacher} joins targets, and none were given")
+    architecture = architecture_of(config, init, has_targets=has_targets)
+    if request.out.suffix != ".safetensors" or not request.out.parent.is_dir():
+        raise TrainingError(
+            f"{request.out}: the model needs a name that ends in .safetensors, in a folder that "
+            "exists"
+        )
+    photos = read_photos(request, config)
+    name, baseline = _baseline(request, config, init)
+    return Plan(request, config, about, init, architecture, photos, name, baseline)
+
+
+def _baseline(
+    request: TrainingRequest, config: TrainingConfig, init: ModelCard
+) -> tuple[str, ModelCard]:
+    """Return the model to compare with: the one that has this name, or the start."""
+    try:
+        return request.name, encoders.read_card(request.name)
+    except ModelError:
+        return config.init, init
+
+
+def prepare(plan: Plan, acquire: Acquire, tell: Listeners) -> Prepared:
+    """Begin or continue the run folder, and look at all photos."""
+    request = plan.request
+    resuming = request.folder.begin(plan.settings(), resume=request.resume)
+    request.folder.write_split(plan.photos.photos, plan.photos.held_back)
+    data, held_out = Reader(request, plan.init.geometry, acquire, tell).read(plan.photos)
+    check_data(data, request, plan.config)
+    return Prepared(data, held_out, resuming)
+
+
+def build(plan: Plan, prepared: Prepared, tell: Listeners) -> Trainer:
+    """Build the network, give it a head, measure it, and restore what a run had saved."""
+    config, folder, data = plan.config, plan.request.folder, prepared.data
+    device = torch.device(encoders.resolve_device(plan.request.device))
+    network, has_head = load_start(config, plan.init, plan.architecture)
+    network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if not prepared.resuming:
+        _fit_head(network, plan, data, tell, has_head=has_head)
+    if folder.before() is None:
+        folder.keep_before(_embed_baseline(plan, prepared.held_out, network))
+    if config.batch_norm:
+        assert data.rows is not None
+        chosen = np.random.default_rng(config.seed).permutation(data.rows)
+        sample = np.sort(chosen[:NORMALISED_OVER])
+        pixels = torch.from_numpy(data.chips[sample]).to(device)
+        insert_batch_norm(network, pixels.permute(0, 3, 1, 2).float())
+    trainer = Trainer(network, config, device)
+    if prepared.resuming:
+        trainer.restore(folder.state)
+        folder.forget_after(trainer.step)
+        tell.say(f"continuing after step {trainer.step}")
+    return trainer
+
+
+def _fit_head(
+    network: Any, plan: Plan, data: TrainingData, tell: Listeners, *, has_head: bool
+) -> None:
+    """Give the start its head, and say where it comes from."""
+    config = plan.config
+    assert data.rows is not None
+    if config.teacher:
+        tell.say(f"embedding {len(data.rows)} chips with {config.teacher}")
+    start = fit_start(
+        network,
+        has_head=has_head,
+        config=config,
+        card=plan.init,
+        chips=data.chips,
+        rows=data.rows,
+        targets=data.targets,
+    )
+    tell.say(f"starting from {plan.init.name} with {start}")
+
+
+def _embed_baseline(plan: Plan, held_out: HeldOut, start: Any) -> FloatArray:
+    """Return the embeddings (n, 128) that the model to compare with gives for the held-out chips.
+
+    A start without a head of its own is measured as training finds it, with the head it was given.
+    """
+    if plan.baseline_name in encoders.INCEPTION:
+        return combine(views_of(start, held_out.chips, mirror=plan.mirror))
+    if plan.baseline.geometry != plan.init.geometry:
+        raise TrainingError(
+            f"{plan.baseline.name}: has other chips than {plan.init.name}; give the new model "
+            "another name"
+        )
+    encoder = encoders.load_encoder(plan.baseline_name, device=plan.request.device)
+    return encoder.embed(held_out.chips)
