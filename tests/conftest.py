@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+import hypothesis
 import pytest
 from fakes import FakeDetector, FakeEncoder, embedding, new_template
 from record_check import problems
@@ -24,6 +25,12 @@ if TYPE_CHECKING:
 
 # Several of these processes share the cores, and PyTorch reads this when it is first imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# How long an example takes depends on the machine. In CI the examples are the same every time.
+hypothesis.settings.register_profile(
+    "facecli", deadline=None, derandomize="CI" in os.environ, print_blob=True
+)
+hypothesis.settings.load_profile("facecli")
 
 # Started in the background by a shell, the tests would ignore SIGINT, and so would all they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)

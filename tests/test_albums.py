@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from fakes import GOOD, THRESHOLD, embedded, embedding
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from facecli.albums.corrections import Corrections
@@ -155,7 +155,6 @@ def test_who_was_named_is_somebody_though_seen_once(store: AlbumStore) -> None:
     assert not group(person(1, 2), store=store, threshold=THRESHOLD, min_photos=3).people
 
 
-@settings(deadline=None)  # SQLite reaches the disk at its own pace
 @given(st.integers(0, 2**32 - 1), st.integers(1, 25), st.floats(0.3, 2))
 def test_running_again_and_in_any_order_changes_no_number(
     seed: int, photos: int, threshold: float

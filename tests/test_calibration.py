@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fakes import embedding, fake_card, new_template
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from facecli.calibration import (
@@ -125,7 +125,6 @@ def test_pairs_of_one_wolf_make_the_interval_wider_than_as_many_independent_ones
     assert relative[1] > relative[0]
 
 
-@settings(deadline=None)
 @given(st.lists(st.floats(0, 4), min_size=2, max_size=20), st.integers(1, 1000))
 def test_odds_never_fall_as_the_squared_l2_rises(values: list[float], templates: int) -> None:
     made = DISTRIBUTION

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 from fakes import FakeDetector, FakeEncoder, PaintedFace, embedding, new_template, paint
+from waiting import PATIENT, until
 
 from facecli import __main__ as entry
 from facecli.cli import cli
@@ -201,7 +202,14 @@ import sys
 from fakes import FakeDetector, FakeEncoder
 from facecli.cli import cli
 from facecli.cli.settings import Settings
-cli.main(sys.argv[1:], obj=Settings(detector=FakeDetector(), encoder=FakeEncoder()))
+
+class Noting(FakeDetector):
+    def detect(self, pictures):
+        with open("looks", "a") as file:
+            file.write(f"plane {pictures[0].getextrema()[0][1] - 128}\\n")
+        return super().detect(pictures)
+
+cli.main(sys.argv[1:], obj=Settings(detector=Noting(), encoder=FakeEncoder()))
 """
 
 
@@ -224,22 +232,32 @@ def test_a_signal_stops_it_with_its_last_decision_written(
             "FACECLI_DB": str(database),
             "FACECLI_LOG": str(log),
         },
+        cwd=tmp_path,
     )
     assert gate.stderr is not None
     assert "watching" in gate.stderr.readline()
-    time.sleep(2.0)  # the folder has been looked at once, on a busy machine too
-    for place in range(2):
-        paint(tmp_path / "new.png", PaintedFace(1, left=40 + 5 * place))
-        (tmp_path / "new.png").rename(folder / f"{place}.png")
-    deadline = time.monotonic() + 20
-    while not log.exists() or not len(_decisions(log)):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    paint(folder / "stranger.png", PaintedFace(7, left=200))
-    paint(folder / "stranger again.png", PaintedFace(7, left=200))
-    time.sleep(2.0)
+    arrivals = iter(range(10_000))
+
+    def arrive(face: PaintedFace) -> None:
+        """Put one more picture into the folder, whole at once."""
+        paint(tmp_path / "new.png", face)
+        (tmp_path / "new.png").rename(folder / f"{next(arrivals):05}.png")
+
+    def looks(plane: int) -> int:
+        noted = tmp_path / "looks"
+        return noted.read_text().count(f"plane {plane}\n") if noted.exists() else 0
+
+    def decided() -> bool:
+        arrive(PaintedFace(1, left=40))
+        time.sleep(0.2)
+        return log.exists() and len(_decisions(log)) > 0
+
+    until(decided)
+    for _ in range(2):
+        arrive(PaintedFace(7, left=200))
+    until(lambda: looks(7) == 2)
     gate.send_signal(number)
-    out, _ = gate.communicate(timeout=20)
+    out, _ = gate.communicate(timeout=PATIENT)
     assert gate.returncode == 0
     said = [(one["status"], one["person"]) for one in map(json.loads, out.splitlines())]
     assert said == [("match", "Bob"), ("unknown", None)]

@@ -6,7 +6,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from test_clustering import partition, people, photos_of
 
@@ -18,7 +18,6 @@ from facecli.types import BoolArray, FloatArray, IntArray
 from facecli.vectors.distances import normalize, squared_l2
 
 seeds = st.integers(0, 2**32 - 1)
-patient = settings(deadline=None)
 
 
 def demands(
@@ -55,7 +54,6 @@ def greedy_linkage(
         clusters = [one for one in clusters if one not in best[1:]] + [best[1] | best[2]]
 
 
-@patient
 @given(seeds, st.integers(2, 18), st.floats(0.3, 3))
 def test_linkage_from_groups_agrees_with_merging_one_by_one(
     seed: int, faces: int, threshold: float
@@ -67,7 +65,6 @@ def test_linkage_from_groups_agrees_with_merging_one_by_one(
     assert partition(tree.labels()) == greedy_linkage(rows, group, apart, threshold=threshold)
 
 
-@patient
 @given(seeds, st.integers(2, 18))
 def test_groups_are_counted_from_the_first_level_on(seed: int, faces: int) -> None:
     rows = people(seed, faces=faces)
@@ -81,7 +78,6 @@ def test_groups_are_counted_from_the_first_level_on(seed: int, faces: int) -> No
         assert tree.merges_to_groups(k) == expected
 
 
-@patient
 @given(seeds, st.integers(2, 30), st.floats(0, 4), st.booleans(), st.booleans())
 @example(seed=700, faces=20, threshold=2.0, crowded=True, given_k=False)
 def test_demands_are_never_violated(
@@ -101,7 +97,6 @@ def test_demands_are_never_violated(
     assert k is None or int(labels.max()) + 1 == k
 
 
-@patient
 @given(seeds, st.integers(2, 20))
 def test_a_unit_goes_to_the_centroid_that_is_nearest_to_all_its_faces_together(
     seed: int, faces: int
@@ -122,7 +117,6 @@ def test_a_unit_goes_to_the_centroid_that_is_nearest_to_all_its_faces_together(
             assert sums[labels[unit]] <= sums.min() + 1e-4
 
 
-@patient
 @given(seeds, st.integers(2, 20))
 def test_means_of_units_are_the_means_of_their_faces(seed: int, faces: int) -> None:
     rows = people(seed, faces=faces)
@@ -193,7 +187,6 @@ def slow_join(
     return found
 
 
-@patient
 @given(seeds, st.integers(1, 25), st.floats(0.2, 2))
 def test_weak_faces_join_the_nearest_that_they_may_and_found_nothing(
     seed: int, faces: int, threshold: float

@@ -299,7 +299,7 @@ class Shoebox(RuleBasedStateMachine):
 
 
 TestShoebox = Shoebox.TestCase
-TestShoebox.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
+TestShoebox.settings = settings(max_examples=40, stateful_step_count=25)
 
 
 @pytest.mark.xfail(strict=True, reason="a run on some photos may part faces bound to others")

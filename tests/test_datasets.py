@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from facecli.datasets import UNKNOWN, BatchSampler, PhotoSet, read_photo_set, split_by_person
@@ -145,7 +145,6 @@ def test_a_given_split_is_kept_and_must_not_share_people() -> None:
     others=st.integers(0, 7),
     step=st.integers(0, 1000),
 )
-@settings(deadline=None)
 def test_batches_have_one_size_and_at_most_k_of_the_p_people(
     counts: list[int], people: int, photos: int, others: int, step: int
 ) -> None:

@@ -26,7 +26,7 @@ from facecli.evaluation.samples import Samples
 from facecli.metrics import bootstrap_by_person
 from facecli.types import Failure
 
-few = settings(max_examples=8, deadline=None)
+few = settings(max_examples=8)
 
 
 def squared_of_pairs(samples: Samples) -> tuple[dict[tuple[int, int], float], ...]:

@@ -19,6 +19,7 @@ import pytest
 from fakes import FakeEncoder, fake_card, new_template
 from hypothesis import example, given
 from hypothesis import strategies as st
+from waiting import PATIENT
 
 from facecli.errors import FingerprintMismatch, GalleryError
 from facecli.models import DIMENSION
@@ -169,7 +170,7 @@ class TestAdding:
         for worker in workers:
             worker.start()
         for worker in workers:
-            worker.join(60)
+            worker.join(PATIENT)
         assert [worker.exitcode for worker in workers] == [0, 0]
         with Gallery(path, create=False) as gallery:
             assert gallery.integrity_check() == []

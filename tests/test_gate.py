@@ -303,7 +303,7 @@ FACES = st.builds(
 )
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.lists(st.tuples(FACES, st.booleans()), min_size=1, max_size=10))
 def test_whatever_is_shown_a_name_takes_three_looks_at_that_person(
     looks: Iterable[tuple[PaintedFace, bool]],

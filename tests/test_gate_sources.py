@@ -6,6 +6,7 @@ import io
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,6 +18,7 @@ from fakes import PaintedFace, paint
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from waiting import PATIENT, until
 
 from facecli.errors import GateError, PictureError
 from facecli.gate import sources as module
@@ -60,7 +62,7 @@ FILES = [
 ]
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.lists(st.sampled_from(FILES), max_size=5), st.integers(1, 400))
 def test_a_stream_is_cut_into_the_very_files_that_were_joined(
     files: list[bytes], step: int
@@ -222,9 +224,15 @@ def test_a_slow_gate_gets_the_newest_frame_and_not_the_next(
     stop: threading.Event, said: list[str], quick: None
 ) -> None:
     class Steady(FakeCapture):
+        grabbed = 0
+
         def grab(self) -> bool:
             time.sleep(0.001)
+            self.grabbed += 1
             return super().grab()
+
+        def has_moved_on(self, frames: int) -> bool:
+            return self.grabbed > frames
 
     camera = Steady(list(range(256)))
     frames = live("camera 0", lambda: cast("Capture", camera), stop, said.append)
@@ -234,7 +242,7 @@ def test_a_slow_gate_gets_the_newest_frame_and_not_the_next(
         picture = frame.load()
         assert picture is not None
         seen.append(cast("tuple[int, int, int]", picture.getpixel((0, 0)))[0])
-        time.sleep(0.05)
+        until(partial(camera.has_moved_on, camera.grabbed + 20))
     frames.close()  # type: ignore[attr-defined]
     assert seen[2] - seen[0] > 10
 
@@ -251,11 +259,11 @@ def test_what_a_decoder_kept_back_is_not_taken_for_new(
     said: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A stream falls silent, and OpenCV gives old frames, one after each wait."""
-    monkeypatch.setattr(module, "WAIT_MILLISECONDS", 100)
+    monkeypatch.setattr(module, "WAIT_MILLISECONDS", 1000)
 
     class Silent(FakeCapture):
         def grab(self) -> bool:
-            time.sleep(0.2 if len(self._left) < 3 else 0)
+            time.sleep(1.1 if len(self._left) < 3 else 0)
             return super().grab()
 
     offered: list[object] = []
@@ -325,7 +333,7 @@ def test_a_camera_that_does_not_let_go_cannot_abort_the_program(
     held = threading.Event()
 
     def opening() -> Capture:
-        held.wait(10)
+        held.wait(PATIENT)
         return cast("Capture", FakeCapture([]))
 
     frames = live("camera 0", opening, stop, said.append)

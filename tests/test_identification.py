@@ -20,7 +20,7 @@ from facecli.evaluation.samples import Samples
 from facecli.types import FloatArray
 from facecli.vectors.distances import squared_l2
 
-few = settings(max_examples=10, deadline=None)
+few = settings(max_examples=10)
 
 
 def at(*places: tuple[str, int, float], failed: tuple[str, ...] = ()) -> Samples:

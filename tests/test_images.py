@@ -19,6 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
+from waiting import PATIENT
 
 from facecli.errors import FacecliError, MissingExtra, PictureError
 from facecli.faces import images
@@ -349,7 +350,7 @@ def test_pipe_is_refused_without_waiting_for_a_writer(tmp_path: Path) -> None:
     messages: list[str] = []
     thread = threading.Thread(target=lambda: messages.append(refusal(path)), daemon=True)
     thread.start()
-    thread.join(timeout=5)
+    thread.join(timeout=PATIENT)
     assert messages == ["not a regular file"]
 
 

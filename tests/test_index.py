@@ -55,7 +55,7 @@ def assert_as_slow(gallery: FloatArray, probes: FloatArray, k: int) -> None:
 
 @pytest.mark.usefixtures("small_blocks")
 class TestAgainstTheSlowSearch:
-    @settings(deadline=None, max_examples=60)
+    @settings(max_examples=60)
     @given(
         templates=st.integers(0, 60),
         probes=st.integers(0, 12),
@@ -67,7 +67,7 @@ class TestAgainstTheSlowSearch:
         drawn = unit_vectors(templates + probes, seed=seed)
         assert_as_slow(drawn[:templates], drawn[templates:], k)
 
-    @settings(deadline=None, max_examples=60)
+    @settings(max_examples=60)
     @given(
         copies=st.lists(st.integers(0, 4), max_size=60),
         k=st.integers(1, 10),

@@ -9,6 +9,7 @@ from http.client import HTTPConnection, HTTPResponse
 from typing import Any
 
 import pytest
+from waiting import PATIENT
 
 from facecli.errors import FacecliError
 from facecli.server.loopback import MOST_BYTES, Server
@@ -62,7 +63,7 @@ def ask(
     server: Server, path: str, method: str = "GET", body: str = "", **headers: str
 ) -> HTTPResponse:
     """Send one request; headers are those of the page itself unless given, empty ones left out."""
-    connection = HTTPConnection("127.0.0.1", server.server_port, timeout=10)
+    connection = HTTPConnection("127.0.0.1", server.server_port, timeout=PATIENT)
     own = {"Host": server.host}
     if method == "POST":
         own |= {"Origin": f"http://{server.host}", "Content-Type": "application/json"}

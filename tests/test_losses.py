@@ -65,7 +65,7 @@ def fast(embeddings: Tensor, labels: Tensor, mining: str) -> losses.TripletLoss:
 
 
 @pytest.mark.parametrize("mining", list(losses.TRIPLET_MINING))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 10_000), spread=st.floats(0.05, 2))
 def test_triplet_loss_is_that_of_three_nested_loops(mining: str, seed: int, spread: float) -> None:
     embeddings, labels = batch(seed, spread=spread)
@@ -162,7 +162,7 @@ def test_contrast_loss_is_the_cross_entropy_of_loops() -> None:
 
 
 @given(seed=st.integers(0, 1000))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_squared_l2_of_a_batch_is_symmetric_and_in_range(seed: int) -> None:
     embeddings = batch(seed)[0].detach().float()
     squared = losses.pairwise_squared_l2(embeddings)

@@ -17,7 +17,7 @@ from facecli.metrics import (
 )
 from facecli.types import IntArray
 
-few = settings(max_examples=25, deadline=None)
+few = settings(max_examples=25)
 seeds = st.integers(0, 2**32 - 1)
 
 

@@ -18,6 +18,7 @@ from browsing import PHONE, opened, overflow
 from click.testing import CliRunner
 from fakes import FakeDetector, FakeEncoder, PaintedFace, paint
 from PIL import Image
+from waiting import PATIENT
 
 from facecli.cli import cli
 from facecli.cli.settings import Settings
@@ -93,7 +94,7 @@ def reviewing(photos: Path, library: Path) -> Iterator[str]:
         finally:
             process.send_signal(signal.SIGINT)
             try:
-                assert process.wait(timeout=20) == 0
+                assert process.wait(timeout=PATIENT) == 0
             finally:
                 process.kill()
 

@@ -15,6 +15,7 @@ import pytest
 from fakes import FakeDetector, FakeEncoder
 from PIL import Image
 from test_scanning import SlowDetector, assert_same, painted, scanned, searched
+from waiting import PATIENT
 
 from facecli.albums import scanning
 from facecli.albums.scanning import scan
@@ -56,7 +57,7 @@ def start(folder: Path, database: Path, count: int) -> subprocess.Popen[str]:
     )
 
 
-def wait_for_end(group: int, seconds: float = 20) -> bool:
+def wait_for_end(group: int, seconds: float = PATIENT) -> bool:
     """Wait until no process of a group is left; tell whether that came about."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -108,7 +109,7 @@ def test_an_interrupt_ends_all_quietly(tmp_path: Path, count: int) -> None:
     for _ in range(10):
         running.stdout.readline()
     os.killpg(running.pid, signal.SIGINT)
-    assert running.wait(20) == -signal.SIGINT
+    assert running.wait(PATIENT) == -signal.SIGINT
     assert wait_for_end(running.pid), "a process lived on"
     with Library(tmp_path / "photos.db", create=False) as library:
         assert library.statistics().photos >= 10
@@ -131,7 +132,7 @@ def listen(folder: Path) -> None:
 def test_no_process_hears_ctrl_c(tmp_path: Path) -> None:
     """One that does prints a traceback over the answer of the one that started it."""
     painted(tmp_path / "photos", 4)
-    output, _ = start(tmp_path / "photos", tmp_path / "photos.db", -1).communicate(timeout=60)
+    output, _ = start(tmp_path / "photos", tmp_path / "photos.db", -1).communicate(timeout=PATIENT)
     assert set(output.splitlines()) == {"hears False"}
 
 
@@ -140,7 +141,7 @@ def test_two_scans_at_once_agree(tmp_path: Path) -> None:
     paths = painted(tmp_path / "photos", PHOTOS)
     database = tmp_path / "photos.db"
     running = [start(tmp_path / "photos", database, 1) for _ in range(2)]
-    outputs = [process.communicate(timeout=60)[0].splitlines() for process in running]
+    outputs = [process.communicate(timeout=PATIENT)[0].splitlines() for process in running]
     assert [process.returncode for process in running] == [0, 0]
     assert outputs == [list(map(str, paths))] * 2
     with Library(database, create=False) as library:
@@ -174,7 +175,7 @@ def scan_until_full(folder: Path, database: Path) -> None:
 def test_a_full_disk_is_one_line_and_keeps_what_was_stored(tmp_path: Path) -> None:
     painted(tmp_path / "photos", PHOTOS)
     running = start(tmp_path / "photos", tmp_path / "photos.db", 0)
-    output, _ = running.communicate(timeout=60)
+    output, _ = running.communicate(timeout=PATIENT)
     refusal, kept, whole = output.splitlines()
     assert "is the disk full" in refusal
     assert 0 < int(kept) < PHOTOS

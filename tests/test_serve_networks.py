@@ -21,6 +21,7 @@ from click.testing import CliRunner
 from fake_service import ADMIN, ENTRY, TOKEN, real_service, relaying
 from PIL import Image
 from test_serve import ask
+from waiting import PATIENT
 
 from facecli.cli import cli
 from facecli.cli.settings import Settings
@@ -57,7 +58,7 @@ class Service:
             [sys.executable, "-P", "-c", ENTRY, *map(str, arguments)],
             capture_output=True,
             env=relaying(self.runtime),
-            timeout=60,
+            timeout=PATIENT,
         )
         return done.returncode, done.stdout, done.stderr
 
@@ -70,7 +71,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         process.terminate()
         assert process.stderr is not None
         assert process.stderr.read() == b""
-        assert process.wait(20) == 0
+        assert process.wait(PATIENT) == 0
 
 
 # commands
@@ -223,7 +224,7 @@ def wait_for(page: Page, state: str, who: str) -> None:
             && document.querySelector('#who').textContent === who
             && document.querySelector('#answer use').href.baseVal === '#' + state""",
         arg=[state, who],
-        timeout=40_000,
+        timeout=1000 * PATIENT,
     )
 
 
@@ -306,7 +307,7 @@ def test_at_the_gate_one_man_is_named_and_nobody_is_taken_for_another(
     page = browser.new_page()
     page.add_init_script(f"sessionStorage.setItem('token', '{TOKEN}')")
     page.goto(service.address)
-    page.locator("#events .match").first.wait_for(timeout=40_000)
+    page.locator("#events .match").first.wait_for(timeout=1000 * PATIENT)
     page.wait_for_timeout(3000)
     named = page.locator("#events .match b").all_inner_texts()
     browser.close()

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from fakes import FakeDetector, FakeEncoder
 from PIL import Image
+from waiting import PATIENT
 
 from facecli.server import limits
 from facecli.server.access import Access, is_loopback
@@ -62,7 +63,7 @@ def test_work_that_takes_too_long_is_answered_and_counts_until_it_ends(hurried: 
     workers = Workers(1)
 
     async def slow(scope: Message, receive: Receive, send: Send) -> None:
-        await workers.do(lambda: finish.wait(20))
+        await workers.do(lambda: finish.wait(PATIENT))
 
     app = LimitedApp(slow, EVERYONE, workers, Metrics())
     status, said = ask(app, empty)
@@ -81,7 +82,7 @@ def test_jobs_nobody_waits_for_leave_no_room_for_more(
     workers = Workers(2)
 
     async def slow(scope: Message, receive: Receive, send: Send) -> None:
-        await workers.do(lambda: finish.wait(20))
+        await workers.do(lambda: finish.wait(PATIENT))
 
     app = LimitedApp(slow, EVERYONE, workers, Metrics())
     assert [ask(app, empty)[0] for _ in range(3)] == [503, 503, 429]
@@ -96,7 +97,7 @@ def test_a_sender_that_stalls_is_answered(hurried: None) -> None:
 
     began = time.monotonic()
     assert ask(LimitedApp(unreachable, EVERYONE, Workers(1), Metrics()), never)[0] == 503
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < PATIENT
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.9.9.9", "::1", "[::1]"])

@@ -60,7 +60,7 @@ def page(text: str, *, review: bool) -> str:
 
 
 @pytest.mark.parametrize("review", [False, True])
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(text=st.text(st.characters(codec=None, exclude_characters="/"), min_size=1, max_size=20))
 def test_no_name_and_no_file_changes_the_structure_of_the_sheet(review: bool, text: str) -> None:
     html = page(f"x{text}", review=review)

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
@@ -171,7 +171,6 @@ regions = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(regions, regions)
 def test_any_names_survive_and_nothing_of_others_is_lost(
     first: list[Region], second: list[Region]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from fakes import FakeEncoder, embedding, fake_card, new_template, squared_l2_of
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from facecli.calibration import impostor_table
@@ -65,7 +65,6 @@ def test_who_has_one_photo_is_named_the_most_endangered_first(found: Survey) -> 
     assert bob.squared_l2 == pytest.approx(2.0)
 
 
-@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(

@@ -19,6 +19,7 @@ import torch
 from click.testing import CliRunner, Result
 from safetensors.numpy import load_file
 from synthetic import write_people
+from waiting import PATIENT
 
 from facecli.cli import cli
 from facecli.metrics import all_pairs, threshold_at_fmr
@@ -350,7 +351,7 @@ def test_killed_and_resumed_a_run_gives_the_same_weights(
     assert start(*words("whole")).wait() == 0
     killed = start(*words("cut"))
     state = tmp_path / "cut.run" / "state.safetensors"
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 5 * PATIENT
     while not state.exists() and time.monotonic() < deadline:
         time.sleep(0.01)
     killed.send_signal(signal.SIGKILL)
