@@ -36,6 +36,19 @@ hypothesis.settings.load_profile("facecli")
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+HEAVY_FIXTURES = {"real_detector", "real_encoder", "chromium", "launch", "faces"}
+HEAVY_MARKS = {"slow", "network", "faces"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark as fast what needs neither the real networks nor seconds: `pytest -m fast`."""
+    for item in items:
+        marks = {mark.name for mark in item.iter_markers()}
+        fixtures = set(getattr(item, "fixturenames", ()))
+        if not marks & HEAVY_MARKS and not fixtures & HEAVY_FIXTURES:
+            item.add_marker("fast")
+
+
 @pytest.fixture(autouse=True)
 def own_library(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Keep what commands remember of photos apart from the user's library and from other tests."""

@@ -394,6 +394,7 @@ def jpeg(picture: Image.Image) -> Picture:
     return read_picture(buffer.getvalue(), "test")
 
 
+@pytest.mark.slow
 @pytest.mark.network
 @pytest.mark.parametrize("turn", [0, 90, 180, 270])
 def test_a_sideways_portrait_gives_the_same_chip(

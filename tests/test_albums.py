@@ -155,6 +155,7 @@ def test_who_was_named_is_somebody_though_seen_once(store: AlbumStore) -> None:
     assert not group(person(1, 2), store=store, threshold=THRESHOLD, min_photos=3).people
 
 
+@pytest.mark.slow
 @given(st.integers(0, 2**32 - 1), st.integers(1, 25), st.floats(0.3, 2))
 def test_running_again_and_in_any_order_changes_no_number(
     seed: int, photos: int, threshold: float

@@ -19,6 +19,8 @@ from facecli.albums.sorting import group
 from facecli.stores.library import Library
 from facecli.stores.library.clusters import AlbumStore
 
+pytestmark = pytest.mark.slow
+
 PICTURES = [
     embedded(f"{plane} {step}", embedding(plane, step), embedding(plane + 8, step))
     for plane, step in itertools.product(range(6), range(15))

@@ -213,6 +213,7 @@ cli.main(sys.argv[1:], obj=Settings(detector=Noting(), encoder=FakeEncoder()))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_stops_it_with_its_last_decision_written(
     database: Path, log: Path, tmp_path: Path, number: signal.Signals

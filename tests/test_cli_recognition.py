@@ -474,6 +474,7 @@ def test_hostile_file_names_stay_on_their_line(run: Run, enrolled: None, tmp_pat
     assert answer["path"] == str(evil)
 
 
+@pytest.mark.slow
 @pytest.mark.network
 def test_the_real_networks_from_a_shell(tmp_path: Path) -> None:
     """Enrolled from one portrait, Grace Hopper is verified and named; Eileen Collins is neither."""

@@ -299,6 +299,7 @@ class Shoebox(RuleBasedStateMachine):
 
 
 TestShoebox = Shoebox.TestCase
+TestShoebox.pytestmark = pytest.mark.slow
 TestShoebox.settings = settings(max_examples=40, stateful_step_count=25)
 
 

@@ -176,6 +176,7 @@ def persons(path: Path) -> list[str]:
         return [one.body["person"] for one in log.decisions()]
 
 
+@pytest.mark.slow
 def test_a_locked_log_costs_half_a_second_and_no_decision(
     journal: Journal, path: Path, said: list[str], rescued: list[str]
 ) -> None:
@@ -258,6 +259,7 @@ def append_until_killed(path: Path) -> None:
         tell(journal.append(decision(number)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(2))
 def test_a_kill_loses_no_decision_whose_number_was_returned(path: Path, seed: int) -> None:
     chance = random.Random(seed)

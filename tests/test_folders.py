@@ -234,6 +234,7 @@ print(result.fmr.of, status.partition("VmHWM:")[2].split()[0])
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux says how much memory")
 def test_a_hundred_million_pairs_take_less_than_a_gigabyte() -> None:
     """With intervals at every FAR down to 1e-6; VmHWM is the peak in KiB, since ru_maxrss begins

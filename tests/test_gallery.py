@@ -163,6 +163,7 @@ class TestAdding:
         empty_gallery.add([template], fake_card("other"))
         assert [person.templates for person in empty_gallery.people()] == [2, 1]
 
+    @pytest.mark.slow
     def test_two_processes_adding_at_once_both_succeed(self, path: Path) -> None:
         """Neither waits in vain nor takes the other's people for its own."""
         context = multiprocessing.get_context("spawn")
@@ -405,6 +406,7 @@ class TestForgetting:
         assert later > template
         assert empty_gallery.person("Bob").id > person
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("seed", range(3))
     def test_nothing_of_the_forgotten_is_left_in_the_files(self, path: Path, seed: int) -> None:
         """After a random life of the gallery, no 16 bytes of an erased vector remain, nor names."""

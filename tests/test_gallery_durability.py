@@ -22,6 +22,8 @@ from facecli.stores import database
 from facecli.stores.gallery import Gallery
 from facecli.types import FloatArray
 
+pytestmark = pytest.mark.slow
+
 CARD = fake_card()
 BATCH = 60
 """People enrolled in one transaction, with two templates each: enough to be met half-way."""

@@ -215,6 +215,7 @@ def test_bootstrap_repeats_with_its_seed_and_widens_with_its_confidence() -> Non
     assert wide.low < wide.estimate < wide.high
 
 
+@pytest.mark.slow
 def test_bootstrap_intervals_hold_the_rates_of_other_people() -> None:
     """Of 40 samples of 40 people, at least 32 intervals at 90 % hold the rate among 1,000."""
     everyone = (np.arange(2000) // 2).tolist()

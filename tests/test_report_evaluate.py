@@ -17,6 +17,8 @@ from facecli.stores.library import Library
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
+pytestmark = pytest.mark.slow
+
 HOSTILE = '<img src=x onerror=alert(1)> "O\'Neil" Zoë'
 
 

@@ -26,6 +26,8 @@ from facecli.cli.settings import Settings
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
+pytestmark = pytest.mark.slow
+
 HOSTILE = '<img src=x onerror=alert(1)> "O\'Neil" Zoë \u202e.png'
 TESTS = Path(__file__).parent
 

@@ -18,6 +18,8 @@ from facecli.faces.images import open_picture
 from facecli.portraits import eileen_collins, grace_hopper
 from facecli.types import Detector, Encoder, Failure, Picture
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_lost_face_is_a_failure_and_the_threshold_itself_still_verifies() -> None:
     rows: list[list[float | None]] = [

@@ -111,6 +111,7 @@ def assert_same(
     assert list(map(plain, one)) == list(map(plain, other))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 2])
 def test_a_scan_gives_what_looking_at_each_photo_gives(
     tmp_path: Path, library: Library, count: int, monkeypatch: pytest.MonkeyPatch
@@ -284,6 +285,7 @@ def test_a_scan_left_early_keeps_what_it_saw(tmp_path: Path, library: Library) -
     assert searched(paths[:10], library) == 0
 
 
+@pytest.mark.slow
 def test_processes_end_with_the_scan(
     tmp_path: Path, library: Library, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -24,6 +24,8 @@ from facecli.faces import workers
 from facecli.stores.library import Library
 from facecli.types import Detection
 
+pytestmark = pytest.mark.slow
+
 PHOTOS = 40
 
 

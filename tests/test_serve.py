@@ -162,6 +162,7 @@ def test_a_photo_is_refused_with_the_reason(port: int, folder: Path) -> None:
     assert (status, said["look_alike"]["person"]) == (422, "Ada")
 
 
+@pytest.mark.slow
 def test_a_gate_decides_once_and_the_decision_is_in_the_log(port: int, folder: Path) -> None:
     path = f"/gate?session={os.urandom(16).hex()}"
     events: list[dict[str, Any]] = []

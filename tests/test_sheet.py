@@ -59,6 +59,7 @@ def page(text: str, *, review: bool) -> str:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("review", [False, True])
 @settings(max_examples=15)
 @given(text=st.text(st.characters(codec=None, exclude_characters="/"), min_size=1, max_size=20))

@@ -45,6 +45,7 @@ def by_person(samples: Samples, path: Path) -> Split:
     return split_by(read_answers(groups_file(path, "person,kind", *lines), "kind"), samples)
 
 
+@pytest.mark.slow
 def test_a_group_is_measured_as_a_folder_of_its_own(samples: Samples, tmp_path: Path) -> None:
     measured = measure_groups(samples, by_person(samples, tmp_path / "g.csv"), threshold=1.0)
     for place, group in enumerate(measured.groups):

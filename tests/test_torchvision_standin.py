@@ -17,6 +17,8 @@ from hypothesis import strategies as st
 
 from facecli.models.torchvision_standin import batched_nms, to_tensor
 
+pytestmark = pytest.mark.slow
+
 Row = tuple[int, int, int, int, int, int]
 
 rows = st.lists(

@@ -23,6 +23,8 @@ from facecli.training.start import architecture_of
 from facecli.types import FloatArray, PixelArray
 from facecli.vectors.distances import normalize
 
+pytestmark = pytest.mark.slow
+
 CONFIG = TrainingConfig(teacher="dlib-128", steps=0, ridge=1e-6, teacher_weight=1.5)
 
 

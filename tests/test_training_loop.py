@@ -24,6 +24,8 @@ from facecli.training.head import fit_head, principal_targets
 from facecli.training.loop import Step, Trainer
 from facecli.training.start import views_of
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 CONFIG = TrainingConfig(
     steps=20, people=4, photos=3, others=4, learning_rate=1e-3, warm_up=5, validate_every=10,

@@ -27,6 +27,8 @@ from facecli.models import checkpoints, encoders
 from facecli.models.encoders import load_encoder
 from facecli.vectors.distances import normalize
 
+pytestmark = pytest.mark.slow
+
 SMALL = """
 steps = 6
 people = 3
