@@ -166,5 +166,5 @@ LIBRARY = Kind(
     failure=LibraryError,
     absent="there is none; facecli makes it when it first looks at photos",
     damaged="the file is damaged: restore a backup, or delete it; then corrections made by hand "
-    "are lost, and the photos are searched again",
+    "are lost, and the photos are looked at again",
 )

@@ -128,12 +128,12 @@ class Library(Store):
     def _chip(self, key: tuple[str, int], row: tuple[Any, ...] | None) -> PixelArray:
         where = f"{self._where}: face {key[1]} of photo {key[0][:12]!r}"
         if row is None:
-            raise LibraryError(f"{where} is not in it: search the photo again")
+            raise LibraryError(f"{where} is not in it: look at the photo again")
         try:
             return decompress(row[0])
         except ValueError as error:
             raise LibraryError(
-                f"{where} is damaged: forget the photo and search it again"
+                f"{where} is damaged: forget the photo and look at it again"
             ) from error
 
     def _receipt(self, photos: int, faces: int) -> PhotosForgotten:
