@@ -5,20 +5,19 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import platform
-import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from facecli.errors import FacecliError
+from facecli.stores.connection import SQLITE_VERSION
 from facecli.types import Detector, Encoder, FloatArray, PixelArray
 from facecli.vectors.distances import are_unit
 
 if TYPE_CHECKING:
-    from facecli.stores.contract import GalleryStore
+    from facecli.stores.contract import GalleryPlace, GalleryStore
 
 PACKAGES = (
     "click",
@@ -76,17 +75,16 @@ def examine(
     *,
     load_detector: Callable[[], Detector],
     load_encoder: Callable[[], Encoder],
-    open_gallery: Callable[[], GalleryStore],
-    database: Path,
+    place: GalleryPlace,
 ) -> Iterator[Finding]:
     """Yield findings, one topic after the other; a failing topic does not stop the next."""
     yield from _examine_versions()
     yield from _guarded("detector", lambda: _examine_detector(load_detector()))
     yield from _guarded("model", lambda: _examine_encoder(load_encoder()))
-    if database.exists():
-        yield from _guarded("database", lambda: _examine_gallery(open_gallery()))
+    if place.exists():
+        yield from _guarded("database", lambda: _examine_gallery(place))
     else:
-        yield Finding("database", True, f"{database}: none yet; enrolling someone makes it")
+        yield Finding("database", True, f"{place.location}: none yet; enrolling someone makes it")
 
 
 def _guarded(topic: str, look: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
@@ -101,7 +99,7 @@ def _guarded(topic: str, look: Callable[[], Iterator[Finding]]) -> Iterator[Find
 
 def _examine_versions() -> Iterator[Finding]:
     yield Finding("python", True, f"{platform.python_version()} on {platform.platform()}")
-    yield Finding("sqlite", True, sqlite3.sqlite_version)
+    yield Finding("sqlite", True, SQLITE_VERSION)
     for package in PACKAGES:
         try:
             yield Finding(package, True, importlib.metadata.version(package))
@@ -159,8 +157,13 @@ def _against_golden(vector: FloatArray, golden: tuple[float, ...]) -> Finding:
     return Finding("model self-test", off <= GOLDEN_TOLERANCE, text)
 
 
-def _examine_gallery(gallery: GalleryStore) -> Iterator[Finding]:
-    """Check the file, and every template by reading it."""
+def _examine_gallery(place: GalleryPlace) -> Iterator[Finding]:
+    """Check the database, and every template by reading it."""
+    with place.open() as gallery:
+        yield from _examine_opened(gallery)
+
+
+def _examine_opened(gallery: GalleryStore) -> Iterator[Finding]:
     facts = gallery.statistics()
     size = f"{facts.size / 2**20:.1f} MiB"
     counts = f"{facts.people} people, {facts.templates} templates"
@@ -172,6 +175,6 @@ def _examine_gallery(gallery: GalleryStore) -> Iterator[Finding]:
     faults = gallery.integrity_check()
     yield Finding("database integrity", not faults, "; ".join(faults) or "no fault found")
     for model in facts.models:
-        templates = len(gallery.matrix(model.fingerprint).template_ids)
+        templates = len(gallery.matrix(model).template_ids)
         text = f"{templates} of {model.name}, fingerprint {model.fingerprint[:12]}, all sound"
         yield Finding("database templates", True, text)

@@ -23,6 +23,10 @@ class GalleryError(FacecliError):
     """A database that cannot be opened or read, or a person that is not in it."""
 
 
+class GalleryUnavailable(GalleryError):
+    """The database of a gallery failed, is damaged or is in use: what was asked was not wrong."""
+
+
 class FingerprintMismatch(GalleryError):
     """Vectors of two different models met: their squared L2 would mean nothing."""
 

@@ -134,7 +134,8 @@ class ModelCard:
     `fingerprint` is a SHA-256 over weights, architecture, chip geometry, normalisation and
     alignment: vectors compare only within one fingerprint. `threshold` is the largest squared L2
     called the same person; `thresholds` maps a false match rate such as "1e-4" to its squared L2.
-    `threshold_source` says what data that came from. `history` records how the model came to be.
+    `threshold_source` says what data that came from. `dimension` is how many numbers an embedding
+    has. `history` records how the model came to be.
     `impostors` is a table of how near strangers come, as `calibration` reads it; {} if unknown.
     """
 
@@ -221,8 +222,8 @@ class Template:
 class TemplateMatrix:
     """All templates of one fingerprint, row by row.
 
-    `template_ids` and `person_ids` are int64 (n,), `embeddings` float32 (n, d) of unit rows,
-    `names` maps each person id to its name.
+    `template_ids` and `person_ids` are int64 (n,). `embeddings` is float32 (n, d) of unit rows,
+    where d is the model's dimension. `names` maps each person id to its name.
     """
 
     template_ids: IntArray
@@ -233,10 +234,11 @@ class TemplateMatrix:
 
 @dataclass(frozen=True, slots=True)
 class StoredModel:
-    """A model that templates in a gallery belong to, and how many they are."""
+    """A model that has or had templates in a gallery, and how many there are now."""
 
     name: str
     fingerprint: str
+    dimension: int
     templates: int
     created: str
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
     from facecli.records import Record
-    from facecli.stores.gallery import Gallery
+    from facecli.stores.gallery.sqlite.store import SqliteGallery
     from facecli.types import Detector, Encoder
 
 # Several of these processes share the cores, and PyTorch reads this when it is first imported.
@@ -81,15 +81,15 @@ def encoder() -> FakeEncoder:
 
 
 @pytest.fixture
-def empty_gallery() -> Iterator[Gallery]:
-    from facecli.stores.gallery import Gallery
+def empty_gallery() -> Iterator[SqliteGallery]:
+    from facecli.stores.gallery.sqlite.store import SqliteGallery
 
-    with Gallery.memory() as gallery:
+    with SqliteGallery.memory() as gallery:
         yield gallery
 
 
 @pytest.fixture
-def gallery_of_two(empty_gallery: Gallery, encoder: FakeEncoder) -> Gallery:
+def gallery_of_two(empty_gallery: SqliteGallery, encoder: FakeEncoder) -> SqliteGallery:
     """Ada is plane 0, angle 0; Bob is plane 1, angle 0."""
     templates = [new_template("Ada", embedding(0, 0)), new_template("Bob", embedding(1, 0))]
     empty_gallery.add(templates, encoder.card)

@@ -22,7 +22,7 @@ from facecli.gate.journal import Journal
 from facecli.server.access import Access
 from facecli.server.service import RecognitionService
 from facecli.server.serving import listen, serve
-from facecli.stores.gallery import Gallery
+from facecli.stores.gallery.sqlite.store import SqliteGallery
 from facecli.stores.opening import gallery_at
 from facecli.types import Detection
 
@@ -84,7 +84,7 @@ def real_service(folder: Path) -> Iterator[tuple[Popen[bytes], int]]:
 
 def main() -> None:
     gallery, log = map(Path, sys.argv[1:3])
-    Gallery(gallery).close()
+    SqliteGallery(gallery).close()
     detector = SlowDetector() if sys.argv[3:] else FakeDetector()
     service = RecognitionService(recognizer_of(gallery_at(gallery), detector=detector))
     listener = listen("127.0.0.1", 0)

@@ -13,7 +13,7 @@ from facecli.albums.sorting import group
 from facecli.recognition.enroll import examine, judge, store
 from facecli.recognition.identify import default_gap
 from facecli.recognition.roster import named_photos
-from facecli.stores.gallery import Gallery
+from facecli.stores.gallery.sqlite.store import SqliteGallery
 from facecli.stores.library import Library
 from facecli.stores.library.clusters import AlbumStore
 from facecli.types import Detector, Encoder
@@ -41,7 +41,7 @@ def grouping(faces: Path, real_detector: Detector, real_encoder: Encoder) -> Gro
         if person.name != "group"
         for request in named_photos(person.name, [person / f"{person.name}1.png"], None)
     ]
-    with Gallery.memory() as gallery, Library.memory() as library:
+    with SqliteGallery.memory() as gallery, Library.memory() as library:
         examined = examine(requests, detector=real_detector, encoder=real_encoder, largest=True)
         store(judge(examined, gallery, card, threshold=card.threshold), gallery, card)
         assert len(gallery.people()) == 8
@@ -52,7 +52,7 @@ def grouping(faces: Path, real_detector: Detector, real_encoder: Encoder) -> Gro
             encoder=real_encoder,
             workers=1,
         )
-        namer = Namer(gallery.matrix(card.fingerprint), card.threshold, default_gap(card.threshold))
+        namer = Namer(gallery.matrix(card), card.threshold, default_gap(card.threshold))
         return group(
             list(pictures),
             store=AlbumStore(library),

@@ -25,7 +25,7 @@ from facecli.calibration import (
 )
 from facecli.errors import CalibrationError, GalleryError
 from facecli.metrics import Comparisons
-from facecli.stores.gallery import Gallery
+from facecli.stores.gallery.sqlite.store import SqliteGallery
 from facecli.types import FloatArray, IntArray
 from facecli.vectors.distances import normalize, squared_l2
 
@@ -279,7 +279,7 @@ def test_a_gallery_keeps_one_calibration_a_model() -> None:
     first = calibrated_threshold(rows, labels, far=0.01, card=CARD, source="a")
     second = dataclasses.replace(first, threshold=0.25, source="b")
     other = dataclasses.replace(first, fingerprint="ff", model="a-other", fnmr=None)
-    with Gallery.memory() as gallery:
+    with SqliteGallery.memory() as gallery:
         assert gallery.calibrations() == []
         for one in (first, other, second):
             gallery.set_calibration(one)
@@ -291,10 +291,10 @@ def test_a_gallery_keeps_one_calibration_a_model() -> None:
 def test_a_calibration_that_cannot_be_stored_leaves_the_former_one(tmp_path: Path) -> None:
     rows, labels = crowd(60)
     good = calibrated_threshold(rows, labels, far=0.01, card=CARD, source="a")
-    with Gallery(tmp_path / "g.db") as gallery:
+    with SqliteGallery(tmp_path / "g.db") as gallery:
         gallery.add([new_template("Ada", embedding(0, 0))], CARD)
         gallery.set_calibration(good)
         with pytest.raises(GalleryError):
             gallery.set_calibration(dataclasses.replace(good, threshold=5.0))
-    with Gallery(tmp_path / "g.db") as gallery:
+    with SqliteGallery(tmp_path / "g.db") as gallery:
         assert gallery.calibrations() == [good]

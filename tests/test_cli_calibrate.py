@@ -16,7 +16,7 @@ from fakes import FakeDetector, FakeEncoder, PaintedFace, fake_card, new_templat
 
 from facecli.cli import cli
 from facecli.cli.settings import Settings
-from facecli.stores.gallery import Gallery
+from facecli.stores.gallery.sqlite.store import SqliteGallery
 from facecli.types import Calibration, FloatArray
 from facecli.vectors.distances import normalize
 
@@ -37,7 +37,7 @@ def database(tmp_path: Path, encoder: FakeEncoder) -> Path:
     """A gallery of a crowd, with nobody painted in it."""
     path = tmp_path / "gallery.db"
     templates = [new_template(f"Person {i}", row, f"p{i}") for i, row in enumerate(crowd())]
-    with Gallery(path) as gallery:
+    with SqliteGallery(path) as gallery:
         gallery.add(templates, encoder.card)
     return path
 
@@ -60,7 +60,7 @@ def record(result: Result) -> dict[str, Any]:
 
 
 def stored(database: Path) -> list[Calibration]:
-    with Gallery(database) as gallery:
+    with SqliteGallery(database) as gallery:
         return gallery.calibrations()
 
 
@@ -73,7 +73,7 @@ def pair(tmp_path: Path) -> tuple[Path, Path]:
 def calibrated_to(database: Path, threshold: float, *, model: str = "fake-128") -> None:
     """Put a calibration into the gallery as if its data had given this threshold."""
     card = fake_card(model)
-    with Gallery(database) as gallery:
+    with SqliteGallery(database) as gallery:
         gallery.set_calibration(
             Calibration(
                 fingerprint=card.fingerprint,
@@ -259,7 +259,7 @@ def test_a_damaged_calibration_is_an_error_in_one_line(
 ) -> None:
     calibrated_to(database, 0.3)
     (good,) = stored(database)
-    with Gallery(database) as gallery:
+    with SqliteGallery(database) as gallery:
         gallery.set_calibration(dataclasses.replace(good, impostors={"pairs": "many"}))
     result = run("verify", *pair)
     assert result.exit_code == 2

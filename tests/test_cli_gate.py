@@ -23,7 +23,7 @@ from facecli.cli import cli
 from facecli.cli.settings import Settings
 from facecli.portraits import eileen_collins, grace_hopper
 from facecli.stores.decisions import DecisionLog
-from facecli.stores.gallery import Gallery
+from facecli.stores.gallery.sqlite.store import SqliteGallery
 from facecli.warm import client as relay
 
 HOSTILE = "Ada <b>;--"
@@ -33,7 +33,7 @@ Run = Callable[..., Result]
 @pytest.fixture
 def database(tmp_path: Path) -> Path:
     place = tmp_path / "gallery.db"
-    with Gallery(place) as gallery:
+    with SqliteGallery(place) as gallery:
         people = [new_template(HOSTILE, embedding(0, 0)), new_template("Bob", embedding(1, 0))]
         gallery.add(people, FakeEncoder().card)
     return place

@@ -19,7 +19,7 @@ from fakes import FakeDetector, FakeEncoder, PaintedFace, fake_card, paint, squa
 from facecli.cli import cli
 from facecli.cli.settings import Settings
 from facecli.portraits import eileen_collins, grace_hopper
-from facecli.stores.gallery import Gallery
+from facecli.stores.gallery.sqlite.store import SqliteGallery
 
 ADA, BOB, CLEO = PaintedFace(0), PaintedFace(1), PaintedFace(2)
 HOSTILE = 'Zoë <b>O\'Neil</b>; "--"'
@@ -73,7 +73,7 @@ def records(result: Result) -> list[dict[str, Any]]:
 
 
 def people(database: Path) -> dict[str, int]:
-    with Gallery(database) as gallery:
+    with SqliteGallery(database) as gallery:
         return {person.name: person.templates for person in gallery.people()}
 
 

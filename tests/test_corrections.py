@@ -299,7 +299,7 @@ class Shoebox(RuleBasedStateMachine):
 
 
 TestShoebox = Shoebox.TestCase
-TestShoebox.pytestmark = pytest.mark.slow
+TestShoebox = pytest.mark.slow(TestShoebox)
 TestShoebox.settings = settings(max_examples=40, stateful_step_count=25)
 
 

@@ -15,7 +15,7 @@ from facecli import doctor
 from facecli.cli import cli
 from facecli.cli.settings import Settings
 from facecli.errors import MissingExtra, ModelError
-from facecli.stores.gallery import Gallery
+from facecli.stores.gallery.sqlite.store import SqliteGallery
 from facecli.types import Detection, FloatArray
 
 
@@ -32,7 +32,7 @@ def no_portraits(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def database(tmp_path: Path, encoder: FakeEncoder) -> Path:
     path = tmp_path / "gallery.db"
-    with Gallery(path) as gallery:
+    with SqliteGallery(path) as gallery:
         gallery.add([new_template("Ada", embedding(0, 0))], encoder.card)
     return path
 

@@ -11,7 +11,7 @@ from facecli.errors import GalleryError
 from facecli.faces.embedding import BATCH
 from facecli.recognition.enroll import Outcome, PhotoOutcome, examine, judge, store
 from facecli.recognition.roster import EnrollmentRequest
-from facecli.stores.gallery import Gallery
+from facecli.stores.gallery.sqlite.store import SqliteGallery
 from facecli.types import Failure
 
 ADA, BOB, CLEO = PaintedFace(0), PaintedFace(1), PaintedFace(2)
@@ -20,7 +20,7 @@ ADA, BOB, CLEO = PaintedFace(0), PaintedFace(1), PaintedFace(2)
 class Enrolling:
     """Someone enrolling photos into one gallery."""
 
-    def __init__(self, gallery: Gallery, folder: Path, encoder: FakeEncoder) -> None:
+    def __init__(self, gallery: SqliteGallery, folder: Path, encoder: FakeEncoder) -> None:
         self.gallery = gallery
         self.folder = folder
         self.encoder = encoder
@@ -52,7 +52,7 @@ class Enrolling:
 
 
 @pytest.fixture
-def enrolling(empty_gallery: Gallery, tmp_path: Path, encoder: FakeEncoder) -> Enrolling:
+def enrolling(empty_gallery: SqliteGallery, tmp_path: Path, encoder: FakeEncoder) -> Enrolling:
     return Enrolling(empty_gallery, tmp_path, encoder)
 
 

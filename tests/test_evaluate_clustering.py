@@ -92,7 +92,7 @@ def test_development_people_are_found_better_than_by_kmeans_that_knows_how_many(
             encoder=real_encoder,
             workers=1,
         )
-        samples = gather(photos, scanned)
+        samples = gather(photos, scanned, real_encoder.card.dimension)
     card = real_encoder.card
     result = measure_clustering(samples, threshold=card.threshold, rates=card.thresholds)
     plain = KMeans(len(folders), n_init=3, random_state=0).fit_predict(samples.embeddings)

@@ -68,6 +68,7 @@ def samples(
     return gather(
         photos,
         scan(paths, library=library, detector=real_detector, encoder=real_encoder, workers=1),
+        real_encoder.card.dimension,
     )
 
 

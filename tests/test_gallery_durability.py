@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 from fakes import embedding, fake_card, new_template
 
-from facecli.errors import GalleryError
+from facecli.errors import GalleryError, GalleryUnavailable
 from facecli.models import DIMENSION
-from facecli.stores import database
-from facecli.stores.gallery import Gallery
+from facecli.stores import kind
+from facecli.stores.gallery.sqlite.store import SqliteGallery
 from facecli.types import FloatArray
 
 pytestmark = pytest.mark.slow
@@ -35,7 +35,7 @@ def vector(batch: int, number: int) -> FloatArray:
     return (values / np.linalg.norm(values)).astype(np.float32)
 
 
-def enroll(gallery: Gallery, batch: int) -> None:
+def enroll(gallery: SqliteGallery, batch: int) -> None:
     """Add one batch of people, each with two templates."""
     gallery.add(
         [
@@ -59,7 +59,7 @@ def say(text: object) -> None:
 
 def enroll_until_killed(path: Path) -> None:
     """Enroll batch after batch, saying each one's number once it is stored."""
-    with Gallery(path) as gallery:
+    with SqliteGallery(path) as gallery:
         for batch in range(100_000):
             enroll(gallery, batch)
             say(batch)
@@ -67,7 +67,7 @@ def enroll_until_killed(path: Path) -> None:
 
 def assert_whole(path: Path, acknowledged: int) -> None:
     """Check that all acknowledged batches are there, at most one more, and none in part."""
-    with Gallery(path, create=False) as gallery:
+    with SqliteGallery(path, create=False) as gallery:
         assert gallery.integrity_check() == []
         people = gallery.people()
         batches = len(people) // BATCH
@@ -79,7 +79,7 @@ def assert_whole(path: Path, acknowledged: int) -> None:
         assert {person.templates for person in people} <= {2}
         if not batches:
             return
-        matrix = gallery.matrix(CARD.fingerprint)
+        matrix = gallery.matrix(CARD)
     order = [(b, n + take) for b in range(batches) for n in range(BATCH) for take in (0, 1000)]
     np.testing.assert_array_equal(matrix.embeddings, np.stack([vector(*which) for which in order]))
 
@@ -117,7 +117,7 @@ def enroll_until_full(path: Path) -> None:
     import resource
 
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    with Gallery(path) as gallery:
+    with SqliteGallery(path) as gallery:
         unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
         resource.setrlimit(resource.RLIMIT_FSIZE, (FILE_LIMIT, unlimited[1]))
         batch = report_until_full(gallery)
@@ -127,7 +127,7 @@ def enroll_until_full(path: Path) -> None:
         say(batch)
 
 
-def report_until_full(gallery: Gallery) -> int:
+def report_until_full(gallery: SqliteGallery) -> int:
     """Enroll until refused, print the refusal, and return the batch that was."""
     for batch in range(100_000):
         try:
@@ -176,7 +176,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def test_a_full_disk_loses_nothing(small_disk: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The same on a disk without room, which SQLite reports in another way."""
     path = small_disk / "gallery.db"
-    with Gallery(path) as gallery:
+    with SqliteGallery(path) as gallery:
         batch = report_until_full(gallery)
         assert batch > 3
         refusal = capsys.readouterr().out.splitlines()[-1]
@@ -189,18 +189,18 @@ def test_a_full_disk_loses_nothing(small_disk: Path, capsys: pytest.CaptureFixtu
 def test_a_disk_without_room_for_a_new_gallery(small_disk: Path) -> None:
     (small_disk / "ballast").write_bytes(bytes(6 * 2**20 - 8192))
     with pytest.raises(GalleryError, match=r"disk (is )?full") as caught:
-        Gallery(small_disk / "gallery.db")
+        SqliteGallery(small_disk / "gallery.db")
     assert str(caught.value).isprintable()
     (small_disk / "ballast").unlink()
-    with Gallery(small_disk / "gallery.db") as gallery:
+    with SqliteGallery(small_disk / "gallery.db") as gallery:
         enroll(gallery, 0)
 
 
 @pytest.fixture
-def locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gallery]:
+def locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SqliteGallery]:
     """A gallery with Ada in it that another program is writing to and does not let go."""
-    monkeypatch.setattr(database, "BUSY_MILLISECONDS", 50)
-    with Gallery(tmp_path / "gallery.db") as gallery:
+    monkeypatch.setattr(kind, "BUSY_MILLISECONDS", 50)
+    with SqliteGallery(tmp_path / "gallery.db") as gallery:
         gallery.add([new_template("Ada", embedding(0, 0))], CARD)
         other = sqlite3.connect(tmp_path / "gallery.db")
         other.execute("BEGIN IMMEDIATE")
@@ -208,18 +208,19 @@ def locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gallery]
         other.close()
 
 
-def test_a_locked_gallery_refuses_a_change_after_the_wait(locked: Gallery) -> None:
-    with pytest.raises(GalleryError, match="another program is using it: try again") as caught:
+def test_a_locked_gallery_refuses_a_change_after_the_wait(locked: SqliteGallery) -> None:
+    said = "another program is using it: try again"
+    with pytest.raises(GalleryUnavailable, match=said) as caught:
         locked.add([new_template("Bob", embedding(1, 0))], CARD)
     assert str(caught.value).isprintable()
 
 
-def test_a_locked_gallery_can_still_be_read(locked: Gallery) -> None:
+def test_a_locked_gallery_can_still_be_read(locked: SqliteGallery) -> None:
     """A gate goes on identifying while someone enrolls, and can even be started."""
     assert [person.name for person in locked.people()] == ["Ada"]
     assert locked.path is not None
-    with Gallery(locked.path) as second:
-        assert len(second.matrix(CARD.fingerprint).embeddings) == 1
+    with SqliteGallery(locked.path) as second:
+        assert len(second.matrix(CARD).embeddings) == 1
 
 
 if __name__ == "__main__":

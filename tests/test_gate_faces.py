@@ -14,7 +14,7 @@ from facecli.gate.types import GateEvent
 from facecli.recognition import live as watch_module
 from facecli.recognition.enroll import examine, store
 from facecli.recognition.roster import EnrollmentRequest
-from facecli.stores.gallery import Gallery
+from facecli.stores.gallery.sqlite.store import SqliteGallery
 from facecli.stores.opening import gallery_at
 from facecli.types import Detector, Encoder
 
@@ -31,13 +31,13 @@ def database(
 ) -> Path:
     """Return a gallery of both men, from one portrait each."""
     path = tmp_path_factory.mktemp("gate") / "gallery.db"
-    with Gallery(path) as gallery:
+    with SqliteGallery(path) as gallery:
         _enroll(gallery, faces, real_detector, real_encoder, ALEX, LIN)
     return path
 
 
 def _enroll(
-    gallery: Gallery, faces: Path, detector: Detector, encoder: Encoder, *names: str
+    gallery: SqliteGallery, faces: Path, detector: Detector, encoder: Encoder, *names: str
 ) -> None:
     portraits = faces / "photos" / "hamilton"
     requests = [
@@ -103,7 +103,7 @@ def test_a_man_forgotten_in_view_never_matches_again(
     monkeypatch.setattr(watch_module, "EVERY", 0.0)
     clip = faces / "photos" / "hamilton" / "short_hamilton_clip.mp4"
     path = tmp_path / "gallery.db"
-    with Gallery(path) as gallery:
+    with SqliteGallery(path) as gallery:
         _enroll(gallery, faces, real_detector, real_encoder, LIN)
         gate = gate_of(path, real_detector, real_encoder)
         before = decided(gate, clip, start=2.9, seconds=0.9)

@@ -19,7 +19,7 @@ from facecli.errors import FingerprintMismatch, GalleryError
 from facecli.recognition import live as module
 from facecli.recognition.live import LivePeople, PeopleReader
 from facecli.stores.contract import GalleryStore
-from facecli.stores.gallery import Gallery
+from facecli.stores.gallery.sqlite.store import SqliteGallery
 from facecli.stores.opening import GalleryFile, gallery_at
 
 CARD = fake_card()
@@ -28,13 +28,13 @@ CARD = fake_card()
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     place = tmp_path / "gallery.db"
-    with Gallery(place) as gallery:
+    with SqliteGallery(place) as gallery:
         gallery.add([new_template("Ada", embedding(0, 0))], CARD)
     return place
 
 
 def reader_of(path: Path) -> PeopleReader:
-    return PeopleReader(gallery_at(path), lambda: CARD.fingerprint)
+    return PeopleReader(gallery_at(path), lambda: CARD)
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def names(watch: LivePeople) -> set[str]:
 def test_the_same_object_comes_back_until_something_changes(watch: LivePeople, path: Path) -> None:
     before = watch.known()
     assert watch.known() is before
-    with Gallery(path) as gallery:
+    with SqliteGallery(path) as gallery:
         gallery.add([new_template("Bob", embedding(1, 0))], CARD)
     assert watch.known() is not before
     assert names(watch) == {"Ada", "Bob"}
@@ -65,8 +65,8 @@ def test_another_process_that_forgets_someone_is_seen_within_a_second(path: Path
     """With the real interval: this is the promise itself."""
     watch = LivePeople(reader_of(path))
     assert names(watch) == {"Ada"}
-    code = "from facecli.stores.gallery import Gallery; from pathlib import Path\n"
-    code += f"with Gallery(Path({str(path)!r})) as gallery: gallery.forget(['Ada'])"
+    code = "from facecli.stores.opening import gallery_at\n"
+    code += f"with gallery_at({str(path)!r}).open() as gallery: gallery.forget(['Ada'])"
     subprocess.run([sys.executable, "-c", code], check=True)
     changed = time.monotonic()
     until(lambda: not names(watch))
@@ -83,7 +83,7 @@ def test_the_last_person_of_this_model_is_forgotten_although_other_models_remain
 ) -> None:
     """A gallery that holds other models only is refused at the start, and empty afterwards."""
     other = fake_card("other-128")
-    with Gallery(path) as gallery:
+    with SqliteGallery(path) as gallery:
         gallery.add([new_template("Eve", embedding(2, 0))], other)
         gallery.forget(["Ada"])
     assert names(watch) == set()
@@ -135,8 +135,8 @@ def test_after_a_pause_a_slow_look_is_waited_for(
             time.sleep(0.5 if slow else 0)
             return super().open(create=create)
 
-    watch = LivePeople(PeopleReader(SlowGallery(path), lambda: CARD.fingerprint))
-    with Gallery(path) as gallery:
+    watch = LivePeople(PeopleReader(SlowGallery(path), lambda: CARD))
+    with SqliteGallery(path) as gallery:
         gallery.forget(["Ada"])
     slow = True
     time.sleep(0.15)

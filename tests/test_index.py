@@ -78,11 +78,12 @@ class TestAgainstTheSlowSearch:
         five = unit_vectors(5, seed=seed)
         assert_as_slow(five[np.array(copies, np.int64)], five, k)
 
+    @pytest.mark.parametrize("width", [DIMENSION, 512, 4096])
     @pytest.mark.parametrize("spread", [1e-2, 1e-4, 1e-6])
-    def test_takes_of_one_face(self, spread: float) -> None:
+    def test_takes_of_one_face(self, spread: float, width: int) -> None:
         """Rows whose scores differ by less than float32 can tell are still in the right order."""
-        noise = np.random.default_rng(3).standard_normal((50, DIMENSION)) * spread
-        near = unit_vectors(1).astype(np.float64) + noise
+        noise = np.random.default_rng(3).standard_normal((50, width)) * spread
+        near = unit_vectors(1, width=width).astype(np.float64) + noise
         near /= np.linalg.norm(near, axis=1, keepdims=True)
         gallery = near.astype(np.float32)
         assert_as_slow(gallery, gallery[::5], 8)

@@ -89,7 +89,7 @@ def test_what_was_told_comes_back_to_the_last_bit(path: Path) -> None:
     with Library(path) as library:
         teach(library, told)
     with Library(path, create=False) as library:
-        known = library.recall(SHA, finder=FINDER, fingerprint=CARD.fingerprint)
+        known = library.recall(SHA, finder=FINDER, card=CARD)
         chips = library.chips([(SHA, 1), (SHA, 0)])
     assert known is not None
     assert (known.size, known.faces, known.notes) == (told.size, told.faces, told.notes)
@@ -106,7 +106,7 @@ def test_any_numbers_come_back(numbers: list[float]) -> None:
     told = dataclasses.replace(acquisition(faces=1), faces=(one,))
     with Library.memory() as library:
         teach(library, told)
-        known = library.recall(SHA, finder=FINDER, fingerprint=CARD.fingerprint)
+        known = library.recall(SHA, finder=FINDER, card=CARD)
     assert known is not None
     assert known.faces == (one,)
 
@@ -114,19 +114,19 @@ def test_any_numbers_come_back(numbers: list[float]) -> None:
 def test_a_picture_without_faces_is_known_to_have_none() -> None:
     with Library.memory() as library:
         teach(library, acquisition(faces=0))
-        known = library.recall(SHA, finder=FINDER, fingerprint=CARD.fingerprint)
+        known = library.recall(SHA, finder=FINDER, card=CARD)
     assert known is not None
     assert known.faces == ()
     assert known.embeddings is not None
-    assert known.embeddings.shape[0] == 0
+    assert known.embeddings.shape == (0, CARD.dimension)
 
 
 def test_finders_and_models_are_kept_apart() -> None:
     """What one version or model said is no answer to what another would say."""
     with Library.memory() as library:
         teach(library, acquisition())
-        assert library.recall(SHA, finder="fake 2", fingerprint=CARD.fingerprint) is None
-        other = library.recall(SHA, finder=FINDER, fingerprint="other")
+        assert library.recall(SHA, finder="fake 2", card=CARD) is None
+        other = library.recall(SHA, finder=FINDER, card=fake_card("other"))
         assert other is not None
         assert other.embeddings is None
         newer = dataclasses.replace(acquisition(), chips=acquisition("cd" * 32).chips)
@@ -140,7 +140,7 @@ def test_a_picture_looked_at_again_takes_the_place_of_the_old_one() -> None:
     with Library.memory() as library:
         teach(library, acquisition(faces=3))
         teach(library, acquisition(faces=1))
-        known = library.recall(SHA, finder=FINDER, fingerprint=CARD.fingerprint)
+        known = library.recall(SHA, finder=FINDER, card=CARD)
         assert known is not None
         assert len(known.faces) == 1
         assert library.statistics().faces == 1
@@ -172,7 +172,7 @@ class TestForgetting:
         return [
             place
             for place, sha256 in enumerate(self.SHAS)
-            if library.recall(sha256, finder=FINDER, fingerprint=CARD.fingerprint)
+            if library.recall(sha256, finder=FINDER, card=CARD)
         ]
 
     @pytest.mark.parametrize(
@@ -215,7 +215,7 @@ def test_a_damaged_embedding_is_one_that_is_not_there() -> None:
         teach(library, acquisition())
         with library.writing() as database:
             database.execute("UPDATE embedding SET vector = zeroblob(512) WHERE face_id = 1")
-        known = library.recall(SHA, finder=FINDER, fingerprint=CARD.fingerprint)
+        known = library.recall(SHA, finder=FINDER, card=CARD)
     assert known is not None
     assert known.embeddings is None
 
@@ -229,6 +229,31 @@ def test_a_damaged_chip_and_an_unknown_face_are_named() -> None:
             library.chips([(SHA, 0)])
         with pytest.raises(LibraryError, match="face 2 of photo 'abababababab' is not in it"):
             library.chips([(SHA, 2)])
+
+
+def test_a_model_has_embeddings_of_its_own_dimension(path: Path) -> None:
+    """Of two models of one library; a vector of another length counts as one that is missing."""
+    narrow = dataclasses.replace(fake_card("narrow"), dimension=64)
+    rows = np.eye(2, 64, dtype=np.float32)
+    with Library(path) as library:
+        teach(library, acquisition())
+        library.remember(finder=FINDER, card=narrow, files={}, pictures=[], embeddings={SHA: rows})
+        known = library.recall(SHA, finder=FINDER, card=narrow)
+        assert known is not None
+        np.testing.assert_array_equal(known.embeddings, rows)
+        wide = library.recall(SHA, finder=FINDER, card=CARD)
+        assert wide is not None
+        assert wide.embeddings is not None
+        assert wide.embeddings.shape == (2, CARD.dimension)
+        with library.writing() as database:
+            database.execute("UPDATE embedding SET vector = zeroblob(252) WHERE model_id = 2")
+        known = library.recall(SHA, finder=FINDER, card=narrow)
+        assert known is not None
+        assert known.embeddings is None
+        with pytest.raises(ValueError, match="expected 64 numbers"):
+            library.remember(
+                finder=FINDER, card=narrow, files={}, pictures=[], embeddings={SHA: wide.embeddings}
+            )
 
 
 def test_nothing_is_stored_of_a_batch_that_fails() -> None:
@@ -263,14 +288,14 @@ def test_a_damaged_library_says_how_to_go_on(path: Path) -> None:
 
 def test_a_gallery_is_no_library(path: Path) -> None:
     from facecli.errors import GalleryError
-    from facecli.stores.gallery import Gallery
+    from facecli.stores.gallery.sqlite.store import SqliteGallery
 
-    Gallery(path).close()
+    SqliteGallery(path).close()
     with pytest.raises(LibraryError, match="another program's database"):
         Library(path)
     Library(path.with_name("b.db")).close()
     with pytest.raises(GalleryError, match="another program's database"):
-        Gallery(path.with_name("b.db"))
+        SqliteGallery(path.with_name("b.db"))
 
 
 def test_the_file_is_for_its_owner_alone(path: Path) -> None:
@@ -367,7 +392,7 @@ def version_1(path: Path) -> Path:
 def test_a_library_of_version_1_is_read(version_1: Path) -> None:
     with Library(version_1) as library:
         assert library.content(FileState("/a.jpg", 10, 20)) == SHA
-        known = library.recall(SHA, finder=FINDER, fingerprint=CARD.fingerprint)
+        known = library.recall(SHA, finder=FINDER, card=CARD)
         assert known is not None
         assert known.notes == ("a note",)
         assert known.faces[0].detection.box == (1.5, 2.0, 3.0, 4.0)

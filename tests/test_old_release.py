@@ -10,12 +10,15 @@ import pytest
 from click.testing import CliRunner
 
 from facecli.albums.scanning import finder_of
+from facecli.albums.sorting import group
 from facecli.cli import cli
+from facecli.faces.embedding import EmbeddedPicture
 from facecli.models.encoders import DEFAULT_MODEL, read_card
 from facecli.portraits import eileen_collins, grace_hopper
+from facecli.recognition.identify import KnownPeople, identify
 from facecli.recognition.opening import open_recognizer
 from facecli.stores.decisions import DecisionLog
-from facecli.stores.gallery import Gallery
+from facecli.stores.gallery.sqlite.store import SqliteGallery
 from facecli.stores.library import Library
 from facecli.stores.library.clusters import AlbumStore
 
@@ -32,7 +35,7 @@ def old(tmp_path: Path) -> Path:
 
 
 def test_the_gallery_holds_who_was_enrolled(old: Path) -> None:
-    with Gallery(old / "gallery.db", create=False) as gallery:
+    with SqliteGallery(old / "gallery.db", create=False) as gallery:
         people = gallery.people()
         assert [(one.name, one.external_id) for one in people] == [
             ("Grace Hopper", None),
@@ -40,7 +43,7 @@ def test_the_gallery_holds_who_was_enrolled(old: Path) -> None:
         ]
         (model,) = gallery.models()
         assert model.fingerprint.startswith(FINGERPRINT)
-        matrix = gallery.matrix(model.fingerprint)
+        matrix = gallery.matrix(model)
         assert matrix.embeddings.shape == (2, 128)
         assert gallery.integrity_check() == []
 
@@ -66,10 +69,59 @@ def test_the_photo_library_keeps_faces_clusters_and_corrections(old: Path) -> No
         if card.fingerprint.startswith(FINGERPRINT):
             sha256 = albums.members(1)[0].sha256
             finder = finder_of(card.geometry)
-            known = library.recall(sha256, finder=finder, fingerprint=card.fingerprint)
+            known = library.recall(sha256, finder=finder, card=card)
             assert known is not None
             assert known.embeddings is not None
             np.testing.assert_allclose(np.linalg.norm(known.embeddings, axis=1), 1, atol=1e-5)
+
+
+def remembered(library: Library) -> list[EmbeddedPicture]:
+    """Return the pictures of the library with their embeddings, as a scan takes them from it."""
+    card = read_card("facecli-128")
+    pictures = []
+    for sha256 in dict.fromkeys(one.sha256 for one in AlbumStore(library).sightings()):
+        known = library.recall(sha256, finder=finder_of(card.geometry), card=card)
+        path = AlbumStore(library).path_of(sha256)
+        assert known is not None
+        assert known.embeddings is not None
+        assert path is not None
+        pictures.append(
+            EmbeddedPicture(path, sha256, known.size, known.faces, known.embeddings, known.notes)
+        )
+    return pictures
+
+
+def test_the_faces_are_sorted_as_they_were(old: Path) -> None:
+    """Into the same clusters, with the same numbers, names and distances, as corrected then."""
+    with Library(old / "photos.db", create=False) as library:
+        store = AlbumStore(library)
+        before = store.sightings()
+        found = group(remembered(library), store=store, threshold=1.1, min_photos=2)
+        names = {one.number: one.name for one in found.clusters}
+        assert names == {1: None, 2: "Admiral"}
+        after = store.sightings()
+        assert [(one.id, one.identity) for one in after] == [
+            (one.id, one.identity) for one in before
+        ]
+        assert [one.squared_l2 for one in after] == pytest.approx(
+            [one.squared_l2 for one in before], abs=1e-5
+        )
+
+
+def test_the_old_decisions_come_out_again(old: Path) -> None:
+    """The people of the old gallery are as far from the old library's faces as the log says."""
+    card = read_card("facecli-128")
+    with SqliteGallery(old / "gallery.db", create=False) as gallery:
+        known = KnownPeople(gallery.matrix(card))
+    with Library(old / "photos.db", create=False) as library:
+        pictures = [one for one in remembered(library) if "mirrored" in one.source]
+    answers = list(identify(pictures, known, threshold=card.threshold))
+    with DecisionLog(old / "decisions.db", create=False) as log:
+        logged = [one.body for one in log.decisions()]
+    assert len(answers) == len(logged) == 2
+    for answer, then in zip(answers, logged, strict=True):
+        assert (answer.status, answer.person) == (then["status"], then["person"])
+        assert answer.squared_l2 == pytest.approx(then["squared_l2"], abs=1e-5)
 
 
 def test_the_log_is_whole_and_continues(old: Path) -> None:

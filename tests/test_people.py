@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 from fakes import FakeEncoder, embedding, new_template
 
 from facecli.cli import cli
-from facecli.stores.gallery import Gallery
+from facecli.stores.gallery.sqlite.store import SqliteGallery
 
 AWKWARD = 'Zoë <b>O\'Neil</b> "李"'
 
@@ -20,7 +20,7 @@ AWKWARD = 'Zoë <b>O\'Neil</b> "李"'
 def database(tmp_path: Path, encoder: FakeEncoder) -> Path:
     """Return a gallery of Ada with two templates, Bob with one and a person of an awkward name."""
     path = tmp_path / "gallery.db"
-    with Gallery(path) as gallery:
+    with SqliteGallery(path) as gallery:
         templates = [
             new_template("Ada", embedding(0, 0), "a1"),
             new_template("Ada", embedding(0, 3), "a2"),
@@ -63,7 +63,7 @@ def test_list_with_json_is_a_line_a_person(database: Path) -> None:
 
 
 def test_an_empty_gallery_says_so(tmp_path: Path) -> None:
-    Gallery(tmp_path / "empty.db").close()
+    SqliteGallery(tmp_path / "empty.db").close()
     outcome = people(tmp_path / "empty.db", "list")
     assert outcome.exit_code == 0
     assert "Nobody is enrolled" in outcome.stdout

@@ -15,7 +15,7 @@ from facecli.recognition.enroll import examine, judge, store
 from facecli.recognition.identify import Identification, KnownPeople, identify
 from facecli.recognition.roster import EnrollmentRequest
 from facecli.recognition.verify import Sample, Verdict, photo_sample, verify
-from facecli.stores.gallery import Gallery
+from facecli.stores.gallery.sqlite.store import SqliteGallery
 from facecli.types import Detector, Encoder, Picture
 from facecli.vectors.index import ExactIndex
 
@@ -41,12 +41,12 @@ class Lab:
         """Enroll everyone from one photo each; none may be refused."""
         card = self.encoder.card
         requests = [EnrollmentRequest(name, self.photos / path) for name, path in people.items()]
-        with Gallery.memory() as gallery:
+        with SqliteGallery.memory() as gallery:
             examined = examine(requests, detector=self.detector, encoder=self.encoder)
             outcomes = judge(examined, gallery, card, threshold=self.threshold)
             assert [one for one in outcomes if one.outcome.refused] == []
             store(outcomes, gallery, card)
-            matrix = gallery.matrix(card.fingerprint)
+            matrix = gallery.matrix(card)
         return KnownPeople(matrix, ExactIndex(matrix.embeddings))
 
     def identify(

@@ -16,7 +16,7 @@ from facecli.faces.embedding import EmbeddedPicture
 from facecli.recognition.decisions import Status
 from facecli.recognition.recognizer import Enrolled, Recognizer
 from facecli.recognition.screening import Outcome
-from facecli.stores.gallery import Gallery
+from facecli.stores.gallery.sqlite.store import SqliteGallery
 from facecli.stores.opening import gallery_at
 from facecli.types import FailureKind
 
@@ -148,7 +148,7 @@ def test_many_threads_enroll_and_identify_at_once(
 
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(work, range(8))) == [f"P{number}" for number in range(8)]
-    with Gallery(path) as gallery:
+    with SqliteGallery(path) as gallery:
         assert len(gallery.people()) == 8
 
 

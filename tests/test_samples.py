@@ -11,6 +11,7 @@ from fakes import embedded, embedding
 
 from facecli.datasets import UNKNOWN, PhotoSet
 from facecli.evaluation.samples import gather, most_prominent
+from facecli.models import DIMENSION
 from facecli.types import Failure
 
 
@@ -22,7 +23,7 @@ def photo_set(*labels: int) -> PhotoSet:
 
 def test_photos_keep_their_order_and_their_people() -> None:
     photos = photo_set(0, 1, UNKNOWN)
-    samples = gather(photos, [embedded(name, embedding(0, 3)) for name in "abc"])
+    samples = gather(photos, [embedded(name, embedding(0, 3)) for name in "abc"], DIMENSION)
     assert samples.paths == ("0.jpg", "1.jpg", "2.jpg")
     assert samples.people == ("Ada", "Bob", "")
     assert (samples.faces, samples.failures, len(samples.qualities)) == ((0, 0, 0), (), 3)
@@ -30,7 +31,9 @@ def test_photos_keep_their_order_and_their_people() -> None:
 
 def test_a_photo_without_a_face_is_a_failure_apart_from_one_that_cannot_be_read() -> None:
     broken = Failure("b", "is empty")
-    samples = gather(photo_set(0, 1, 0), [embedded("a"), broken, embedded("c", embedding(0, 1))])
+    samples = gather(
+        photo_set(0, 1, 0), [embedded("a"), broken, embedded("c", embedding(0, 1))], DIMENSION
+    )
     assert samples.failures == (Failure.no_face("a"), broken)
     assert samples.failed == ("Ada", "Bob")
     assert (len(samples), samples.unreadable) == (1, 1)
@@ -38,11 +41,11 @@ def test_a_photo_without_a_face_is_a_failure_apart_from_one_that_cannot_be_read(
 
 def test_every_photo_must_be_accounted_for() -> None:
     with pytest.raises(ValueError, match="zip"):
-        gather(photo_set(0, 1), [embedded("a", embedding(0, 0))])
+        gather(photo_set(0, 1), [embedded("a", embedding(0, 0))], DIMENSION)
 
 
 def test_no_photos_are_no_samples() -> None:
-    assert gather(photo_set(), []).embeddings.shape[0] == 0
+    assert gather(photo_set(), [], 64).embeddings.shape == (0, 64)
 
 
 def test_the_face_in_the_middle_is_taken_before_a_larger_one_at_the_edge() -> None:
@@ -51,7 +54,7 @@ def test_the_face_in_the_middle_is_taken_before_a_larger_one_at_the_edge() -> No
     assert most_prominent(replace(picture, size=(280, 80))) == 1
     # 6,400 - 2 · 100² beside 6,400 - 0 in a photo of 80 × 80 around the first face.
     assert most_prominent(replace(picture, size=(80, 80))) == 0
-    assert gather(photo_set(1), [replace(picture, size=(480, 80))]).faces == (2,)
+    assert gather(photo_set(1), [replace(picture, size=(480, 80))], DIMENSION).faces == (2,)
 
 
 def test_twice_the_squared_distance_from_the_middle_counts_against_the_area() -> None:
@@ -71,10 +74,10 @@ def test_twice_the_squared_distance_from_the_middle_counts_against_the_area() ->
 
 def test_a_copy_of_a_photo_counts_once_for_its_person_and_again_for_another() -> None:
     ada = embedded("same", embedding(0, 0))
-    samples = gather(photo_set(0, 0, 1), [ada, ada, ada])
+    samples = gather(photo_set(0, 0, 1), [ada, ada, ada], DIMENSION)
     assert samples.without_copies().paths == ("0.jpg", "2.jpg")
 
 
 def test_leaving_copies_out_keeps_the_failures() -> None:
-    samples = gather(photo_set(0, 1), [embedded("a", embedding(0, 0)), embedded("b")])
+    samples = gather(photo_set(0, 1), [embedded("a", embedding(0, 0)), embedded("b")], DIMENSION)
     assert samples.without_copies().failed_paths == ("1.jpg",)

@@ -154,6 +154,20 @@ def test_what_another_program_changes_counts_at_once(port: int, folder: Path) ->
     assert ask(port, "/identify", photo)[1][0]["status"] == "unknown"
 
 
+def test_a_gallery_that_fails_is_not_the_clients_mistake(port: int, folder: Path) -> None:
+    """503: the same question may be answered later, once somebody has seen to the file."""
+    database = folder / "gallery.db"
+    whole = database.read_bytes()
+    database.write_bytes(b"Dear diary" * 1000)
+    try:
+        status, said, _ = ask(port, "/people")
+    finally:
+        database.write_bytes(whole)
+    assert (status, said["kind"]) == (503, "error")
+    assert "not a SQLite database" in said["reason"]
+    assert ask(port, "/people")[0] == 200
+
+
 def test_a_photo_is_refused_with_the_reason(port: int, folder: Path) -> None:
     status, said, _ = ask(port, "/enroll?name=Eve", folder / "dark.png", token=ADMIN)
     assert (status, said["kind"], said["refused"]) == (422, "enrollment", True)

@@ -17,7 +17,7 @@ from facecli.calibration import impostor_table
 from facecli.cli import cli
 from facecli.cli.settings import Settings
 from facecli.recognition.survey import Survey, survey
-from facecli.stores.gallery import Gallery
+from facecli.stores.gallery.sqlite.store import SqliteGallery
 from facecli.types import ModelCard, TemplateMatrix
 from facecli.vectors.distances import normalize
 
@@ -41,9 +41,9 @@ def matrix_of(templates: list[tuple[int, list[float]]]) -> TemplateMatrix:
 
 
 @pytest.fixture
-def found(empty_gallery: Gallery, encoder: FakeEncoder) -> Survey:
+def found(empty_gallery: SqliteGallery, encoder: FakeEncoder) -> Survey:
     empty_gallery.add(TEMPLATES, encoder.card)
-    return survey(empty_gallery.matrix(encoder.card.fingerprint), threshold=0.5)
+    return survey(empty_gallery.matrix(encoder.card), threshold=0.5)
 
 
 def test_two_people_alike_are_one_pair(found: Survey) -> None:
@@ -117,7 +117,7 @@ def run(path: Path, *arguments: str, card: ModelCard | None = None) -> Result:
 @pytest.fixture
 def database(tmp_path: Path, encoder: FakeEncoder) -> Path:
     path = tmp_path / "gallery.db"
-    with Gallery(path) as gallery:
+    with SqliteGallery(path) as gallery:
         gallery.add(TEMPLATES, encoder.card)
     return path
 
@@ -133,7 +133,7 @@ def test_the_command_shows_what_to_look_at_and_exits_with_1(database: Path) -> N
 
 def test_a_gallery_without_doubts_exits_with_0(tmp_path: Path, encoder: FakeEncoder) -> None:
     path = tmp_path / "g.db"
-    with Gallery(path) as gallery:
+    with SqliteGallery(path) as gallery:
         gallery.add([TEMPLATES[0], *TEMPLATES[2:4]], encoder.card)
     result = run(path)
     assert result.exit_code == 0
@@ -142,7 +142,7 @@ def test_a_gallery_without_doubts_exits_with_0(tmp_path: Path, encoder: FakeEnco
 
 
 def test_an_empty_gallery_is_in_order(tmp_path: Path) -> None:
-    Gallery(tmp_path / "g.db").close()
+    SqliteGallery(tmp_path / "g.db").close()
     assert run(tmp_path / "g.db").exit_code == 0
     assert "0 people, 0 templates" in run(tmp_path / "g.db").stdout
 

@@ -207,6 +207,15 @@ def test_one_of_another_model_is_refused(tmp_path: Path) -> None:
         load_verifier(tmp_path / "v.json", fake_card("other"))
 
 
+def test_one_has_as_many_components_as_its_model(tmp_path: Path) -> None:
+    path, narrow = tmp_path / "v.json", dataclasses.replace(CARD, dimension=3)
+    made = unit(form="components", weights=(-1.0, -2.0, -3.0))
+    save_verifier(path, made)
+    assert load_verifier(path, narrow) == made
+    with pytest.raises(ModelError, match="not a verifier"):
+        load_verifier(path, CARD)
+
+
 @pytest.mark.parametrize(
     "change",
     [

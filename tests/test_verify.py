@@ -17,7 +17,7 @@ from fakes import (
 
 from facecli.errors import FaceError, GalleryError, PictureError
 from facecli.recognition.verify import Sample, Side, person_sample, photo_sample, verify
-from facecli.stores.gallery import Gallery
+from facecli.stores.gallery.sqlite.store import SqliteGallery
 from facecli.types import Failure, FloatArray, Quality
 
 
@@ -72,27 +72,27 @@ def test_an_unreadable_photo_is_an_error_that_names_it() -> None:
 
 
 def test_a_person_is_the_nearest_of_their_templates(
-    gallery_of_two: Gallery, encoder: FakeEncoder
+    gallery_of_two: SqliteGallery, encoder: FakeEncoder
 ) -> None:
     gallery_of_two.add([new_template("Ada", embedding(0, 20), "second")], encoder.card)
-    matrix = gallery_of_two.matrix(encoder.card.fingerprint)
+    matrix = gallery_of_two.matrix(encoder.card)
     ada = person_sample(gallery_of_two.person("Ada"), matrix)
     assert ada.side == Side("Ada", "person", templates=2)
     verdict = verify(photo(embedding(0, 18)), ada, threshold=THRESHOLD)
     assert verdict.squared_l2 == pytest.approx(squared_l2_of(2), abs=1e-6)
 
 
-def test_both_sides_may_be_people(gallery_of_two: Gallery, encoder: FakeEncoder) -> None:
-    matrix = gallery_of_two.matrix(encoder.card.fingerprint)
+def test_both_sides_may_be_people(gallery_of_two: SqliteGallery, encoder: FakeEncoder) -> None:
+    matrix = gallery_of_two.matrix(encoder.card)
     ada, bob = (person_sample(gallery_of_two.person(name), matrix) for name in ("Ada", "Bob"))
     assert verify(ada, bob, threshold=THRESHOLD).squared_l2 == pytest.approx(2.0)
     assert verify(ada, ada, threshold=THRESHOLD).squared_l2 == 0.0
 
 
-def test_a_person_known_to_another_model_only_is_an_error(gallery_of_two: Gallery) -> None:
+def test_a_person_known_to_another_model_only_is_an_error(gallery_of_two: SqliteGallery) -> None:
     other = fake_card("other-128")
     gallery_of_two.add([new_template("Cleo", embedding(2, 0))], other)
-    matrix = gallery_of_two.matrix(other.fingerprint)
+    matrix = gallery_of_two.matrix(other)
     with pytest.raises(GalleryError, match="'Ada' has no template of this model"):
         person_sample(gallery_of_two.person("Ada"), matrix)
 

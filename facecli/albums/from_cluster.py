@@ -59,7 +59,7 @@ def _template(
 ) -> NewTemplate | str:
     """Return what the library knows of a face as a template, or why it cannot be one."""
     finder = finder_of(card.geometry)
-    known = store.library.recall(sighting.sha256, finder=finder, fingerprint=card.fingerprint)
+    known = store.library.recall(sighting.sha256, finder=finder, card=card)
     if known is None or known.embeddings is None:
         return f"not looked at with {card.name}: run facecli cluster with it first"
     for face, embedding in zip(known.faces, known.embeddings, strict=True):

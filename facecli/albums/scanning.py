@@ -127,7 +127,7 @@ class _Learning:
         if photo.sha256 in self._lesson.pictures:
             self.store()
         key, source = photo.sha256, str(photo.path)
-        known = self._library.recall(key, finder=self._finder, fingerprint=self._card.fingerprint)
+        known = self._library.recall(key, finder=self._finder, card=self._card)
         if known is None:
             return None
         if known.embeddings is not None:

@@ -88,7 +88,7 @@ def _calibrate(settings: Settings, far: float, source: str) -> None:
 def _data(settings: Settings, source: str) -> tuple[FloatArray, npt.ArrayLike, str]:
     """Return embeddings, whose they are, and what to call them."""
     if source == GALLERY:
-        matrix = settings.gallery().matrix(settings.card().fingerprint)
+        matrix = settings.gallery().matrix(settings.card())
         everyone = counted(len(matrix.names), "person", "people")
         return matrix.embeddings, matrix.person_ids, f"the gallery's {everyone}"
     from facecli.cli.samples import read_samples

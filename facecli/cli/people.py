@@ -29,10 +29,11 @@ def people() -> None:
 @pass_settings
 def list_people(settings: Settings) -> None:
     """List all enrolled people by name."""
-    everyone = settings.gallery().people()
+    gallery = settings.gallery()
+    everyone = gallery.people()
     header = ("name", "templates", "enrolled", "external id")
     rows = [(one.name, one.templates, one.created, one.external_id or "") for one in everyone]
-    nobody = f"Nobody is enrolled in {shown(settings.database)}."
+    nobody = f"Nobody is enrolled in {shown(gallery.location)}."
     emit_all([stored.person(one) for one in everyone], table(header, rows) if rows else nobody)
 
 
@@ -105,7 +106,7 @@ def forget(settings: Settings, names: tuple[str, ...], yes: bool) -> None:
     left = "nothing of them is left in" if receipt.scrubbed else "erased from"
     emit(
         stored.forgotten(receipt),
-        f"Forgot {shown(listed)} with {count}: {left} {shown(settings.database)}.",
+        f"Forgot {shown(listed)} with {count}: {left} {shown(gallery.location)}.",
     )
     if not receipt.scrubbed:
         warn("another program holds the log, which is emptied when it next writes or closes")

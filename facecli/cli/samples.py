@@ -44,7 +44,8 @@ def read_samples(settings: Settings, data: Path) -> Samples:
         encoder=settings.encoder(),
         workers=settings.workers,
     )
-    samples = gather(photos, progress(scanned, len(photos), "Looking at photos"))
+    looked_at = progress(scanned, len(photos), "Looking at photos")
+    samples = gather(photos, looked_at, settings.card().dimension)
     for failure in samples.failures:
         warn(f"{failure.source}: {failure.reason}")
     fresh = samples.without_copies()

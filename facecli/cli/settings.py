@@ -100,7 +100,19 @@ class Settings:
 
     def has_gallery(self) -> bool:
         """Return whether there is a gallery to open."""
-        return self._gallery is not None or self._opened is not None or self.database.exists()
+        return self._opened is not None or self.place().exists()
+
+    def place(self, *, watching: bool = False) -> GalleryPlace:
+        """Return where the gallery is.
+
+        A gallery passed in is used as it is. `watching` opens the stored one for every question
+        instead, from any thread, as a gate needs it.
+        """
+        from facecli.stores.opening import OpenedGallery, gallery_at
+
+        if self._gallery is not None and not watching:
+            return OpenedGallery(self._gallery)
+        return gallery_at(self.database)
 
     def gallery(self, *, create: bool = False) -> GalleryStore:
         """Open the gallery, which is closed when the program ends; raise GalleryError on failure.
@@ -111,26 +123,15 @@ class Settings:
         if self._gallery is not None:
             return self._gallery
         if self._opened is None:
-            from facecli.stores.opening import gallery_at
-
-            place = gallery_at(self.database)
-            self._opened = self._closing.enter_context(place.open(create=create))
+            self._opened = self._closing.enter_context(self.place().open(create=create))
         return self._opened
 
     def recognizer(self, *, watching: bool = False) -> Recognizer:
-        """Return gallery, detector and encoder at work together.
-
-        A gallery passed in is used as it is. `watching` opens the file for every question instead,
-        from any thread, as a gate needs it.
-        """
+        """Return gallery, detector and encoder at work together; `watching` is as in `place`."""
         from facecli.recognition.recognizer import Networks, Recognizer
-        from facecli.stores.opening import OpenedGallery, gallery_at
 
-        place: GalleryPlace = gallery_at(self.database)
-        if self._gallery is not None and not watching:
-            place = OpenedGallery(self._gallery)
         networks = Networks(card=self.card, detector=self.detector, encoder=self.encoder)
-        return Recognizer(networks, place, threshold=self.threshold)
+        return Recognizer(networks, self.place(watching=watching), threshold=self.threshold)
 
     @property
     def library_database(self) -> Path:

@@ -17,7 +17,7 @@ NEEDED = (
     "facecli.cli.enroll",
     "facecli.cli.identify",
     "facecli.cli.verify",
-    "facecli.stores.gallery",
+    "facecli.stores.gallery.sqlite.store",
     "facecli.recognition.enroll",
     "facecli.recognition.identify",
     "facecli.recognition.verify",

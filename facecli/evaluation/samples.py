@@ -70,8 +70,13 @@ def count_unreadable(failures: Iterable[Failure]) -> int:
     return sum(failure.kind is FailureKind.UNREADABLE for failure in failures)
 
 
-def gather(photos: PhotoSet, scanned: Iterable[EmbeddedPicture | Failure]) -> Samples:
-    """Take the most prominent face of each photo; `scanned` follows the order of `photos`."""
+def gather(
+    photos: PhotoSet, scanned: Iterable[EmbeddedPicture | Failure], dimension: int
+) -> Samples:
+    """Take the most prominent face of each photo; `scanned` follows the order of `photos`.
+
+    `dimension` is the model's.
+    """
     kept: list[tuple[str, str, EmbeddedPicture, int]] = []
     failures: list[tuple[Failure, str, str]] = []
     for path, label, result in zip(photos.paths, photos.labels.tolist(), scanned, strict=True):
@@ -88,7 +93,7 @@ def gather(photos: PhotoSet, scanned: Iterable[EmbeddedPicture | Failure]) -> Sa
         people=tuple(person for _, person, _, _ in kept),
         sha256s=tuple(picture.sha256 for _, _, picture, _ in kept),
         faces=tuple(face for _, _, _, face in kept),
-        embeddings=np.stack(vectors) if vectors else np.empty((0, 0), np.float32),
+        embeddings=np.stack(vectors) if vectors else np.empty((0, dimension), np.float32),
         failures=tuple(failure for failure, _, _ in failures),
         qualities=tuple(picture.faces[face].quality for _, _, picture, face in kept),
         failed=tuple(person for _, person, _ in failures),

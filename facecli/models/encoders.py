@@ -156,7 +156,7 @@ class NetworkEncoder:
         )
 
     def embed(self, chips: Sequence[PixelArray] | PixelArray) -> FloatArray:
-        """Embed uint8 (n, size, size, 3) RGB chips as float32 (n, 128) unit vectors.
+        """Embed uint8 (n, size, size, 3) RGB chips as unit vectors, float32 (n, d).
 
         With `mirror` in the architecture each is the normalised mean over the chip and its
         mirror image.

@@ -43,7 +43,7 @@ def judge(
         reason = f"the same picture as {judged[first].source}"
         judged[place] = judged[place].refuse(Outcome.REPEATED, reason)
     try:
-        enrolled = gallery.matrix(card.fingerprint)
+        enrolled = gallery.matrix(card)
     except FingerprintMismatch:
         # Enrolling people again is how a gallery moves to another model.
         enrolled = None

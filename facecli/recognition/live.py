@@ -11,7 +11,7 @@ import numpy as np
 from facecli.errors import FacecliError, FingerprintMismatch
 from facecli.recognition.identify import KnownPeople
 from facecli.stores.contract import GalleryPlace
-from facecli.types import TemplateMatrix
+from facecli.types import ModelCard, TemplateMatrix
 
 EVERY = 0.5
 """Seconds between looks at the gallery: a change has to be seen within one. A look takes 1 ms."""
@@ -29,10 +29,10 @@ LONGEST = 5.0
 class PeopleReader:
     """Reads the templates of one model; may be used from any thread."""
 
-    def __init__(self, place: GalleryPlace, fingerprint: Callable[[], str]) -> None:
-        """Take where the gallery is, and what returns the fingerprint of the model in use."""
+    def __init__(self, place: GalleryPlace, card: Callable[[], ModelCard]) -> None:
+        """Take where the gallery is, and what returns the card of the model in use."""
         self._place = place
-        self._fingerprint = fingerprint
+        self._card = card
         self._lock = threading.Lock()
         self._known: KnownPeople | None = None
         self._generation: int | None = None
@@ -46,7 +46,7 @@ class PeopleReader:
             generation = gallery.generation()
             with self._lock:
                 if self._known is None or generation != self._generation:
-                    self._known = KnownPeople(gallery.matrix(self._fingerprint()))
+                    self._known = KnownPeople(gallery.matrix(self._card()))
                     self._generation = generation
                 return self._known
 
@@ -117,9 +117,11 @@ class LivePeople:
             return self._reader.read()
         except FingerprintMismatch:
             # The last template of this model was forgotten: nobody must match any more.
-            return self._known if not self._known.templates else KnownPeople(_nobody())
+            known = self._known
+            return known if not known.templates else KnownPeople(_nobody(known.matrix))
 
 
-def _nobody() -> TemplateMatrix:
+def _nobody(before: TemplateMatrix) -> TemplateMatrix:
+    """Return an empty matrix with the dimension of another."""
     none = np.empty(0, np.int64)
-    return TemplateMatrix(none, none, np.empty((0, 0), np.float32), {})
+    return TemplateMatrix(none, none, before.embeddings[:0], {})

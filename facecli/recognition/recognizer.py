@@ -102,7 +102,7 @@ class Recognizer:
         self.place = place
         self.threshold = threshold
         self._admitting = threading.Lock()
-        self.reader = PeopleReader(place, lambda: networks.card.fingerprint)
+        self.reader = PeopleReader(place, lambda: networks.card)
 
     def __enter__(self) -> Self:
         return self
@@ -167,7 +167,7 @@ class Recognizer:
         if people:
             with self.place.open() as gallery:
                 persons = {place: gallery.person(side.name) for place, side in people.items()}
-                matrix = gallery.matrix(self.card.fingerprint)
+                matrix = gallery.matrix(self.card)
             samples |= {place: person_sample(one, matrix) for place, one in persons.items()}
         photos = {place: side for place, side in enumerate(sides) if not isinstance(side, Enrolled)}
         if photos:

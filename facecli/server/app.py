@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,7 +13,7 @@ from pydantic import Base64Bytes, BaseModel, model_validator
 from starlette.exceptions import HTTPException
 
 from facecli import __version__
-from facecli.errors import FacecliError
+from facecli.errors import FacecliError, GalleryUnavailable
 from facecli.recognition.identify import CANDIDATES
 from facecli.recognition.recognizer import Faces
 from facecli.records import Record, program, recognition, stamped, stored, to_json
@@ -223,7 +222,7 @@ def _add_errors(app: FastAPI) -> None:
     @app.exception_handler(FacecliError)
     async def refused(_: Request, error: Exception) -> Response:
         # A gallery out of reach is not the client's mistake: the same may work later.
-        out_of_reach = isinstance(error.__cause__, sqlite3.Error)
+        out_of_reach = isinstance(error, GalleryUnavailable)
         return _error(503 if out_of_reach else 422, str(error))
 
     @app.exception_handler(RequestValidationError)

@@ -1,1 +1,1 @@
-"""What is kept: the only SQL of the program."""
+"""What is kept: the gallery, the photo library and the decision log; the only SQL of facecli."""

@@ -21,10 +21,12 @@ from facecli.types import (
 
 
 class GalleryStore(Protocol):
-    """People and their templates: what every storage engine offers.
+    """People and their templates, in an open gallery; for one thread at a time.
 
-    Every method raises GalleryError for a gallery that cannot be used. A change is stored as a
-    whole or not at all, and is on the disk when the method returns.
+    People are found by any spelling of their name: letter case, width, spacing and invisible marks
+    do not count. A change is stored as a whole or not at all, and is on the disk when the method
+    returns. Every method raises GalleryUnavailable if the database fails, is damaged, or is held by
+    another program for too long. `tests/test_gallery_contract.py` runs on every engine.
     """
 
     def __enter__(self) -> Self: ...
@@ -37,12 +39,24 @@ class GalleryStore(Protocol):
         /,
     ) -> None: ...
 
+    @property
+    def location(self) -> str:
+        """Where the gallery is, for messages and records; never with a password."""
+        ...
+
     def close(self) -> None:
-        """Close the gallery. Nothing can be asked of it afterwards."""
+        """Close the gallery. No other method may be called afterwards."""
         ...
 
     def add(self, templates: Sequence[NewTemplate], card: ModelCard) -> list[int]:
-        """Store all templates or none; return their ids. People are made as they are needed."""
+        """Store all templates or none; return their ids, which rise. New people get a row.
+
+        A person keeps the first spelling of the name, and the first external id. Raises
+        GalleryError for an embedding that is not a unit vector of float32 (d,) with the card's
+        dimension; for a name or external id that cannot be used; for a second external id of a
+        person, and one that belongs to somebody else; for a box or quality that is not finite; and
+        for a face of a photo that is stored for this model already.
+        """
         ...
 
     def people(self) -> list[Person]:
@@ -50,39 +64,66 @@ class GalleryStore(Protocol):
         ...
 
     def person(self, name: str) -> Person:
-        """Return a person by name, in any case and spacing; raise GalleryError if unknown."""
+        """Return a person.
+
+        Raises GalleryError, with the name that may have been meant, if nobody has this one.
+        """
         ...
 
     def templates_of(self, name: str) -> list[Template]:
-        """Return a person's templates of every model, oldest first."""
+        """Return a person's templates of every model, oldest first.
+
+        Raises GalleryError for an unknown person.
+        """
         ...
 
     def rename(self, old: str, new: str) -> Person:
-        """Give a person another name; raise GalleryError if someone else has it."""
+        """Give a person another name, or another spelling of it, and return the person.
+
+        Raises GalleryError for an unknown person, for a name that cannot be used, and for one that
+        somebody else has.
+        """
         ...
 
     def merge(self, source: str, target: str) -> Person:
-        """Move all templates of one person to another, remove the first, return the other."""
+        """Move all templates of one person to another, remove the first, and return the other.
+
+        The target keeps its external id; if it has none, it gets the source's. Raises GalleryError
+        for an unknown person, and if both are one person.
+        """
         ...
 
     def forget(self, names: Iterable[str]) -> ForgetReceipt:
-        """Erase people with all their templates, all of them or none."""
+        """Erase people with all their templates, all of them or none, and return a receipt.
+
+        Nothing of them can be read from the database's files afterwards, unless the receipt says
+        that they are not scrubbed. Their ids are never used again. Backups and copies are out of
+        reach. Raises GalleryError for an unknown person.
+        """
         ...
 
-    def matrix(self, fingerprint: str) -> TemplateMatrix:
-        """Return the templates of one model; raise FingerprintMismatch if only others exist."""
+    def matrix(self, model: ModelCard | StoredModel) -> TemplateMatrix:
+        """Return the templates of one model, ordered by id.
+
+        A gallery without templates gives an empty matrix with the model's dimension. Raises
+        FingerprintMismatch if there are only templates of other models, and GalleryError, which
+        names the template, for a damaged one.
+        """
         ...
 
     def images_known(self, sha256s: Iterable[str], fingerprint: str) -> dict[str, tuple[str, ...]]:
-        """Return each picture that has templates of this model, with the names of who is in it."""
+        """Return who is enrolled from each picture under a model; unknown pictures are absent.
+
+        A picture has several names if several of its faces are enrolled.
+        """
         ...
 
     def set_calibration(self, calibration: Calibration) -> None:
-        """Store a threshold set from data; it replaces the one its model had."""
+        """Store a threshold set from data; it replaces the one that its model had."""
         ...
 
     def calibrations(self) -> list[Calibration]:
-        """Return the thresholds set from data, by model."""
+        """Return the thresholds set from data, by model; raise GalleryError if one is damaged."""
         ...
 
     def clear_calibrations(self) -> int:
@@ -90,9 +131,10 @@ class GalleryStore(Protocol):
         ...
 
     def generation(self) -> int:
-        """Return a number that changes with every change of people, templates or calibrations.
+        """Return a number that every change of people, templates or calibrations replaces.
 
-        Compare it for equality only, and ask for it before you read a matrix.
+        Compare it for equality only, and ask for it before you read a matrix. A change in between
+        then costs one more reading; the other way round it would never be noticed.
         """
         ...
 
@@ -110,7 +152,12 @@ class GalleryStore(Protocol):
 
 
 class GalleryPlace(Protocol):
-    """A place where a gallery is kept."""
+    """A place where a gallery is kept; any thread may use it."""
+
+    @property
+    def location(self) -> str:
+        """Where that is, for messages and records; never with a password."""
+        ...
 
     def exists(self) -> bool:
         """Return whether there is a gallery to open."""
@@ -119,7 +166,7 @@ class GalleryPlace(Protocol):
     def open(self, *, create: bool = False) -> AbstractContextManager[GalleryStore]:
         """Open the gallery for the length of a `with` block.
 
-        Only what stores people passes `create`: a mistyped place must not become an empty gallery
-        in which everyone is unknown. Raises GalleryError.
+        Only commands that store people pass `create`: a mistyped place must not become an empty
+        gallery in which everyone is unknown. Raises GalleryError.
         """
         ...

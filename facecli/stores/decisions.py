@@ -1,10 +1,10 @@
 """The log of decisions: an append-only chain in a private SQLite file, without pictures.
 
 Each decision is stored as canonical JSON: keys sorted, no spaces, ASCII. Its hash is the SHA-256 of
-three lines: the hash before it (64 zeros for the first), its number, and that JSON. Old decisions
-may be erased: the last of them leaves its number and hash as the anchor that the rest hangs from.
-Whoever can write the file could make it all anew, so what proves that nothing is missing is a hash
-noted elsewhere.
+three lines: the hash of the decision before it (64 zeros for the first), its number, and that JSON.
+Old decisions may be erased. The number and hash of the last one erased become the anchor from which
+the chain goes on. Anyone who can write the file could also write a new chain. So only a hash that
+was noted elsewhere proves that nothing is missing.
 """
 
 from __future__ import annotations
@@ -18,13 +18,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from facecli.errors import GateError
-from facecli.stores.database import Kind, Store
+from facecli.stores.database import Store
+from facecli.stores.kind import Kind
+from facecli.stores.times import now
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
 WAIT_MILLISECONDS = 500
-"""How long to wait for another program: a gate must not stand still for longer."""
+"""How long to wait for another program: a gate must not stop for longer."""
 
 CHAIN = """
 CREATE TABLE decision (
@@ -62,7 +64,7 @@ CREATE TRIGGER anchor_stays BEFORE DELETE ON anchor
 
 
 def m0001_chain(database: Database) -> None:
-    """Create the decisions and the anchor, with triggers that let the chain only grow or age."""
+    """Create the decisions and the anchor; triggers allow only appending and erasing the oldest."""
     database.executescript(CHAIN)
 
 
@@ -70,6 +72,7 @@ LOG = Kind(
     noun="decision log",
     steps=(m0001_chain,),
     error=GateError,
+    failure=GateError,
     absent="there is none; the gate makes it with its first decision",
     damaged="the file is damaged: restore a backup",
     wait=WAIT_MILLISECONDS,
@@ -78,7 +81,7 @@ LOG = Kind(
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """One decision in the log: its number from 1, what it says, and its hash in the chain."""
+    """One decision in the log: its number, from 1, its JSON, and its hash in the chain."""
 
     number: int
     body: dict[str, Any]
@@ -89,9 +92,9 @@ class Decision:
 class Verification:
     """What a check of the chain found.
 
-    The decisions `first` to `last` are sound and `head` is the hash of the last; `erased` are those
-    before them. `broken` is the number of the first decision that is wrong or missing, and `reason`
-    says how.
+    The decisions `first` to `last` are sound, and `head` is the hash of the last one. `erased` is
+    how many were erased before them. `broken` is the number of the first decision that is wrong or
+    missing, None if there is none, and `reason` says what is wrong.
     """
 
     first: int
@@ -106,18 +109,19 @@ class DecisionLog(Store):
     """The chain of decisions; raises GateError for a file that cannot be used."""
 
     def __init__(self, path: Path | None, *, create: bool = True) -> None:
-        """Open the log at a path, made if need be unless `create` is false; None is memory."""
+        """Open the log at a path; None is memory. With `create` a missing file is made."""
         super().__init__(path, LOG, create=create)
 
     def append(self, bodies: Sequence[Mapping[str, Any]]) -> list[int]:
-        """Store decisions, all or none, and return their numbers; each has its `time` in UTC.
+        """Store decisions, all or none, and return their numbers.
 
-        Times are ISO 8601 to the millisecond, as `Event.time`, and do not fall.
+        Each has a `time`, UTC in ISO 8601 to the millisecond, which is not before the one of the
+        decision before it. Raises ValueError for a decision without a time.
         """
         return self.append_texts([canonical(body) for body in bodies])
 
     def append_texts(self, texts: Collection[str]) -> list[int]:
-        """Store decisions that are canonical JSON already."""
+        """Store decisions that are canonical JSON already, all or none; return their numbers."""
         with self.writing() as database:
             last, sha256 = self._last()
             numbers = list(range(last + 1, last + 1 + len(texts)))
@@ -128,7 +132,7 @@ class DecisionLog(Store):
         return numbers
 
     def decisions(self, *, last: int | None = None) -> Iterator[Decision]:
-        """Yield the decisions, oldest first; with `last` no more than so many of the newest."""
+        """Yield the decisions, oldest first; with `last`, only that many of the newest."""
         with self.reading() as connection:
             rows = connection.execute(
                 "SELECT number, body, sha256 FROM decision WHERE number > "
@@ -162,7 +166,7 @@ class DecisionLog(Store):
     def prune(self, before: datetime) -> int:
         """Erase the decisions from before a time, but never the newest; return how many.
 
-        The last one erased becomes the anchor.
+        The anchor takes the number and hash of the last one erased.
         """
         limit = before.astimezone(UTC).isoformat(timespec="milliseconds")
         with self.writing() as database:
@@ -179,7 +183,7 @@ class DecisionLog(Store):
                 database.execute(
                     "UPDATE anchor SET number = ?, pruned = ?, "
                     "sha256 = (SELECT sha256 FROM decision WHERE number = ?)",
-                    (old, datetime.now(UTC).isoformat(timespec="seconds"), old),
+                    (old, now(), old),
                 )
                 database.execute("DELETE FROM decision WHERE number <= ?", (old,))
         self._empty_log()
@@ -196,7 +200,7 @@ class DecisionLog(Store):
 
 
 def canonical(body: Mapping[str, Any]) -> str:
-    """Return the one JSON text that stands for a decision; raise ValueError without its time."""
+    """Return the JSON text of a decision, always the same one; raise ValueError without a time."""
     if not isinstance(body.get("time"), str):
         raise ValueError("a decision has a time")
     return json.dumps(body, sort_keys=True, separators=(",", ":"), allow_nan=False)

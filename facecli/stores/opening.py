@@ -1,7 +1,8 @@
-"""Where a gallery is and which engine opens it: the only place that knows the engines by name."""
+"""Where a gallery is and which engine opens it: the only module that knows the engines by name."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,15 +20,20 @@ class GalleryFile:
     def __init__(self, path: Path) -> None:
         self.path = path
 
+    @property
+    def location(self) -> str:
+        """The path."""
+        return os.fspath(self.path)
+
     def exists(self) -> bool:
         """Return whether the file is there."""
         return self.path.exists()
 
     def open(self, *, create: bool = False) -> AbstractContextManager[GalleryStore]:
         """Open the file; any thread may do so."""
-        from facecli.stores.gallery import Gallery
+        from facecli.stores.gallery.sqlite.store import SqliteGallery
 
-        return Gallery(self.path, create=create)
+        return SqliteGallery(self.path, create=create)
 
 
 class OpenedGallery:
@@ -35,6 +41,11 @@ class OpenedGallery:
 
     def __init__(self, gallery: GalleryStore) -> None:
         self._gallery = gallery
+
+    @property
+    def location(self) -> str:
+        """Where the gallery is."""
+        return self._gallery.location
 
     def exists(self) -> bool:
         """Return True: it is open."""
@@ -47,12 +58,12 @@ class OpenedGallery:
 
 
 def gallery_at(location: str | Path) -> GalleryPlace:
-    """Return the place that a location means: today always the path of a SQLite file."""
+    """Return the place that a location means: the path of a SQLite file."""
     return GalleryFile(Path(location))
 
 
 def imagined_gallery() -> AbstractContextManager[GalleryStore]:
-    """Return an empty gallery in memory, for what is only tried."""
-    from facecli.stores.gallery import Gallery
+    """Return an empty gallery in memory, which is gone when it is closed."""
+    from facecli.stores.gallery.sqlite.store import SqliteGallery
 
-    return Gallery.memory()
+    return SqliteGallery.memory()

@@ -25,9 +25,10 @@ PAIR_BLOCK = 16_384
 GROUPS = 64
 """Columns of scores are reduced to this many times fewer maxima before the k-th is looked for."""
 
-SCORE_ERROR = 2e-5
-"""Bound on the rounding of a score: 128 products summed in float32, 128 · 2⁻²⁴ = 7.6e-6 at worst
-(Higham, Accuracy and Stability of Numerical Algorithms, section 3.1), and its half norm's."""
+SCORE_ERROR = 1.6e-7
+"""Bound on the rounding of a score, for each number of an embedding: a sum of d products in float32
+is off by d · 2⁻²⁴ = 0.6e-7 d at worst (Higham, Accuracy and Stability of Numerical Algorithms,
+section 3.1), and its half norm by half of that."""
 
 
 class ExactIndex:
@@ -43,6 +44,7 @@ class ExactIndex:
         # |a - b|² = |a|² - 2 (a·b - |b|²/2): by this score the order is right even for lengths
         # that are only nearly 1.
         self._half_squares: FloatArray = np.vecdot(embeddings, embeddings) * np.float32(0.5)
+        self._score_error = SCORE_ERROR * embeddings.shape[1]
 
     def search(self, probes: FloatArray, k: int) -> tuple[IntArray, FloatArray]:
         """Return rows int64 (m, k') and squared L2 float32 (m, k'), nearest first.
@@ -83,7 +85,7 @@ class ExactIndex:
         kept: list[tuple[IntArray, IntArray, FloatArray]] = []
         for start in range(0, len(self._embeddings), GALLERY_BLOCK):
             scores = self._scores(probes, slice(start, start + GALLERY_BLOCK))
-            floor = np.maximum(floor, _kth_largest(scores, k) - np.float32(2 * SCORE_ERROR))
+            floor = np.maximum(floor, _kth_largest(scores, k) - np.float32(2 * self._score_error))
             # Twice as fast over one long line as over rows.
             found = np.flatnonzero(scores >= floor[:, None])
             probe, row = np.divmod(found, scores.shape[1])
@@ -94,7 +96,7 @@ class ExactIndex:
         return probe[chosen], row[chosen]
 
     def _scores(self, probes: FloatArray, some: slice) -> FloatArray:
-        """Return (m, rows) scores, higher is nearer, within SCORE_ERROR."""
+        """Return (m, rows) scores, higher is nearer, within the score error."""
         block = self._embeddings[some]
         if len(probes) <= FEW_PROBES:
             scores: FloatArray = np.vecdot(probes[:, None, :], block)

@@ -19,7 +19,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from facecli.gate.engine import Gate
 from facecli.gate.sources import source_of
 from facecli.portraits import eileen_collins, grace_hopper
-from facecli.stores.gallery import Gallery
+from facecli.stores.gallery.sqlite.store import SqliteGallery
 from facecli.stores.opening import gallery_at
 from facecli.types import Detector, Encoder
 
@@ -31,7 +31,7 @@ SECONDS = 3.0
 def gate(tmp_path: Path, real_detector: Detector, real_encoder: Encoder) -> Iterator[Gate]:
     """A gate with nobody enrolled, on one core."""
     path = tmp_path / "gallery.db"
-    Gallery(path).close()
+    SqliteGallery(path).close()
     recognizer = recognizer_of(gallery_at(path), detector=real_detector, encoder=real_encoder)
     cores = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {min(cores)})

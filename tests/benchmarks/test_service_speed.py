@@ -22,7 +22,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from facecli.models import DIMENSION
 from facecli.models.encoders import DEFAULT_MODEL, read_card
 from facecli.portraits import eileen_collins, grace_hopper
-from facecli.stores.gallery import Gallery
+from facecli.stores.gallery.sqlite.store import SqliteGallery
 
 PEOPLE = 10_000
 CLIENTS, QUESTIONS = 8, 160
@@ -37,7 +37,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, in
     folder = tmp_path_factory.mktemp("service")
     vectors = np.random.default_rng(0).standard_normal((PEOPLE, DIMENSION)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    with Gallery(folder / "gallery.db") as gallery:
+    with SqliteGallery(folder / "gallery.db") as gallery:
         people = [new_template(f"p{row}", vector) for row, vector in enumerate(vectors)]
         gallery.add(people, read_card(DEFAULT_MODEL))
     with real_service(folder) as (_, port):

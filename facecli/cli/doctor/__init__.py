@@ -37,8 +37,7 @@ def _examine(settings: Settings) -> int:
     for finding in examine(
         load_detector=settings.detector,
         load_encoder=settings.encoder,
-        open_gallery=settings.gallery,
-        database=settings.database,
+        place=settings.place(),
     ):
         problems += not finding.healthy
         mark = good("ok     ") if finding.healthy else bad("PROBLEM")

@@ -45,7 +45,7 @@ def gallery(ctx: click.Context, settings: Settings, probes_per_day: int) -> None
 
     card = settings.card()
     point = settings.operating_point(card)
-    matrix = settings.gallery().matrix(card.fingerprint)
+    matrix = settings.gallery().matrix(card)
     found = survey(matrix, threshold=point.threshold)
     odds = point.odds(point.threshold, templates=len(matrix.template_ids))
     for one in found.standings:

@@ -1,5 +1,1 @@
-"""People and their templates in SQLite: the only SQL of the program, beside its migrations."""
-
-from facecli.stores.gallery.store import Gallery
-
-__all__ = ["Gallery"]
+"""Who is enrolled: names, checks and messages that every storage engine shares, and the engines."""

@@ -1,4 +1,4 @@
-"""What was seen in photos, so that none is looked at twice: faces, chips and embeddings."""
+"""What was seen in photos: faces, chips and embeddings, so that no photo is searched twice."""
 
 from facecli.stores.library.store import Library
 from facecli.stores.library.types import (

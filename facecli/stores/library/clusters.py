@@ -1,4 +1,4 @@
-"""Which face is in which cluster, and what people said about that, in the photo library."""
+"""Which face is in which cluster of the photo library, and the corrections that people made."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
+from facecli.stores.times import now
 from facecli.types import Box
 
 if TYPE_CHECKING:
@@ -42,15 +42,18 @@ RESTORE = """
         WHERE other.sha256 = sighting.sha256 AND other.identity_id = before.identity_id
     )
 """
-"""A run since may have given the place to another face of the photo: the next run sees to that."""
+"""Leaves a face where it is if a later run has put another face of the photo into its old cluster.
+
+The next run sorts that out.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class StoredFace:
-    """A face of a photo, and the number of the cluster it was last put into.
+    """A face of a photo, and the number of the cluster that it was last put into.
 
-    `squared_l2` is to that cluster's centroid, small for a typical face of it. `id` is 0 for one
-    that is not stored yet, `identity` for one that has no number yet.
+    `squared_l2` is the squared L2 to that cluster's centroid: small for a typical face. `id` is 0
+    for a face that is not stored yet, and `identity` is 0 for one whose cluster has no number yet.
     """
 
     id: int
@@ -62,9 +65,9 @@ class StoredFace:
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """What a person said: `one` and `other` are the same person or not, or `one` has a name.
+    """What a user said: two faces are the same person, or are different people, or one has a name.
 
-    Both are ids of sightings; `other` is None and `name` set for a name, and only for that.
+    `one` and `other` are ids of stored faces. For a name, `name` is set and `other` is None.
     """
 
     id: int
@@ -76,7 +79,7 @@ class Fact:
 
 @dataclass(frozen=True, slots=True)
 class Correction:
-    """One command that corrected clusters: what was said, and when in UTC ISO 8601."""
+    """One command that corrected clusters: what was said, and when, in UTC ISO 8601."""
 
     id: int
     said: str
@@ -84,13 +87,13 @@ class Correction:
 
 
 class AlbumStore:
-    """Clusters with numbers that stay, and corrections with an undo log, kept in a library."""
+    """Clusters whose numbers do not change, and corrections that can be undone, in a library."""
 
     def __init__(self, library: Library) -> None:
         self.library = library
 
     def sightings(self, sha256s: Collection[str] | None = None) -> list[StoredFace]:
-        """Return the faces known of these pictures, or of all, the oldest first."""
+        """Return the known faces of these pictures, or of all pictures, the oldest first."""
         with self.library.reading() as connection:
             if sha256s is None:
                 return _sightings(connection, f"{SIGHTING} ORDER BY id", ())
@@ -98,24 +101,24 @@ class AlbumStore:
             return [one for sha256 in sha256s for one in _sightings(connection, query, (sha256,))]
 
     def members(self, identity: int) -> list[StoredFace]:
-        """Return the faces last put into a cluster, the most typical first."""
+        """Return the faces that were last put into a cluster, the most typical first."""
         query = f"{SIGHTING} WHERE identity_id = ? ORDER BY squared_l2, id"
         with self.library.reading() as connection:
             return _sightings(connection, query, (identity,))
 
     def path_of(self, sha256: str) -> str | None:
-        """Return where a picture was last seen, if it is known."""
+        """Return the path where a picture was seen, or None if none is known."""
         with self.library.reading() as connection:
             row = connection.execute("SELECT path FROM file WHERE sha256 = ?", (sha256,)).fetchone()
         return None if row is None else os.fsdecode(row[0])
 
     def facts(self) -> list[Fact]:
-        """Return what holds of all that was said, the newest first."""
+        """Return the facts that hold, the newest first."""
         with self.library.reading() as connection:
             return [Fact(*row) for row in connection.execute(FACTS)]
 
     def names(self) -> dict[int, str]:
-        """Return the names that were given, by cluster."""
+        """Return the names that users gave, by cluster."""
         query = """
             SELECT identity_id, name FROM fact JOIN sighting ON sighting.id = one_id
             WHERE kind = 'name' AND ended_by IS NULL ORDER BY correction_id, fact.id
@@ -124,10 +127,10 @@ class AlbumStore:
             return dict(connection.execute(query).fetchall())
 
     def record(self, faces: Sequence[StoredFace], clusters: Sequence[int]) -> dict[int, int]:
-        """Store where faces are; return the number of each cluster.
+        """Store which faces are in which cluster; return the number of each cluster.
 
-        Faces of one of the `clusters`, one for each face, have one identity; where it is 0 the
-        cluster gets a number that was never in use, in the order of the clusters.
+        `clusters` has one entry for each face. Faces of one cluster have the same `identity`. If
+        that is 0, the cluster gets a number that was never used, in the order of the clusters.
         """
         numbers = {cluster: face.identity for cluster, face in zip(clusters, faces, strict=True)}
         with self.library.writing() as database:
@@ -147,7 +150,7 @@ class AlbumStore:
         return numbers
 
     def new_identity(self) -> int:
-        """Return a number for a cluster that was never in use."""
+        """Return a number for a cluster that was never used."""
         with self.library.writing() as database:
             return _new_identity(database.conn)
 
@@ -159,14 +162,14 @@ class AlbumStore:
         ended: Iterable[int] = (),
         moved: Mapping[int, int] | None = None,
     ) -> None:
-        """Store a correction: new facts, ids of facts that no longer hold, sightings to clusters.
+        """Store a correction, all of it or nothing; `undo` takes all of it back.
 
-        All of it or nothing is stored, and `undo` takes all of it back.
+        `facts` are new, `ended` are ids of facts that no longer hold, and `moved` maps ids of faces
+        to their new clusters.
         """
-        now = datetime.now(UTC).isoformat(timespec="seconds")
         with self.library.writing() as database:
             add = "INSERT INTO correction (said, created) VALUES (?, ?) RETURNING id"
-            (number,) = database.execute(add, (said, now)).fetchone()
+            (number,) = database.execute(add, (said, now())).fetchone()
             rows = [(number, fact.kind, fact.one, fact.other, fact.name) for fact in facts]
             database.conn.executemany(ADD_FACT, rows)
             end = "UPDATE fact SET ended_by = ? WHERE id = ? AND ended_by IS NULL"
@@ -183,7 +186,7 @@ class AlbumStore:
     def undo(self) -> Correction | None:
         """Take the last correction back and return it; None if there is none.
 
-        All is as it was before it, but for what faces have been sorted into since.
+        Facts and clusters are then as before it, except for what later runs have sorted.
         """
         with self.library.writing() as database:
             query = "SELECT id, said, created FROM correction ORDER BY id DESC LIMIT 1"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from facecli.errors import LibraryError
-from facecli.stores.database import Kind
+from facecli.stores.kind import Kind
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -118,9 +118,9 @@ CREATE INDEX move_sighting ON move (sighting_id);
 def m0001_photos_and_faces(database: Database) -> None:
     """Create files, pictures, faces, chips, models and embeddings.
 
-    A file is remembered with every content it has had, so that all of them can be forgotten by
-    its path, which is bytes: not every name is text. Chips have a table of their own, as they are
-    a hundred times as large as what else is read of a face.
+    A file is stored with every content it has had, so that all of them can be forgotten by its
+    path. A path is bytes, as not every file name is text. Chips have their own table, as a chip is
+    a hundred times as large as all else that is stored of a face.
     """
     database.executescript(PHOTOS_AND_FACES)
 
@@ -128,10 +128,11 @@ def m0001_photos_and_faces(database: Database) -> None:
 def m0002_albums(database: Database) -> None:
     """Create clusters, the faces in them, and corrections as facts about faces.
 
-    A face is a box in a picture by its content, not a row of `face`: corrections outlive a library
-    that is filled anew and a detector that moves boxes a little. A correction can be undone: the
-    facts it ended and the clusters it moved faces from come back when its row is deleted.
-    AUTOINCREMENT, so that a cluster's number never comes back for other people.
+    A face is a box in a picture, which is known by its content; it is not a row of `face`. So
+    corrections stay valid when the library is filled again and when a detector moves boxes a
+    little. A correction can be undone: when its row is deleted, the facts that it ended hold again,
+    and faces return to the clusters that it moved them from. AUTOINCREMENT makes sure that a
+    cluster's number is never used again for other people.
     """
     database.executescript(ALBUMS)
 
@@ -150,9 +151,10 @@ ALTER TABLE embedding_new RENAME TO embedding;
 
 
 def m0003_any_dimension(database: Database) -> None:
-    """Let a model give embeddings of any length; the table said that it is 128.
+    """Let embeddings have any dimension, where there were only 128 numbers.
 
-    SQLite cannot change a CHECK, so the table is made anew.
+    SQLite cannot change a CHECK in place, so the table is written anew. The model's card says how
+    many numbers a vector must have, when it is stored and when it is read.
     """
     database.executescript(ANY_DIMENSION)
 
@@ -161,7 +163,8 @@ LIBRARY = Kind(
     noun="photo library",
     steps=(m0001_photos_and_faces, m0002_albums, m0003_any_dimension),
     error=LibraryError,
+    failure=LibraryError,
     absent="there is none; facecli makes it when it first looks at photos",
-    damaged="the file is damaged: restore a backup, or delete it, which loses corrections made by "
-    "hand, and the photos are looked at again",
+    damaged="the file is damaged: restore a backup, or delete it; then corrections made by hand "
+    "are lost, and the photos are looked at again",
 )

@@ -1,17 +1,17 @@
-"""What is remembered of photos as rows of tables; the caller holds the transaction."""
+"""What is remembered of photos, as rows of tables; the caller holds the transaction."""
 
 from __future__ import annotations
 
 import json
 import os
 import sqlite3
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from facecli.stores.embeddings import STORED, decode
+from facecli.stores.embeddings import check_unit, decode, encode
 from facecli.stores.library.pixels import compress
 from facecli.stores.library.types import FileState, RememberedPhoto, absolute
 from facecli.types import Acquisition, Detection, Face, FloatArray, ModelCard, Quality
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sqlite_utils import Database
 
 COORDINATES = np.dtype("<f8")
-"""How the ten coordinates of five landmarks are stored: exactly."""
+"""How the ten coordinates of five landmarks are stored: without rounding."""
 
 PICTURE = "SELECT id, width, height, notes FROM picture WHERE sha256 = ? AND finder = ?"
 FACES = """
@@ -73,25 +73,25 @@ def of_file(file: FileState) -> tuple[bytes, int, int]:
 
 
 def at_or_below(path: Path) -> tuple[bytes, bytes, bytes]:
-    """Return a path as it is stored, and the bounds of all that lies below it."""
+    """Return a path as it is stored, and the lower and upper bound of all paths below it."""
     whole, separator = os.fsencode(absolute(path)), os.fsencode(os.sep)
     folder = whole.rstrip(separator)
     return whole, folder + separator, folder + bytes([separator[0] + 1])
 
 
 def known(
-    connection: sqlite3.Connection, sha256: str, *, finder: str, fingerprint: str
+    connection: sqlite3.Connection, sha256: str, *, finder: str, card: ModelCard
 ) -> RememberedPhoto | None:
     """Return what is remembered of a picture, or None."""
     picture = connection.execute(PICTURE, (sha256, finder)).fetchone()
     if picture is None:
         return None
-    rows = connection.execute(FACES, (fingerprint, picture[0])).fetchall()
+    rows = connection.execute(FACES, (card.fingerprint, picture[0])).fetchall()
     return RememberedPhoto(
         size=(picture[1], picture[2]),
         faces=tuple(map(_face, rows)),
         notes=tuple(json.loads(picture[3])),
-        embeddings=_embeddings([row[-1] for row in rows]),
+        embeddings=_embeddings([row[-1] for row in rows], card.dimension),
     )
 
 
@@ -101,20 +101,20 @@ def _face(row: tuple[Any, ...]) -> Face:
     return Face(Detection(row[:4], landmarks, row[5]), Quality(*row[6:10]))
 
 
-def _embeddings(stored: Sequence[bytes | None]) -> FloatArray | None:
-    """Return embeddings float32 (n, d), or None if one is missing or damaged."""
+def _embeddings(stored: Sequence[bytes | None], dimension: int) -> FloatArray | None:
+    """Return embeddings float32 (n, dimension), or None if one is missing or damaged."""
     there = [one for one in stored if one is not None]
     if len(there) < len(stored):
         return None
     try:
-        vectors = decode(there, len(there[0]) // STORED.itemsize if there else 0)
+        vectors = decode(there, dimension)
     except ValueError:
         return None
     return vectors if are_unit(vectors).all() else None
 
 
 def add_picture(database: Database, picture: Acquisition, finder: str) -> None:
-    """Store a picture and its faces in the place of what was there."""
+    """Store a picture and its faces; they replace what was stored of it."""
     key = (picture.sha256, finder)
     database.execute("DELETE FROM picture WHERE sha256 = ? AND finder = ?", key)
     notes = json.dumps(picture.notes)
@@ -128,8 +128,21 @@ def add_picture(database: Database, picture: Acquisition, finder: str) -> None:
         database.execute("INSERT INTO chip VALUES (?, ?)", (face_id, compress(chip)))
 
 
-def model_id(database: Database, card: ModelCard) -> int:
-    """Return the row of a model, made if it is new."""
+def add_embeddings(
+    database: Database, finder: str, card: ModelCard, embeddings: Mapping[str, FloatArray]
+) -> None:
+    """Store the embeddings of pictures' faces, float32 (faces, d) by the picture's SHA-256."""
+    if not embeddings:
+        return
+    model = _model_id(database, card)
+    for sha256, vectors in embeddings.items():
+        for number, vector in enumerate(vectors):
+            check_unit(vector, card.dimension)
+            database.execute(ADD_EMBEDDING, (model, encode(vector), sha256, finder, number))
+
+
+def _model_id(database: Database, card: ModelCard) -> int:
+    """Return the id of a model's row, which is made if it is new."""
     find = "SELECT id FROM model WHERE fingerprint = ?"
     add = "INSERT INTO model (fingerprint, name) VALUES (?, ?) RETURNING id"
     row = database.execute(find, (card.fingerprint,)).fetchone()
@@ -138,7 +151,7 @@ def model_id(database: Database, card: ModelCard) -> int:
 
 
 def erase(database: Database, contents: Collection[str]) -> int:
-    """Delete all that is known of pictures by their SHA-256 and return how many faces that was."""
+    """Delete all that is known of pictures, by their SHA-256; return how many faces that was."""
     faces = 0
     for sha256 in contents:
         (count,) = database.execute(COUNT_FACES, (sha256,)).fetchone()

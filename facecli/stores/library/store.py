@@ -1,16 +1,13 @@
-"""The photo library: what was seen in which photo, by what its file holds."""
+"""The photo library: what was seen in which photo. A photo is known by the content of its file."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
 from facecli.errors import LibraryError
 from facecli.stores.database import Store
-from facecli.stores.embeddings import encode
 from facecli.stores.library import rows
 from facecli.stores.library.migrations import LIBRARY
 from facecli.stores.library.pixels import decompress
@@ -20,47 +17,48 @@ from facecli.stores.library.types import (
     PhotosForgotten,
     RememberedPhoto,
 )
+from facecli.stores.times import now
 from facecli.types import Acquisition, FloatArray, ModelCard, PixelArray
 
 
 class Library(Store):
     """What was seen in photos, in one SQLite file.
 
-    A `finder` names what found the faces: its answers are kept apart from any other's. Raises
-    LibraryError for a file that cannot be used.
+    A `finder` names what found the faces; what one finder saw is kept apart from what another saw.
+    Every method raises LibraryError for a file that cannot be used.
     """
 
     def __init__(self, path: Path | None, *, create: bool = True) -> None:
-        """Open the library at a path, made if need be unless `create` is false; None is memory."""
+        """Open the library at a path; None is memory. With `create` a missing file is made."""
         super().__init__(path, LIBRARY, create=create)
 
     @classmethod
     def memory(cls) -> Self:
-        """Return an empty library in memory, gone when closed."""
+        """Return an empty library in memory, which is gone when it is closed."""
         return cls(None)
 
     def content(self, file: FileState) -> str | None:
-        """Return the SHA-256 of a file that has not changed since it was last read, or None."""
+        """Return the SHA-256 of a file, or None if it is new or has changed since it was read."""
         query = "SELECT sha256 FROM file WHERE path = ? AND size = ? AND mtime_ns = ?"
         with self.reading() as connection:
             row = connection.execute(query, rows.of_file(file)).fetchone()
         return None if row is None else str(row[0])
 
-    def recall(self, sha256: str, *, finder: str, fingerprint: str) -> RememberedPhoto | None:
-        """Return what is remembered of a picture, or None.
+    def recall(self, sha256: str, *, finder: str, card: ModelCard) -> RememberedPhoto | None:
+        """Return what is remembered of a picture, with the embeddings of a model, or None.
 
-        An embedding that is damaged counts as one that is not there.
+        A damaged embedding counts as one that is missing.
         """
         with self.reading() as connection:
-            return rows.known(connection, sha256, finder=finder, fingerprint=fingerprint)
+            return rows.known(connection, sha256, finder=finder, card=card)
 
     def chips(
         self, keys: Sequence[tuple[str, int]], *, finder: str | None = None
     ) -> list[PixelArray]:
-        """Return the chips, uint8 (size, size, 3), of faces named by picture and number.
+        """Return the chips, uint8 (size, size, 3), of faces given by picture and number.
 
-        Without a finder the latest that looked at the picture counts. Raises LibraryError for a
-        face that is not there and for a damaged chip.
+        None means the finder that last searched the picture. Raises LibraryError for a face that is
+        not in the library and for a damaged chip.
         """
         with self.reading() as connection:
             stored = [connection.execute(rows.CHIP, (*key, finder)).fetchone() for key in keys]
@@ -75,28 +73,23 @@ class Library(Store):
         pictures: Iterable[Acquisition],
         embeddings: Mapping[str, FloatArray],
     ) -> None:
-        """Store, all or nothing, what was learnt.
+        """Store what was seen, all of it or nothing.
 
-        `files` maps to SHA-256; a picture takes the place of what its finder said of it before;
-        `embeddings` maps a picture's SHA-256 to float32 (faces, d).
+        `files` maps files to their SHA-256. A picture replaces what its finder saw in it before.
+        `embeddings` maps a picture's SHA-256 to float32 (faces, d) of unit rows.
         """
         with self.writing() as database:
             for file, sha256 in files.items():
                 database.execute(rows.ADD_FILE, (*rows.of_file(file), sha256))
             for picture in pictures:
                 rows.add_picture(database, picture, finder)
-            if embeddings:
-                model = rows.model_id(database, card)
-                for sha256, vectors in embeddings.items():
-                    for number, vector in enumerate(vectors):
-                        row = (model, encode(vector, len(vector)), sha256, finder, number)
-                        database.execute(rows.ADD_EMBEDDING, row)
+            rows.add_embeddings(database, finder, card, embeddings)
 
     def forget(self, paths: Iterable[Path]) -> PhotosForgotten:
         """Erase all that is known of photos that were ever seen at or below these paths.
 
-        What the same pictures showed elsewhere goes too. The freed space is overwritten and the
-        log emptied, as when a gallery forgets.
+        Copies of the same pictures elsewhere are forgotten too. SQLite overwrites the freed space
+        and the write-ahead log is emptied, as when a gallery forgets.
         """
         with self.writing() as database:
             contents = {
@@ -121,11 +114,11 @@ class Library(Store):
         with self.reading() as connection:
             counts = [connection.execute(query).fetchone()[0] for query in rows.COUNTS]
             models = dict(connection.execute(rows.MODELS).fetchall())
-        states = [file.stat() for file in self._files()]
+        size, private = self._disk_use()
         return LibraryStatistics(
-            path=":memory:" if self.path is None else os.fspath(self.path),
-            size=sum(state.st_size for state in states),
-            private=all(state.st_mode & 0o077 == 0 for state in states),
+            path=self.location,
+            size=size,
+            private=private,
             files=counts[0],
             photos=counts[1],
             faces=counts[2],
@@ -139,8 +132,9 @@ class Library(Store):
         try:
             return decompress(row[0])
         except ValueError as error:
-            raise LibraryError(f"{where} is damaged: forget the photo and look again") from error
+            raise LibraryError(
+                f"{where} is damaged: forget the photo and look at it again"
+            ) from error
 
     def _receipt(self, photos: int, faces: int) -> PhotosForgotten:
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        return PhotosForgotten(photos=photos, faces=faces, at=now, scrubbed=self._empty_log())
+        return PhotosForgotten(photos=photos, faces=faces, at=now(), scrubbed=self._empty_log())

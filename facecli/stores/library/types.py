@@ -1,4 +1,4 @@
-"""What a photo library takes and answers."""
+"""What a photo library receives and returns."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def absolute(path: Path) -> str:
 
 @dataclass(frozen=True, slots=True)
 class FileState:
-    """A file as its folder describes it: absolute path, bytes, nanoseconds of its last change."""
+    """A file as its folder describes it: absolute path, size in bytes, last change in ns."""
 
     path: str
     size: int
@@ -34,8 +34,8 @@ class FileState:
 class RememberedPhoto:
     """What is remembered of one picture.
 
-    `size` is width and height of the upright picture. `embeddings` is float32 (faces, d), or
-    None if the model asked for has not embedded them all.
+    `size` is width and height of the upright picture. `embeddings` is float32 (faces, d), or None
+    if the model has not embedded all of the faces.
     """
 
     size: tuple[int, int]
@@ -46,9 +46,11 @@ class RememberedPhoto:
 
 @dataclass(frozen=True, slots=True)
 class LibraryStatistics:
-    """What a library holds: `photos` are different pictures, however many `files` show them.
+    """What a library holds.
 
-    `models` maps a model's name to how many faces it has embedded. `size` is bytes on disk.
+    `files` counts paths. `photos` counts different pictures: copies of one count once. `models`
+    maps a model's name to how many faces it has embedded. `size` is bytes on disk. `private` is
+    true when only the owner may read the files.
     """
 
     path: str

@@ -1,15 +1,15 @@
 """The gallery's schema as numbered steps: a released step never changes, new ones are appended.
 
-sqlite-utils applies the steps and records each by name in the database. That record is also the
-schema's version: there is no second number that could disagree with it.
+sqlite-utils applies the steps and records the name of each in the database. That record is also the
+schema's version, so there is no second number that could disagree with it.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from facecli.errors import GalleryError
-from facecli.stores.database import Kind
+from facecli.errors import GalleryError, GalleryUnavailable
+from facecli.stores.kind import Kind
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -71,13 +71,12 @@ CREATE TRIGGER template_delete AFTER DELETE ON template
 
 
 def m0001_people_and_templates(database: Database) -> None:
-    """Create models, people, templates and the stamp that changes with every change of them.
+    """Create models, people, templates and the generation, which every change of them replaces.
 
-    AUTOINCREMENT, so that the id of a forgotten person or template never comes back for another
-    one: a program that still remembers the id must find nobody. A face, that is a box in a
-    picture, is one template of one model, whoever it was enrolled as. The generation is drawn
-    at random rather than counted: a restored backup that went another way cannot arrive at the
-    same one.
+    AUTOINCREMENT makes sure that the id of a forgotten person or template is never used again: a
+    program that still has the id must find nobody. A face is a box in a picture. It is one template
+    of one model, whoever it was enrolled as. The generation is random, not counted: a restored
+    backup with other changes cannot reach the same number.
     """
     database.executescript(PEOPLE_AND_TEMPLATES)
 
@@ -108,26 +107,26 @@ CREATE TRIGGER calibration_delete AFTER DELETE ON calibration
 
 
 def m0002_calibrations(database: Database) -> None:
-    """Create the thresholds set from data, one a model, with its table of impostors as JSON.
+    """Create the thresholds set from data, one per model, with the table of impostors as JSON.
 
-    They decide as people and templates do, so that they change the generation too.
+    They decide answers as people and templates do, so a change of them changes the generation too.
     """
     database.executescript(CALIBRATIONS)
 
 
 ANY_DIMENSION = """
-CREATE TABLE model_new (
+CREATE TABLE new_model (
     id INTEGER PRIMARY KEY,
     fingerprint TEXT NOT NULL UNIQUE CHECK (fingerprint <> ''),
     name TEXT NOT NULL,
     dimension INTEGER NOT NULL CHECK (dimension > 0),
     created TEXT NOT NULL
 ) STRICT;
-INSERT INTO model_new SELECT id, fingerprint, name, dimension, created FROM model;
+INSERT INTO new_model SELECT * FROM model;
 
-CREATE TABLE template_new (
+CREATE TABLE new_template (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
-    model_id INTEGER NOT NULL REFERENCES model_new (id),
+    model_id INTEGER NOT NULL REFERENCES new_model (id),
     person_id INTEGER NOT NULL REFERENCES person (id) ON DELETE CASCADE,
     embedding BLOB NOT NULL CHECK (length(embedding) > 0 AND length(embedding) % 4 = 0),
     image_sha256 TEXT NOT NULL CHECK (image_sha256 <> ''),
@@ -142,18 +141,14 @@ CREATE TABLE template_new (
     created TEXT NOT NULL,
     UNIQUE (image_sha256, model_id, box_left, box_top, box_right, box_bottom)
 ) STRICT;
-INSERT INTO template_new SELECT
-    id, model_id, person_id, embedding, image_sha256, box_left, box_top, box_right, box_bottom,
-    eye_distance, sharpness, brightness, turn, created
-    FROM template ORDER BY id;
-DELETE FROM sqlite_sequence WHERE name = 'template_new';
-INSERT INTO sqlite_sequence (name, seq)
-    SELECT 'template_new', seq FROM sqlite_sequence WHERE name = 'template';
+INSERT INTO new_template SELECT * FROM template ORDER BY id;
+DELETE FROM sqlite_sequence WHERE name = 'new_template';
+INSERT INTO sqlite_sequence SELECT 'new_template', seq FROM sqlite_sequence WHERE name = 'template';
 
 DROP TABLE template;
 DROP TABLE model;
-ALTER TABLE model_new RENAME TO model;
-ALTER TABLE template_new RENAME TO template;
+ALTER TABLE new_model RENAME TO model;
+ALTER TABLE new_template RENAME TO template;
 CREATE INDEX template_person ON template (person_id);
 CREATE TRIGGER template_insert AFTER INSERT ON template
     BEGIN UPDATE meta SET generation = random(); END;
@@ -161,14 +156,24 @@ CREATE TRIGGER template_update AFTER UPDATE ON template
     BEGIN UPDATE meta SET generation = random(); END;
 CREATE TRIGGER template_delete AFTER DELETE ON template
     BEGIN UPDATE meta SET generation = random(); END;
+
+CREATE TRIGGER template_fits BEFORE INSERT ON template
+    WHEN length(NEW.embedding) <> 4 * (SELECT dimension FROM model WHERE id = NEW.model_id)
+    BEGIN SELECT RAISE(ABORT, 'an embedding has the dimension of its model'); END;
+CREATE TRIGGER template_still_fits BEFORE UPDATE OF embedding, model_id ON template
+    WHEN length(NEW.embedding) <> 4 * (SELECT dimension FROM model WHERE id = NEW.model_id)
+    BEGIN SELECT RAISE(ABORT, 'an embedding has the dimension of its model'); END;
+CREATE TRIGGER model_keeps_dimension BEFORE UPDATE OF dimension ON model
+    BEGIN SELECT RAISE(ABORT, 'the dimension of a model does not change'); END;
 """
 
 
 def m0003_any_dimension(database: Database) -> None:
-    """Let a model give embeddings of any length; both tables said that it is 128.
+    """Let models have any dimension, where there were only 128 numbers.
 
-    SQLite cannot change a CHECK, so the tables are made anew. The ids stay, and so does the highest
-    id ever given, which must not come back.
+    SQLite cannot change a CHECK in place, so both tables are written anew (SQLite, "ALTER TABLE",
+    section 7). They keep every row and id, the highest id ever given, and the generation. Triggers
+    replace the old CHECK: an embedding still has as many numbers as its model says, whoever writes.
     """
     database.executescript(ANY_DIMENSION)
 
@@ -177,6 +182,7 @@ GALLERY = Kind(
     noun="gallery",
     steps=(m0001_people_and_templates, m0002_calibrations, m0003_any_dimension),
     error=GalleryError,
+    failure=GalleryUnavailable,
     absent="there is none; enroll someone first",
     damaged="the file is damaged: restore a backup",
 )

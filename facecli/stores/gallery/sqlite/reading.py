@@ -1,10 +1,10 @@
-"""Questions to a gallery's database; the caller holds the transaction they are answered in."""
+"""Questions to a gallery's database; the caller holds the transaction that answers them."""
 
 from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from facecli.stores.embeddings import damaged
 from facecli.stores.names import name_key
@@ -20,14 +20,13 @@ TEMPLATES = """
     FROM template JOIN model ON model.id = model_id
     WHERE person_id = ? ORDER BY template.id
 """
-# Nearly always every template is of the one model: a walk through the table in its own order is
-# faster than one through an index that jumps about in it.
+# Nearly always all templates are of one model. Reading the table in its own order is then faster
+# than following an index.
 VECTORS = """
     SELECT id, person_id, embedding FROM template NOT INDEXED WHERE model_id = ? ORDER BY id
 """
-EMBEDDINGS = "SELECT id, embedding FROM template WHERE model_id = ? ORDER BY id"
 MODELS = """
-    SELECT name, fingerprint, count(template.id), model.created
+    SELECT name, fingerprint, dimension, count(template.id), model.created
     FROM model LEFT JOIN template ON model_id = model.id GROUP BY model.id ORDER BY model.id
 """
 PICTURED = """
@@ -44,7 +43,7 @@ def people(connection: sqlite3.Connection) -> list[Person]:
 
 
 def person(connection: sqlite3.Connection, name: str) -> Person | None:
-    """Return the person whom any spelling of their name means."""
+    """Return a person by any spelling of the name, or None."""
     rows = connection.execute(
         f"{PERSON} WHERE name_key = ? GROUP BY person.id", (name_key(name),)
     ).fetchone()
@@ -54,6 +53,11 @@ def person(connection: sqlite3.Connection, name: str) -> Person | None:
 def names_by_key(connection: sqlite3.Connection) -> dict[str, str]:
     """Return every name by its key."""
     return dict(connection.execute("SELECT name_key, name FROM person").fetchall())
+
+
+def count_people(connection: sqlite3.Connection) -> int:
+    """Return how many people are enrolled."""
+    return int(connection.execute("SELECT count(*) FROM person").fetchone()[0])
 
 
 def templates(connection: sqlite3.Connection, person_id: int) -> list[Template]:
@@ -77,29 +81,34 @@ def models(connection: sqlite3.Connection) -> list[StoredModel]:
     return [StoredModel(*row) for row in connection.execute(MODELS)]
 
 
+def dimension(connection: sqlite3.Connection, fingerprint: str) -> int | None:
+    """Return how many numbers a model's embeddings have here, or None if it never had any."""
+    query = "SELECT dimension FROM model WHERE fingerprint = ?"
+    found = connection.execute(query, (fingerprint,)).fetchone()
+    return None if found is None else int(found[0])
+
+
 def vectors(
     connection: sqlite3.Connection, fingerprint: str
-) -> tuple[list[tuple[int, int, bytes]], dict[int, str], int]:
-    """Return template id, person id and stored embedding of one model's templates.
+) -> tuple[list[tuple[int, int, bytes]], dict[int, str]]:
+    """Return one model's templates and the names of their people by id.
 
-    With them come the people's names by id, and the model's dimension, 0 for an unknown model.
+    Each template is its id, the person's id and the stored embedding; they are ordered by id.
     """
-    model = "SELECT id, dimension FROM model WHERE fingerprint = ?"
-    found = connection.execute(model, (fingerprint,)).fetchone()
-    if found is None:
-        return [], {}, 0
-    model_id, dimension = found
-    rows = connection.execute(VECTORS, (model_id,)).fetchall()
+    query = "SELECT id FROM model WHERE fingerprint = ?"
+    model = connection.execute(query, (fingerprint,)).fetchone()
+    if model is None:
+        return [], {}
+    rows = connection.execute(VECTORS, model).fetchall()
     present = {person_id for _, person_id, _ in rows}
     everyone = connection.execute("SELECT id, name FROM person")
-    names = {person_id: name for person_id, name in everyone if person_id in present}
-    return rows, names, dimension
+    return rows, {person_id: name for person_id, name in everyone if person_id in present}
 
 
 def pictured(
     connection: sqlite3.Connection, sha256s: Iterable[str], fingerprint: str
 ) -> dict[str, tuple[str, ...]]:
-    """Return who is enrolled from each picture under one model, leaving unknown pictures out."""
+    """Return who is enrolled from each picture under one model; unknown pictures are left out."""
     known = {}
     for sha256 in sha256s:
         rows = connection.execute(PICTURED, (sha256, fingerprint)).fetchall()
@@ -109,9 +118,15 @@ def pictured(
 
 
 def calibrations(connection: sqlite3.Connection) -> list[Calibration]:
-    """Return the thresholds set from data, by model; the columns are the record's fields."""
+    """Return the thresholds set from data, by model; raise ValueError for damaged JSON."""
     rows = connection.execute("SELECT * FROM calibration ORDER BY model, fingerprint")
+    # The columns are the record's fields, in the same order.
     return [Calibration(*(*row[:-1], json.loads(row[-1]))) for row in rows]
+
+
+def generation(connection: sqlite3.Connection) -> int:
+    """Return the number that every change replaces."""
+    return int(connection.execute("SELECT generation FROM meta").fetchone()[0])
 
 
 def problems(connection: sqlite3.Connection) -> list[str]:
@@ -122,11 +137,15 @@ def problems(connection: sqlite3.Connection) -> list[str]:
         f"{table} {row} refers to a {parent} that does not exist"
         for table, row, parent, _ in connection.execute("PRAGMA foreign_key_check")
     ]
-    models = connection.execute("SELECT id, dimension FROM model ORDER BY id").fetchall()
-    for model_id, dimension in models:
-        rows = connection.execute(EMBEDDINGS, (model_id,)).fetchall()
-        found += [
-            f"template {rows[row][0]} is not a unit vector of {dimension} numbers"
-            for row in damaged([embedding for _, embedding in rows], dimension)
-        ]
+    for model_id, numbers in connection.execute("SELECT id, dimension FROM model").fetchall():
+        found += _damaged_templates(connection, model_id, numbers)
     return found
+
+
+def _damaged_templates(
+    connection: sqlite3.Connection, model_id: int, numbers: int
+) -> Iterator[str]:
+    """Yield a line for each template of a model that is not a unit vector of its dimension."""
+    rows = connection.execute(VECTORS, (model_id,)).fetchall()
+    for row in damaged([embedding for _, _, embedding in rows], numbers):
+        yield f"template {rows[row][0]} is not a unit vector of {numbers} numbers"

@@ -1,0 +1,1 @@
+"""A gallery in a SQLite file, the engine that needs no server."""
