@@ -14,8 +14,9 @@ import facecli
 from facecli.errors import FaceError, FingerprintMismatch, GalleryError, PictureError
 from facecli.faces.embedding import EmbeddedPicture
 from facecli.recognition.decisions import Status
-from facecli.recognition.recognizer import Enrolled, Recognizer
+from facecli.recognition.recognizer import Recognizer
 from facecli.recognition.screening import Outcome
+from facecli.recognition.verify import Enrolled
 from facecli.stores.gallery.sqlite.store import SqliteGallery
 from facecli.stores.opening import gallery_at
 from facecli.types import FailureKind
