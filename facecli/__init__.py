@@ -35,9 +35,9 @@ if TYPE_CHECKING:
     from facecli.recognition.decisions import Status
     from facecli.recognition.identify import Identification
     from facecli.recognition.opening import open_recognizer as open  # noqa: A004 - it opens a gallery
-    from facecli.recognition.recognizer import Enrolled, Recognizer
+    from facecli.recognition.recognizer import Recognizer
     from facecli.recognition.screening import LookAlike, Outcome, PhotoOutcome
-    from facecli.recognition.verify import Verdict
+    from facecli.recognition.verify import Enrolled, Verdict
     from facecli.types import (
         Detection,
         Face,
@@ -97,7 +97,7 @@ _HOMES = {
     "ClusteredFace": "facecli.albums.grouping",
     "Detection": "facecli.types",
     "EmbeddedPicture": "facecli.faces.embedding",
-    "Enrolled": "facecli.recognition.recognizer",
+    "Enrolled": "facecli.recognition.verify",
     "Face": "facecli.types",
     "FaceError": "facecli.errors",
     "FacecliError": "facecli.errors",

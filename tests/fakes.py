@@ -19,7 +19,8 @@ from scipy import ndimage
 from facecli.faces.chips import DLIB_GEOMETRY
 from facecli.faces.embedding import EmbeddedPicture
 from facecli.models import DIMENSION
-from facecli.recognition.recognizer import Networks, Recognizer
+from facecli.recognition.networks import Networks
+from facecli.recognition.recognizer import Recognizer
 from facecli.stores.contract import GalleryPlace
 from facecli.types import (
     Box,
@@ -173,9 +174,12 @@ def recognizer_of(
     place: GalleryPlace, *, detector: Detector | None = None, encoder: Encoder | None = None
 ) -> Recognizer:
     """Return a recognizer of painted faces, or with these networks."""
-    finds, embeds = detector or FakeDetector(), encoder or FakeEncoder()
-    networks = Networks(card=lambda: embeds.card, detector=lambda: finds, encoder=lambda: embeds)
-    return Recognizer(networks, place)
+    return Recognizer(networks_of(detector or FakeDetector(), encoder or FakeEncoder()), place)
+
+
+def networks_of(detector: Detector, encoder: Encoder) -> Networks:
+    """Return networks that are loaded already."""
+    return Networks(card=lambda: encoder.card, detector=lambda: detector, encoder=lambda: encoder)
 
 
 def _vector_of_chip(chip: PixelArray) -> FloatArray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from fakes import networks_of
 
 from facecli.albums.grouping import Grouping
 from facecli.albums.naming import Namer
@@ -42,7 +43,7 @@ def grouping(faces: Path, real_detector: Detector, real_encoder: Encoder) -> Gro
         for request in named_photos(person.name, [person / f"{person.name}1.png"], None)
     ]
     with SqliteGallery.memory() as gallery, Library.memory() as library:
-        examined = examine(requests, detector=real_detector, encoder=real_encoder, largest=True)
+        examined = examine(requests, networks_of(real_detector, real_encoder).embed, largest=True)
         store(judge(examined, gallery, card, threshold=card.threshold), gallery, card)
         assert len(gallery.people()) == 8
         pictures = scan(

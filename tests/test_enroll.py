@@ -5,7 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from fakes import FakeDetector, FakeEncoder, PaintedFace, fake_card, paint, squared_l2_of
+from fakes import (
+    FakeDetector,
+    FakeEncoder,
+    PaintedFace,
+    fake_card,
+    networks_of,
+    paint,
+    squared_l2_of,
+)
 
 from facecli.errors import GalleryError
 from facecli.faces.embedding import BATCH
@@ -33,7 +41,9 @@ class Enrolling:
     def judge(
         self, *requests: EnrollmentRequest | Failure, largest: bool = False, twins: bool = False
     ) -> list[PhotoOutcome]:
-        examined = examine(requests, detector=FakeDetector(), encoder=self.encoder, largest=largest)
+        examined = examine(
+            requests, networks_of(FakeDetector(), self.encoder).embed, largest=largest
+        )
         card = self.encoder.card
         return judge(
             examined, self.gallery, card, threshold=card.threshold, allow_look_alikes=twins

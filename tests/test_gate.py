@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
@@ -296,6 +297,23 @@ def test_nobody_enrolled_is_nobody_matched() -> None:
     show = Show(gate_of(FakeWatch()))
     show(ADA, times=9)
     assert show.said == [(Status.UNKNOWN, None)]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"confirm": 0}, {"candidates": 0}, {"cooldown": -1.0}, {"look_seconds": -1.0}, {"gap": 5.0}],
+)
+def test_settings_out_of_range_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        GateSettings(**wrong)
+
+
+@pytest.mark.parametrize("mode", ["array", "L", "RGBA"])
+def test_a_frame_that_is_not_rgb_is_a_type_error(gate: Gate, mode: str) -> None:
+    picture = frame(ADA)
+    wrong: Any = np.asarray(picture) if mode == "array" else picture.convert(mode)
+    with pytest.raises(TypeError, match="mode RGB"):
+        gate.feed(wrong, 0.0)
 
 
 FACES = st.builds(

@@ -6,7 +6,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from fakes import recognizer_of
+from fakes import networks_of, recognizer_of
 
 from facecli.gate.engine import Gate
 from facecli.gate.sources import source_of
@@ -44,7 +44,7 @@ def _enroll(
         EnrollmentRequest(name, portraits / f"{name.lower().replace(' ', '-')}.png")
         for name in names
     ]
-    outcomes = list(examine(requests, detector=detector, encoder=encoder))
+    outcomes = list(examine(requests, networks_of(detector, encoder).embed))
     assert store(outcomes, gallery, encoder.card) == len(names)
 
 

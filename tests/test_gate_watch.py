@@ -12,10 +12,11 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
-from fakes import embedding, fake_card, new_template
+from fakes import embedding, fake_card, new_template, recognizer_of
 from waiting import PATIENT, until
 
 from facecli.errors import FingerprintMismatch, GalleryError
+from facecli.gate.engine import Gate
 from facecli.recognition import live as module
 from facecli.recognition.live import LivePeople, PeopleReader
 from facecli.stores.contract import GalleryStore
@@ -102,6 +103,19 @@ def test_a_gallery_that_goes_away_is_said_once_and_everyone_stays_known(
     path.with_suffix(".away").rename(path)
     assert names(watch) == {"Ada"}
     assert said[1:] == ["the gallery can be read again"]
+
+
+def test_a_gate_of_a_program_writes_the_trouble_to_the_log_once(
+    path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "EVERY", 0.0)
+    gate = Gate(recognizer_of(gallery_at(path)))
+    path.rename(path.with_suffix(".away"))
+    for number in range(3):
+        gate.feed(None, at=float(number))
+    (record,) = caplog.records
+    assert (record.name, record.levelname) == ("facecli.gate", "WARNING")
+    assert "going on with who was enrolled before" in record.getMessage()
 
 
 def test_a_locked_gallery_does_not_hold_the_gate_up(

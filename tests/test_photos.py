@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
+from fakes import networks_of
 from PIL import Image
 
 from facecli.faces.acquisition import acquire
@@ -42,7 +43,7 @@ class Lab:
         card = self.encoder.card
         requests = [EnrollmentRequest(name, self.photos / path) for name, path in people.items()]
         with SqliteGallery.memory() as gallery:
-            examined = examine(requests, detector=self.detector, encoder=self.encoder)
+            examined = examine(requests, networks_of(self.detector, self.encoder).embed)
             outcomes = judge(examined, gallery, card, threshold=self.threshold)
             assert [one for one in outcomes if one.outcome.refused] == []
             store(outcomes, gallery, card)

@@ -58,7 +58,7 @@ def sort_photos(
     """Look at the photos that the library does not know, and sort the faces of all of them.
 
     Folders stand for the pictures in them. `workers` processes look for faces. With `from_sidecars`
-    the names in XMP sidecars count as corrections. Raises FacecliError for a folder without
+    the names in XMP sidecars count as corrections. Raises FacecliError if there are no
     pictures, and FaceError if there is no face or if `k` clusters cannot be made.
     """
     tell = tell or Listeners()
@@ -90,6 +90,8 @@ def _scanned(
     paths: Sequence[Path], recognizer: Recognizer, library: Library, workers: int, tell: Listeners
 ) -> list[Scanned]:
     """Look at all photos that have not been looked at."""
+    if not paths:
+        raise FacecliError("no photos to sort")
     found = find_pictures(paths)
     if not found:
         raise FacecliError(f"{paths[0]}: no pictures in this folder")

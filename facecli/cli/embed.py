@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from facecli.faces.embedding import EmbeddedPicture
-    from facecli.recognition.recognizer import Faces
+    from facecli.recognition.networks import Faces
     from facecli.types import Failure
 
 

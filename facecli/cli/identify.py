@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from facecli.calibration.operating import OperatingPoint
     from facecli.cli.output import Item
     from facecli.recognition.identify import Identification
-    from facecli.recognition.recognizer import Faces, Photo
+    from facecli.recognition.networks import Faces
+    from facecli.recognition.photos import Photo
     from facecli.types import ModelCard, Picture
 
 STDIN = Path("-")
@@ -92,17 +93,14 @@ def identify(
 
     sources = _sources(paths)
     recognizer = settings.recognizer()
-    people = recognizer.known()
+    snapshot = recognizer.snapshot()
+    people, point = snapshot.known, snapshot.point
     if not people.templates:
         note("nobody is enrolled: everyone will be unknown")
-    point = recognizer.point()
-    answers = recognizer.identify_all(
-        sources,
-        k=k or CANDIDATES,
-        gap=gap,
-        faces=faces,
-        follow=lambda found: _followed(found, len(sources)),
+    pictures = recognizer.embed(
+        sources, faces=faces, follow=lambda found: _followed(found, len(sources))
     )
+    answers = recognizer.answers(pictures, snapshot, k=k or CANDIDATES, gap=gap)
     code = 0
     for answer in answers:
         _show(answer, point, recognizer.card, enrolled=people.people, listed=k is not None)

@@ -128,7 +128,8 @@ class Settings:
 
     def recognizer(self, *, watching: bool = False) -> Recognizer:
         """Return gallery, detector and encoder at work together; `watching` is as in `place`."""
-        from facecli.recognition.recognizer import Networks, Recognizer
+        from facecli.recognition.networks import Networks
+        from facecli.recognition.recognizer import Recognizer
 
         networks = Networks(card=self.card, detector=self.detector, encoder=self.encoder)
         return Recognizer(networks, self.place(watching=watching), threshold=self.threshold)

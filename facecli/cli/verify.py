@@ -17,8 +17,7 @@ if TYPE_CHECKING:
 
     from facecli.calibration.operating import OperatingPoint
     from facecli.calibration.verifier import Judgement
-    from facecli.recognition.recognizer import Enrolled
-    from facecli.recognition.verify import Side, Verdict
+    from facecli.recognition.verify import Enrolled, Side, Verdict
 
 PERSON = "person:"
 """Marks a side that is an enrolled person; a file so named is written ./person:…"""
@@ -47,12 +46,13 @@ def verify(
     different people, 2 for an error, such as a photo without a face.
     """
     from facecli.calibration.verifier import PRIOR, load_verifier
+    from facecli.recognition.verify import compare
 
     recognizer = settings.recognizer()
     point = recognizer.point()
     unit = None if verifier_file is None else load_verifier(verifier_file, recognizer.card)
     left, right = recognizer.samples([_side(a), _side(b)])
-    verdict = recognizer.compare(left, right)
+    verdict = compare(left, right, point)
     judged = None if unit is None else unit.judge(left.embeddings, right.embeddings)
     record = verification(verdict, recognizer.card, point, judged=judged)
     said = judged and verifier_file and verifier_answer(judged, verifier_file, PRIOR)
@@ -63,7 +63,7 @@ def verify(
 
 def _side(text: str) -> Enrolled | Path:
     """Return what a side of the comparison is: an enrolled person or a photo."""
-    from facecli.recognition.recognizer import Enrolled
+    from facecli.recognition.verify import Enrolled
 
     return Enrolled(text.removeprefix(PERSON)) if text.startswith(PERSON) else Path(text)
 

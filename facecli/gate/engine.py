@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -20,6 +21,8 @@ from facecli.recognition.decisions import Status
 from facecli.recognition.identify import FaceAnswer, KnownPeople, answer_faces
 from facecli.recognition.live import LivePeople
 from facecli.recognition.recognizer import Recognizer
+
+_LOG = logging.getLogger("facecli.gate")
 
 
 class EnrolledPeople(Protocol):
@@ -46,12 +49,13 @@ class Gate:
         """Take the recognizer, and how to decide.
 
         `people` knows who is enrolled. Without it the gallery is watched: changes count within a
-        second, and while it cannot be read, the people read before stay known.
+        second, and while it cannot be read, the people read before stay known and the log
+        "facecli.gate" gets one warning. Raises GalleryError if it cannot be read at the start.
         """
         encoder = recognizer.networks.encoder
         self._detector = recognizer.networks.detector
         self._encoder = encoder
-        self._people = people or LivePeople(recognizer.reader)
+        self._people = people or LivePeople(recognizer.reader, say=_LOG.warning)
         self._settings = settings
         self.point = recognizer.point()
         # Whether two looks show one face is a question to the model, not to a gallery's threshold.
@@ -70,8 +74,10 @@ class Gate:
         """Take the next frame, upright RGB, of time `at` in seconds, which never goes back.
 
         None stands for a frame that is not due, or for none at all: time passes. `source` is what
-        events call the frame's origin.
+        events call the frame's origin. Raises TypeError for a frame that is no PIL.Image in RGB.
         """
+        if frame is not None and getattr(frame, "mode", None) != "RGB":
+            raise TypeError("a frame is a PIL.Image in mode RGB: use Image.fromarray for an array")
         known = self._people.known()
         if known is not self._known:
             self._known = known

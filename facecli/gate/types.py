@@ -8,6 +8,7 @@ from facecli.calibration import Odds
 from facecli.recognition.decisions import Status
 from facecli.recognition.identify import CANDIDATES, Candidate
 from facecli.types import Box
+from facecli.vectors.distances import check_squared_l2
 
 LOOKING = "looking"
 """The state of a face nothing has been decided about, or whose name does not show just now."""
@@ -23,10 +24,11 @@ LOOK_SECONDS = 0.19
 class GateSettings:
     """How the gate decides.
 
-    People whose squared L2 differ by less than `gap` are ambiguous, None for the share `identify`
-    takes. `confirm` usable looks that
-    agree make a match. Who was announced is not announced again until out of view for `cooldown`
-    seconds. Frames less than `look_seconds` after a look are not looked at.
+    Two people whose squared L2 differ by less than `gap`, 0 to 4, are ambiguous; None means 5 % of
+    the threshold. `confirm` usable looks that agree make a match. A person who was announced is not
+    announced again until out of view for `cooldown` seconds. `candidates` people are listed for
+    each decision. A frame less than `look_seconds` after the last look is skipped. Raises
+    ValueError for a value out of range.
     """
 
     gap: float | None = None
@@ -34,6 +36,14 @@ class GateSettings:
     cooldown: float = COOLDOWN
     candidates: int = CANDIDATES
     look_seconds: float = LOOK_SECONDS
+
+    def __post_init__(self) -> None:
+        if self.gap is not None:
+            check_squared_l2(self.gap, "gap")
+        least = {"confirm": 1, "candidates": 1, "cooldown": 0, "look_seconds": 0}
+        for name, smallest in least.items():
+            if not getattr(self, name) >= smallest:
+                raise ValueError(f"{name} {getattr(self, name)}: at least {smallest}")
 
 
 DEFAULTS = GateSettings()

@@ -5,12 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
+from facecli.calibration.operating import OperatingPoint
 from facecli.errors import FacecliError, FingerprintMismatch
 from facecli.recognition.identify import KnownPeople
-from facecli.stores.contract import GalleryPlace
+from facecli.stores.contract import GalleryPlace, GalleryStore
 from facecli.types import ModelCard, TemplateMatrix
 
 EVERY = 0.5
@@ -24,6 +26,14 @@ WITHIN = 1.0
 
 LONGEST = 5.0
 """Seconds to wait at most even so, once a look: a disk that hangs must not stop a gate."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Who is enrolled and how to decide, read from the gallery together."""
+
+    known: KnownPeople
+    point: OperatingPoint
 
 
 class PeopleReader:
@@ -43,12 +53,16 @@ class PeopleReader:
         Raises GalleryError, and FingerprintMismatch if only other models have templates.
         """
         with self._place.open() as gallery:
-            generation = gallery.generation()
-            with self._lock:
-                if self._known is None or generation != self._generation:
-                    self._known = KnownPeople(gallery.matrix(self._card()))
-                    self._generation = generation
-                return self._known
+            return self.read_in(gallery)
+
+    def read_in(self, gallery: GalleryStore) -> KnownPeople:
+        """Return everyone enrolled in a gallery that is open; otherwise as `read`."""
+        generation = gallery.generation()
+        with self._lock:
+            if self._known is None or generation != self._generation:
+                self._known = KnownPeople(gallery.matrix(self._card()))
+                self._generation = generation
+            return self._known
 
     def forget(self) -> None:
         """Drop what is held in memory."""

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from facecli.files import GALLERY, data_file
-from facecli.recognition.recognizer import Networks, Recognizer
+from facecli.recognition.networks import Networks
+from facecli.recognition.recognizer import Recognizer
 from facecli.stores.opening import gallery_at
+from facecli.vectors.distances import check_squared_l2
 
 if TYPE_CHECKING:
     from facecli.types import Detector, Encoder, ModelCard
@@ -31,8 +33,8 @@ def open_recognizer(
 
     Nothing is opened or loaded before it is needed. Raises ValueError for a threshold out of range.
     """
-    if threshold is not None and not 0 <= threshold <= 4:
-        raise ValueError(f"threshold {threshold}: a squared L2 is between 0 and 4")
+    if threshold is not None:
+        check_squared_l2(threshold, "threshold")
     loaded = _Loaded(model, device)
     networks = Networks(card=loaded.read_card, detector=loaded.detector, encoder=loaded.encoder)
     place = gallery_at(data_file(*GALLERY) if gallery is None else gallery)

@@ -6,77 +6,33 @@ The command line, the gate, the service and `import facecli` all go through a Re
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Literal, Self
-
-from PIL import Image
+from dataclasses import replace
+from functools import partial
+from typing import Self
 
 from facecli.calibration.operating import OperatingPoint, operating_point
-from facecli.faces.acquisition import Source, acquire
-from facecli.faces.embedding import EmbeddedPicture, embed_pictures
-from facecli.faces.images import EncodedPicture, picture_of
+from facecli.faces.embedding import EmbeddedPicture
 from facecli.recognition.enroll import judge, store
 from facecli.recognition.identify import CANDIDATES, Identification, KnownPeople, identify
-from facecli.recognition.live import PeopleReader
-from facecli.recognition.roster import EnrollmentRequest, named_photos
-from facecli.recognition.screening import FollowPhotos, PhotoOutcome, examine
-from facecli.recognition.verify import Sample, Verdict, person_sample, photo_sample, verify
+from facecli.recognition.live import PeopleReader, Snapshot
+from facecli.recognition.networks import Faces, FollowPhotos, Networks
+from facecli.recognition.photos import Photo, each, source_of
+from facecli.recognition.roster import EnrollmentRequest, requests_for
+from facecli.recognition.screening import PhotoOutcome, examine
+from facecli.recognition.verify import (
+    Enrolled,
+    Sample,
+    Verdict,
+    compare,
+    person_sample,
+    photo_sample,
+)
 from facecli.stores.contract import GalleryPlace, GalleryStore
 from facecli.stores.opening import imagined_gallery
-from facecli.types import (
-    Detector,
-    Encoder,
-    Failure,
-    ForgetReceipt,
-    ModelCard,
-    Person,
-    Picture,
-)
-
-Photo = str | Path | bytes | Image.Image | Picture
-"""A photo: the path of a file, the bytes of a file, or a picture that is decoded already."""
-
-Faces = Literal["all", "largest"]
-"""Which faces of a photo count."""
-
-
-@dataclass(frozen=True, slots=True)
-class Enrolled:
-    """An enrolled person, as one side of a verification."""
-
-    name: str
-
-
-class Networks:
-    """The detector and the encoder, each loaded when it is first needed."""
-
-    def __init__(
-        self,
-        *,
-        card: Callable[[], ModelCard],
-        detector: Callable[[], Detector],
-        encoder: Callable[[], Encoder],
-    ) -> None:
-        """Take what returns each of them. What is returned must be the same object every time."""
-        self._card, self._detector, self._encoder = card, detector, encoder
-
-    @property
-    def card(self) -> ModelCard:
-        """The card of the model in use, which is read without loading the network."""
-        return self._card()
-
-    @property
-    def detector(self) -> Detector:
-        """The face detector."""
-        return self._detector()
-
-    @property
-    def encoder(self) -> Encoder:
-        """The encoder."""
-        return self._encoder()
+from facecli.types import Failure, ForgetReceipt, ModelCard, Person
+from facecli.vectors.distances import check_squared_l2
 
 
 class Recognizer:
@@ -133,6 +89,11 @@ class Recognizer:
         """Return everyone enrolled now: the same object as long as nothing has changed."""
         return self.reader.read()
 
+    def snapshot(self) -> Snapshot:
+        """Return everyone enrolled now and the threshold in use, for `answers`."""
+        with self.place.open() as gallery:
+            return Snapshot(self.reader.read_in(gallery), self._point_in(gallery))
+
     def people(self) -> list[Person]:
         """Return everyone enrolled, by name."""
         with self.place.open() as gallery:
@@ -144,17 +105,19 @@ class Recognizer:
             return gallery.forget([names] if isinstance(names, str) else list(names))
 
     def embed(
-        self, photos: Iterable[Photo], *, faces: Faces = "all", follow: FollowPhotos = iter
+        self,
+        photos: Photo | Iterable[Photo],
+        *,
+        faces: Faces = "all",
+        follow: FollowPhotos = iter,
     ) -> Iterator[EmbeddedPicture | Failure]:
         """Yield the faces of each photo with their embeddings, in the order given.
 
         A photo that cannot be read is yielded as a Failure. `follow` receives the photos as their
-        faces are found and passes them on: a place for a progress bar.
+        faces are found and passes them on: a place for a progress bar. Raises ValueError for other
+        `faces`, and TypeError for a photo of another type.
         """
-        encoder = self.networks.encoder
-        sources = map(_source, photos)
-        acquired = acquire(sources, self.networks.detector, encoder.card.geometry)
-        return embed_pictures(follow(acquired), encoder, largest_only=faces == "largest")
+        return self.networks.embed(map(source_of, each(photos)), faces=faces, follow=follow)
 
     def samples(self, sides: Sequence[Photo | Enrolled]) -> list[Sample]:
         """Return what is compared of each side; the networks are loaded only for a photo.
@@ -162,18 +125,11 @@ class Recognizer:
         Raises PictureError for a photo that cannot be read, FaceError for one without a face, and
         GalleryError for a person who is not enrolled with this model.
         """
-        samples: dict[int, Sample] = {}
-        people = {place: side for place, side in enumerate(sides) if isinstance(side, Enrolled)}
-        if people:
-            with self.place.open() as gallery:
-                persons = {place: gallery.person(side.name) for place, side in people.items()}
-                matrix = gallery.matrix(self.card)
-            samples |= {place: person_sample(one, matrix) for place, one in persons.items()}
-        photos = {place: side for place, side in enumerate(sides) if not isinstance(side, Enrolled)}
-        if photos:
-            pictures = self.embed(photos.values())
-            samples |= zip(photos, map(photo_sample, pictures), strict=True)
-        return [samples[place] for place in range(len(sides))]
+        names = [side.name for side in sides if isinstance(side, Enrolled)]
+        photos = [side for side in sides if not isinstance(side, Enrolled)]
+        people = iter(self._person_samples(names) if names else ())
+        pictures = map(photo_sample, self.embed(photos) if photos else ())
+        return [next(people if isinstance(side, Enrolled) else pictures) for side in sides]
 
     def verify(self, a: Photo | Enrolled, b: Photo | Enrolled) -> Verdict:
         """Tell whether two sides, each a photo or an enrolled person, are the same person.
@@ -181,14 +137,8 @@ class Recognizer:
         The largest face of a photo counts, and the nearest template of a person. Raises as
         `samples`.
         """
-        return self.compare(*self.samples((a, b)))
-
-    def compare(self, a: Sample, b: Sample) -> Verdict:
-        """Compare two sides with the threshold in use."""
-        point = self.point()
-        verdict = verify(a, b, threshold=point.threshold)
-        pairs = len(a.embeddings) * len(b.embeddings)
-        return replace(verdict, odds=point.odds(verdict.squared_l2, templates=pairs))
+        left, right = self.samples((a, b))
+        return compare(left, right, self.point())
 
     def identify(
         self, photo: Photo, *, k: int = CANDIDATES, gap: float | None = None, faces: Faces = "all"
@@ -197,22 +147,45 @@ class Recognizer:
 
         A photo without a face gives one answer with the status "no face", and one that cannot be
         read gives the status "error". `k` people are listed for each face. Two people whose squared
-        L2 differ by less than `gap` are ambiguous; None means 5 % of the threshold.
+        L2 differ by less than `gap` are ambiguous; None means 5 % of the threshold. Raises
+        ValueError for values out of range, and TypeError for a photo of another type.
         """
-        return list(self.identify_all([photo], k=k, gap=gap, faces=faces))
+        self.known()  # a gallery that cannot be used is an error before the networks are loaded
+        pictures = list(self.embed([photo], faces=faces))
+        # Read again after that, which takes longest: a person forgotten meanwhile must not match.
+        return list(self.answers(pictures, self.snapshot(), k=k, gap=gap))
 
     def identify_all(
         self,
-        photos: Iterable[Photo],
+        photos: Photo | Iterable[Photo],
         *,
         k: int = CANDIDATES,
         gap: float | None = None,
         faces: Faces = "all",
         follow: FollowPhotos = iter,
     ) -> Iterator[Identification]:
-        """Yield the answers for many photos, photo by photo in the order given; see `identify`."""
-        known, point = self.reader.read(), self.point()
+        """Yield the answers for many photos, photo by photo in the order given; see `identify`.
+
+        All answers are for the people enrolled at the time of the call.
+        """
+        snapshot = self.snapshot()
         pictures = self.embed(photos, faces=faces, follow=follow)
+        return self.answers(pictures, snapshot, k=k, gap=gap)
+
+    def answers(
+        self,
+        pictures: Iterable[EmbeddedPicture | Failure],
+        snapshot: Snapshot,
+        *,
+        k: int = CANDIDATES,
+        gap: float | None = None,
+    ) -> Iterator[Identification]:
+        """Yield who each face of embedded photos is, with the odds; see `identify`."""
+        if k < 1:
+            raise ValueError(f"k {k}: at least 1")
+        if gap is not None:
+            check_squared_l2(gap, "gap")
+        known, point = snapshot.known, snapshot.point
         for answer in identify(pictures, known, threshold=point.threshold, gap=gap, k=k):
             near = answer.nearest
             odds = None if near is None else point.odds(near, templates=known.templates)
@@ -230,16 +203,42 @@ class Recognizer:
     ) -> list[PhotoOutcome]:
         """Enroll a person from photos; return what becomes of each photo.
 
-        A folder stands for the pictures in it. `largest` takes the largest face of a photo that
-        shows several; such a photo is refused otherwise. `allow_look_alikes` accepts a face that
-        looks like another person. A dry run stores nothing.
+        A folder stands for the pictures in it. `external_id` is the person's key in another system.
+        `largest` takes the largest face of a photo that shows several; such a photo is refused
+        otherwise. `allow_look_alikes` accepts a face that looks like another person. A dry run
+        stores nothing. Raises FacecliError if there is no photo.
         """
-        requests: list[EnrollmentRequest] = []
-        for photo in [photos] if isinstance(photos, Photo) else photos:
-            if isinstance(photo, str | Path):
-                requests += named_photos(name, [Path(photo)], external_id)
-            else:
-                requests.append(EnrollmentRequest(name, _source(photo), external_id))
+        return self.enroll_all(
+            {name: photos},
+            external_ids={} if external_id is None else {name: external_id},
+            largest=largest,
+            allow_look_alikes=allow_look_alikes,
+            dry_run=dry_run,
+        )
+
+    def enroll_all(
+        self,
+        people: Mapping[str, Photo | Iterable[Photo]],
+        *,
+        external_ids: Mapping[str, str] | None = None,
+        largest: bool = False,
+        allow_look_alikes: bool = False,
+        dry_run: bool = False,
+    ) -> list[PhotoOutcome]:
+        """Enroll several people, each name with one or more photos; see `enroll`.
+
+        All accepted photos are stored in one transaction. The people are compared with each other
+        too: two names for one face are both refused. Raises ValueError for the external id of a
+        name that is not among the people.
+        """
+        ids = external_ids or {}
+        if strangers := ids.keys() - people.keys():
+            raise ValueError(f"external id of {min(strangers)!r}, who is not among the people")
+        requests = [
+            request
+            for name, photos in people.items()
+            for request in requests_for(name, photos, ids.get(name))
+        ]
         examined = self.examine(requests, largest=largest)
         return self.admit(examined, allow_look_alikes=allow_look_alikes, dry_run=dry_run)
 
@@ -262,14 +261,7 @@ class Recognizer:
         follow: FollowPhotos = iter,
     ) -> Iterator[PhotoOutcome]:
         """Yield what becomes of each photo by itself, before the gallery is asked."""
-        networks = self.networks
-        return examine(
-            requests,
-            detector=networks.detector,
-            encoder=networks.encoder,
-            largest=largest,
-            follow=follow,
-        )
+        return examine(requests, partial(self.networks.embed, follow=follow), largest=largest)
 
     def admit(
         self,
@@ -296,14 +288,11 @@ class Recognizer:
                 store(judged, gallery, self.card)
         return judged
 
+    def _person_samples(self, names: Sequence[str]) -> list[Sample]:
+        with self.place.open() as gallery:
+            persons = [gallery.person(name) for name in names]
+            matrix = gallery.matrix(self.card)
+        return [person_sample(person, matrix) for person in persons]
+
     def _point_in(self, gallery: GalleryStore) -> OperatingPoint:
         return operating_point(self.card, gallery.calibrations(), threshold=self.threshold)
-
-
-def _source(photo: Photo) -> Source:
-    """Return a photo as `acquire` takes it."""
-    if isinstance(photo, bytes):
-        return EncodedPicture(photo, "photo")
-    if isinstance(photo, Image.Image):
-        return picture_of(photo, "photo")
-    return Path(photo) if isinstance(photo, str) else photo

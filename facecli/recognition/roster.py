@@ -12,6 +12,7 @@ from facecli.errors import FacecliError
 from facecli.faces.acquisition import Source
 from facecli.faces.images import display_name
 from facecli.faces.photo_files import PICTURE_EXTENSIONS, find_pictures
+from facecli.recognition.photos import Photo, each, source_of
 from facecli.types import Failure
 
 COLUMNS = ("name", "path", "external_id")
@@ -41,6 +42,24 @@ def named_photos(
 ) -> list[EnrollmentRequest]:
     """Return a request for each photo; folders stand for the pictures in them."""
     return [EnrollmentRequest(person, path, external_id) for path in find_pictures(paths)]
+
+
+def requests_for(
+    person: str, photos: Photo | Iterable[Photo], external_id: str | None = None
+) -> list[EnrollmentRequest]:
+    """Return a request for each photo; a folder stands for the pictures in it.
+
+    Raises FacecliError if there is no photo.
+    """
+    requests: list[EnrollmentRequest] = []
+    for source in map(source_of, each(photos)):
+        if isinstance(source, Path):
+            requests += named_photos(person, [source], external_id)
+        else:
+            requests.append(EnrollmentRequest(person, source, external_id))
+    if not requests:
+        raise FacecliError(f"{person}: no photos to enroll from")
+    return requests
 
 
 def read_source(path: Path) -> list[EnrollmentRequest | Failure]:

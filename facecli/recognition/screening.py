@@ -7,21 +7,19 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from facecli.errors import GalleryError
-from facecli.faces.acquisition import acquire
-from facecli.faces.embedding import EmbeddedPicture, embed_pictures
+from facecli.faces.acquisition import Source
+from facecli.faces.embedding import EmbeddedPicture
 from facecli.faces.quality import usable_for_enrollment
 from facecli.recognition.roster import EnrollmentRequest
 from facecli.stores.names import clean_name
 from facecli.types import (
     NO_FACE_FOUND,
-    Acquisition,
-    Detector,
-    Encoder,
     Failure,
     NewTemplate,
 )
 
-FollowPhotos = Callable[[Iterable[Acquisition | Failure]], Iterable[Acquisition | Failure]]
+EmbedPhotos = Callable[[Iterable[Source]], Iterable[EmbeddedPicture | Failure]]
+"""Yields the faces of each photo with their embeddings, in the order given."""
 
 
 class Outcome(StrEnum):
@@ -80,22 +78,17 @@ class PhotoOutcome:
 
 def examine(
     requests: Sequence[EnrollmentRequest | Failure],
+    embed: EmbedPhotos,
     *,
-    detector: Detector,
-    encoder: Encoder,
     largest: bool = False,
-    follow: FollowPhotos = iter,
 ) -> Iterator[PhotoOutcome]:
     """Look at each photo by itself and yield what becomes of it, in the order given.
 
-    With `largest` a photo of several faces gives its largest; else it is refused. `follow`
-    receives the pictures as their faces are found and passes them on: a place for a progress bar.
+    With `largest` a photo of several faces gives its largest; else it is refused.
     """
     checked = [_checked(request) for request in requests]
     photos = [item for item in checked if isinstance(item, EnrollmentRequest)]
-    sources = (one.photo for one in photos)
-    acquired = acquire(sources, detector, encoder.card.geometry)
-    pictures = iter(embed_pictures(follow(acquired), encoder, largest_only=False))
+    pictures = iter(embed(one.photo for one in photos))
     for item in checked:
         if isinstance(item, EnrollmentRequest):
             yield _screened(item, next(pictures), largest=largest)

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from facecli.calibration import Odds
+from facecli.calibration.operating import OperatingPoint
 from facecli.errors import FaceError, GalleryError, PictureError
 from facecli.faces.embedding import EmbeddedPicture
 from facecli.faces.images import display_name
 from facecli.faces.quality import usable_for_enrollment
 from facecli.types import NO_FACE_FOUND, Box, Failure, FloatArray, Person, TemplateMatrix
 from facecli.vectors.distances import paired_squared_l2
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolled:
+    """An enrolled person, as one side of a verification."""
+
+    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,3 +100,10 @@ def verify(a: Sample, b: Sample, *, threshold: float) -> Verdict:
     right = np.tile(b.embeddings, (len(a.embeddings), 1))
     squared = float(paired_squared_l2(left, right).min())
     return Verdict(squared <= threshold, squared, threshold, (a.side, b.side))
+
+
+def compare(a: Sample, b: Sample, point: OperatingPoint) -> Verdict:
+    """Compare two sides under the threshold in use, and add how many strangers come as close."""
+    verdict = verify(a, b, threshold=point.threshold)
+    pairs = len(a.embeddings) * len(b.embeddings)
+    return replace(verdict, odds=point.odds(verdict.squared_l2, templates=pairs))

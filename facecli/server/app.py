@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from facecli import __version__
 from facecli.errors import FacecliError, GalleryUnavailable
 from facecli.recognition.identify import CANDIDATES
-from facecli.recognition.recognizer import Faces
+from facecli.recognition.networks import Faces
 from facecli.records import Record, program, recognition, stamped, stored, to_json
 from facecli.records.gate import SightingRecord
 from facecli.server.access import Access

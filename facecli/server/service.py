@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from facecli.faces.images import read_picture
-from facecli.recognition.recognizer import Enrolled, Faces, Recognizer
+from facecli.recognition.networks import Faces
+from facecli.recognition.recognizer import Recognizer
 from facecli.recognition.roster import EnrollmentRequest
+from facecli.recognition.verify import Enrolled, compare
 from facecli.records import recognition as records
 from facecli.records import stored
 from facecli.records.recognition import (
@@ -44,22 +46,25 @@ class RecognitionService:
     def verify(self, sides: tuple[bytes | str, bytes | str]) -> VerificationRecord:
         """Compare two sides, each a photo as bytes or an enrolled person by name."""
         recognizer = self.recognizer
-        verdict = recognizer.verify(
-            *(
+        left, right = recognizer.samples(
+            [
                 Enrolled(side) if isinstance(side, str) else read_picture(side, called)
                 for side, called in zip(sides, ("a", "b"), strict=True)
-            )
+            ]
         )
-        return records.verification(verdict, recognizer.card, recognizer.point())
+        point = recognizer.point()
+        return records.verification(compare(left, right, point), recognizer.card, point)
 
     def identify(
         self, photo: bytes, *, k: int, gap: float | None, faces: Faces
     ) -> list[IdentificationRecord]:
         """Say of each face in a photo who it is."""
         recognizer = self.recognizer
-        answers = recognizer.identify(read_picture(photo, PHOTO), k=k, gap=gap, faces=faces)
-        point = recognizer.point()
-        return [records.identification(one, recognizer.card, point) for one in answers]
+        pictures = list(recognizer.embed(read_picture(photo, PHOTO), faces=faces))
+        # Read after the embedding: a person forgotten meanwhile must not match.
+        snapshot = recognizer.snapshot()
+        answers = recognizer.answers(pictures, snapshot, k=k, gap=gap)
+        return [records.identification(one, recognizer.card, snapshot.point) for one in answers]
 
     def enroll(self, photo: bytes, options: EnrollmentOptions) -> EnrollmentRecord:
         """Remember a person from a photo, or say why not; what is accepted is on the disk."""

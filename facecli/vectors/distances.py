@@ -22,6 +22,12 @@ COMPARISONS_HELD = 2**22
 """Squared L2 held at a time where many are computed: 16 MB of float32."""
 
 
+def check_squared_l2(value: float, called: str) -> None:
+    """Raise ValueError unless a number is between 0 and 4; the message calls it `called`."""
+    if not 0 <= value <= MAXIMUM:
+        raise ValueError(f"{called} {value}: a squared L2 is between 0 and 4")
+
+
 def are_unit(embeddings: FloatArray) -> BoolArray:
     """Tell of each row (n, d) whether its length is 1; NaN and infinity are not."""
     # The square may overflow to infinity, which is the right answer.

@@ -1,0 +1,58 @@
+"""The networks in use, and the one place where they are applied to photos."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Literal, get_args
+
+from facecli.faces.acquisition import Source, acquire
+from facecli.faces.embedding import EmbeddedPicture, embed_pictures
+from facecli.types import Acquisition, Detector, Encoder, Failure, ModelCard
+
+Faces = Literal["all", "largest"]
+"""Which faces of a photo count."""
+
+FollowPhotos = Callable[[Iterable[Acquisition | Failure]], Iterable[Acquisition | Failure]]
+"""Receives the photos as their faces are found and passes them on: a place for a progress bar."""
+
+
+class Networks:
+    """The detector and the encoder, each loaded when it is first needed."""
+
+    def __init__(
+        self,
+        *,
+        card: Callable[[], ModelCard],
+        detector: Callable[[], Detector],
+        encoder: Callable[[], Encoder],
+    ) -> None:
+        """Take what returns each of them. What is returned must be the same object every time."""
+        self._card, self._detector, self._encoder = card, detector, encoder
+
+    @property
+    def card(self) -> ModelCard:
+        """The card of the model in use, which is read without loading the network."""
+        return self._card()
+
+    @property
+    def detector(self) -> Detector:
+        """The face detector."""
+        return self._detector()
+
+    @property
+    def encoder(self) -> Encoder:
+        """The encoder."""
+        return self._encoder()
+
+    def embed(
+        self, sources: Iterable[Source], *, faces: Faces = "all", follow: FollowPhotos = iter
+    ) -> Iterator[EmbeddedPicture | Failure]:
+        """Load the networks; yield the faces of each source with their embeddings, in order.
+
+        Raises ValueError for other `faces`.
+        """
+        if faces not in get_args(Faces):
+            raise ValueError(f"faces {faces!r}: either 'all' or 'largest'")
+        encoder = self.encoder
+        acquired = acquire(sources, self.detector, encoder.card.geometry)
+        return embed_pictures(follow(acquired), encoder, largest_only=faces == "largest")
