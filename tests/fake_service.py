@@ -91,7 +91,7 @@ def main() -> None:
     sys.stdout.write(f"{listener.getsockname()[1]}\n")
     sys.stdout.flush()
     access = Access(token=TOKEN.encode(), admin=ADMIN.encode(), loopback=True)
-    serve(service, access, listener, Journal(log, say=sys.exit, rescue=sys.exit))
+    serve(service, access, listener, Journal(log, warn=sys.exit, on_lost=sys.exit))
 
 
 if __name__ == "__main__":

@@ -123,7 +123,7 @@ def test_commands_run_for_their_outcomes(run: Run, folder: Path, tmp_path: Path)
         (["identify", "--source", "0", "--faces", "largest"], "stands alone"),
         (["identify", "x.png", "--on-match", "true"], "--on-match goes with --source"),
         (["identify", "x.png", "--log", "x.db"], "--log goes with --source"),
-        (["identify", "--source", "nowhere"], "no such camera, stream, film or folder"),
+        (["identify", "--source", "nowhere"], "no such camera, stream, video file or folder"),
         (["identify", "--source", "nowhere", "--watch"], "--watch is for folders"),
         (["identify", "--source", ".", "--on-match", "no-such-command"], "no such command"),
         (["identify", "--source", ".", "--webhook", "file:///x"], "not an http or https address"),

@@ -158,16 +158,16 @@ def said() -> list[str]:
 
 
 @pytest.fixture
-def rescued() -> list[str]:
+def lost() -> list[str]:
     return []
 
 
 @pytest.fixture
 def journal(
-    path: Path, said: list[str], rescued: list[str], monkeypatch: pytest.MonkeyPatch
+    path: Path, said: list[str], lost: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> Journal:
     monkeypatch.setattr(journal_module, "RETRY_SECONDS", 0.0)
-    return Journal(path, say=said.append, rescue=rescued.append)
+    return Journal(path, warn=said.append, on_lost=lost.append)
 
 
 def persons(path: Path) -> list[str]:
@@ -178,7 +178,7 @@ def persons(path: Path) -> list[str]:
 
 @pytest.mark.slow
 def test_a_locked_log_costs_half_a_second_and_no_decision(
-    journal: Journal, path: Path, said: list[str], rescued: list[str]
+    journal: Journal, path: Path, said: list[str], lost: list[str]
 ) -> None:
     assert journal.append(decision(1)) == 1
     holder = sqlite3.connect(path, isolation_level=None)
@@ -192,9 +192,9 @@ def test_a_locked_log_costs_half_a_second_and_no_decision(
     holder.close()
     assert journal.append(decision(4)) == 4
     assert persons(path) == ["P1", "P2", "P3", "P4"]
-    assert said[1:] == ["the decision log is written again: 3 had waited"]
+    assert said[1:] == ["the decision log can be written again; decisions that waited: 3"]
     assert journal.close() == 0
-    assert not rescued
+    assert not lost
 
 
 def test_a_log_that_cannot_be_written_is_left_alone_for_a_while(
@@ -215,32 +215,32 @@ def test_a_log_that_cannot_be_written_is_left_alone_for_a_while(
 
 
 def test_what_cannot_be_written_at_the_end_is_handed_over_in_order(
-    journal: Journal, path: Path, rescued: list[str]
+    journal: Journal, path: Path, lost: list[str]
 ) -> None:
     path.unlink()
     path.mkdir()
     journal.append(decision(1))
     journal.append(decision(2))
     assert journal.close() == 2
-    assert [json.loads(line)["person"] for line in rescued] == ["P1", "P2"]
+    assert [json.loads(line)["person"] for line in lost] == ["P1", "P2"]
 
 
 def test_beyond_a_limit_the_oldest_are_handed_over(
-    journal: Journal, path: Path, rescued: list[str], monkeypatch: pytest.MonkeyPatch
+    journal: Journal, path: Path, lost: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(journal_module, "MOST_WAITING", 2)
     path.unlink()
     path.mkdir()
     for number in range(1, 6):
         journal.append(decision(number))
-    assert [json.loads(line)["person"] for line in rescued] == ["P1", "P2", "P3"]
+    assert [json.loads(line)["person"] for line in lost] == ["P1", "P2", "P3"]
 
 
 def test_another_programs_database_is_refused_at_the_start(path: Path) -> None:
     with sqlite3.connect(path) as other:
         other.execute("CREATE TABLE theirs (x)")
     with pytest.raises(GateError, match="another program's database"):
-        Journal(path, say=print, rescue=print)
+        Journal(path, warn=print, on_lost=print)
 
 
 def tell(text: object) -> None:
@@ -254,7 +254,7 @@ def child(mode: Callable[[Path], None], path: Path) -> list[str]:
 
 
 def append_until_killed(path: Path) -> None:
-    journal = Journal(path, say=tell, rescue=tell)
+    journal = Journal(path, warn=tell, on_lost=tell)
     for number in range(1, 100_000):
         tell(journal.append(decision(number)))
 
@@ -280,7 +280,7 @@ def append_until_full(path: Path) -> None:
 
     journal_module.RETRY_SECONDS = 0.0
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    journal = Journal(path, say=tell, rescue=tell)
+    journal = Journal(path, warn=tell, on_lost=tell)
     unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, unlimited[1]))
     number = 1
@@ -298,7 +298,7 @@ def test_a_full_disk_stops_nothing_and_loses_nothing(path: Path) -> None:
     )
     trouble, over, last = done.stdout.splitlines()
     assert "disk full" in trouble
-    assert over == "the decision log is written again: 3 had waited"
+    assert over == "the decision log can be written again; decisions that waited: 3"
     count, left = map(int, last.split())
     assert left == 0
     assert count > 10

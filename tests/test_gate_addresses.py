@@ -7,7 +7,7 @@ import socket
 import pytest
 
 from facecli.errors import GateError
-from facecli.gate.addresses import checked, trouble
+from facecli.gate.addresses import checked, why_unreachable
 
 
 def test_a_password_is_told_neither_as_a_name_nor_in_an_error() -> None:
@@ -22,12 +22,12 @@ def test_a_host_is_unknown_refuses_or_gives_no_stream(monkeypatch: pytest.Monkey
     """Loopback is enough; only the name that nobody knows is made up."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"rtsp://127.0.0.1:{server.getsockname()[1]}/cam"
-        assert "path and password" in trouble(address)
-    assert "cannot be reached" in trouble(address)
+        assert "path and password" in why_unreachable(address)
+    assert "cannot be reached" in why_unreachable(address)
 
     def unknown(*_: object) -> None:
         raise socket.gaierror
 
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
-    assert "not known" in trouble("rtsp://camera.example/cam")
-    assert "cannot be reached" in trouble("rtsp://camera.example:99999/cam")
+    assert "not known" in why_unreachable("rtsp://camera.example/cam")
+    assert "cannot be reached" in why_unreachable("rtsp://camera.example:99999/cam")

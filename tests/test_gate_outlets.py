@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import sys
 import threading
 import time
@@ -76,7 +77,7 @@ def test_a_command_that_fails_or_hangs_is_said_and_the_next_event_is_delivered(
     code = "name = os.environ['FACECLI_PERSON']\n"
     code += f"open({str(tmp_path / 'ran')!r}, 'a').write(name)\n"
     code += "time.sleep(60) if name == 'b' else sys.exit(3 if name == 'a' else 0)"
-    outlet = Outlet("--on-match", command(script(tmp_path, code)), say=said.append)
+    outlet = Outlet("--on-match", command(script(tmp_path, code)), warn=said.append)
     for name in "abc":
         outlet.offer({**EVENT, "person": name})
     outlet.close()
@@ -98,7 +99,7 @@ def test_a_slow_outlet_never_holds_the_gate_up(
     def wait(_: object) -> None:
         blocked.wait(PATIENT)
 
-    outlet = Outlet("--webhook", wait, say=said.append)
+    outlet = Outlet("--webhook", wait, warn=said.append)
     began = time.monotonic()
     for _ in range(10):
         outlet.offer(EVENT)
@@ -148,15 +149,39 @@ def test_a_webhook_is_posted_the_event(web: str) -> None:
 
 def test_a_redirection_is_not_followed_and_failures_are_counted(web: str, said: list[str]) -> None:
     for path, code in (("away", 302), ("down", 500)):
-        outlet = Outlet("--webhook", webhook(f"{web}/{path}"), say=said.append)
+        outlet = Outlet("--webhook", webhook(f"{web}/{path}"), warn=said.append)
         outlet.offer(EVENT)
         outlet.close()
         assert said[-1] == f"--webhook: answered {code} (1 failed so far)"
     assert [path for path, _ in Web.seen] == ["/away", "/down"]
 
 
+def test_an_answer_that_is_not_http_does_not_end_the_outlet(said: list[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            for _ in range(2):
+                connection, _ = server.accept()
+                with connection:
+                    connection.recv(10_000)
+                    connection.sendall(b"no status line\r\n\r\n")
+
+        thread = threading.Thread(target=answer, daemon=True)
+        thread.start()
+        port = server.getsockname()[1]
+        outlet = Outlet("--webhook", webhook(f"http://127.0.0.1:{port}/x"), warn=said.append)
+        outlet.offer(EVENT)
+        outlet.offer(EVENT)
+        outlet.close()
+        thread.join(PATIENT)
+    assert said == [
+        "--webhook: the answer is not HTTP (1 failed so far)",
+        "--webhook: the answer is not HTTP (2 failed so far)",
+    ]
+
+
 def test_a_webhook_nobody_answers_is_said(said: list[str]) -> None:
-    outlet = Outlet("--webhook", webhook("http://127.0.0.1:9/x"), say=said.append)
+    outlet = Outlet("--webhook", webhook("http://127.0.0.1:9/x"), warn=said.append)
     outlet.offer(EVENT)
     outlet.close()
     assert len(said) == 1
@@ -165,7 +190,10 @@ def test_a_webhook_nobody_answers_is_said(said: list[str]) -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["file:///etc/passwd", "ftp://host/x", "http:///x", "//host/x", "http://a:b@host/", "http://["],
+    [
+        *("file:///etc/passwd", "ftp://host/x", "http:///x", "//host/x", "http://a:b@host/"),
+        *("http://[", "http://host/a b", "http://host/é"),
+    ],
 )
 def test_only_plain_web_addresses_are_taken(url: str) -> None:
     with pytest.raises(GateError):

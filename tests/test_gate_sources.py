@@ -24,7 +24,7 @@ from facecli.errors import GateError, PictureError
 from facecli.gate import sources as module
 from facecli.gate.capture import Capture
 from facecli.gate.picturestream import pictures
-from facecli.gate.sources import Frame, film, live, source_of, watched
+from facecli.gate.sources import Frame, live, source_of, video_file, watched
 
 
 def encoded(kind: str, size: int = 20, seed: int = 0, **how: object) -> bytes:
@@ -172,7 +172,7 @@ class FakeCapture:
 
     def __init__(self, frames: list[int]) -> None:
         self.opened = bool(frames)
-        self.dated = False
+        self.timed = False
         self.frames = 0
         self._left = list(frames)
         self._current = 0
@@ -280,7 +280,7 @@ def test_what_a_decoder_kept_back_is_not_taken_for_new(
 def test_few_threads_decode_a_stream_as_each_keeps_a_frame_back(
     target: str, few: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A film may take as many as there are: nobody waits for its newest frame."""
+    """A video file may take as many threads as there are: nobody waits for its newest frame."""
     cv2 = pytest.importorskip("cv2")
     real = cv2.VideoCapture
     asked: list[int] = []
@@ -291,7 +291,7 @@ def test_few_threads_decode_a_stream_as_each_keeps_a_frame_back(
 
     monkeypatch.setattr(cv2, "VideoCapture", noted)
     capture = Capture(target)
-    assert capture.dated is few
+    assert capture.timed is few
     told = dict(zip(asked[::2], asked[1::2], strict=True))
     assert told.get(cv2.CAP_PROP_N_THREADS) == (2 if few else None)
 
@@ -311,7 +311,7 @@ def test_frames_that_waited_are_not_offered_and_the_stream_is_opened_anew(
             return self._current / 4
 
     made = [Late(list(range(60))), FakeCapture([])]
-    made[0].dated = True
+    made[0].timed = True
     waiting = iter(made)
     offered: list[object] = []
     module._pump(
@@ -370,7 +370,7 @@ def test_a_film_is_read_whole_at_its_own_times(
 def test_a_film_cut_short_is_said(stop: threading.Event, said: list[str]) -> None:
     cut = FakeCapture(list(range(80)))
     cut.frames = 100
-    assert len(list(film("x.mp4", lambda: cast("Capture", cut), stop, said.append))) == 80
+    assert len(list(video_file("x.mp4", lambda: cast("Capture", cut), stop, said.append))) == 80
     assert said == ["x.mp4: ends after 80 of 100 frames: is it damaged?"]
     assert cut.closed
 
@@ -380,5 +380,5 @@ def test_what_is_no_film_is_refused(tmp_path: Path, stop: threading.Event, said:
     path = tmp_path / "no.mp4"
     path.write_bytes(b"not a film")
     found = source_of(str(path), watch=False, stdin=lambda: pytest.fail("stdin was touched"))
-    with pytest.raises(GateError, match="cannot be opened as a film"):
+    with pytest.raises(GateError, match="cannot be opened as a video file"):
         list(found.frames(stop, said.append))

@@ -35,7 +35,7 @@ class FakePage:
     def correct(self, said: Any) -> None:
         self.threads.add(threading.get_ident())
         if said == "nonsense":
-            raise FacecliError("this is no correction")
+            raise FacecliError("this is not a correction")
         self.said.append(said)
 
 
@@ -134,7 +134,7 @@ def test_only_the_page_itself_may_correct(
     [
         ("{", 400, "this is not JSON"),
         ("[" * 9999, 400, "this is not JSON"),
-        ('"nonsense"', 200, "this is no correction"),
+        ('"nonsense"', 200, "this is not a correction"),
     ],
 )
 def test_what_is_wrong_is_said(server: Server, body: str, status: int, error: str) -> None:

@@ -115,7 +115,7 @@ def stand_at_gate(
     outlets = _outlets(on_match=on_match, on_unknown=on_unknown, webhook=webhook)
     gate = _gate(settings, found, confirm=confirm, cooldown=cooldown, gap=gap, k=k)
     path = log_database(log)
-    journal = Journal(path, say=warn, rescue=lambda line: click.echo(line, err=True))
+    journal = Journal(path, warn=warn, on_lost=lambda line: click.echo(line, err=True))
     note(f"watching {found.name}; decisions are logged in {path}")
 
     def tell(event: GateEvent) -> None:
@@ -201,7 +201,7 @@ def _outlets(
     ]
     for statuses, name, deliver in runs:
         if deliver:
-            told.append((frozenset(statuses), outlets.Outlet(name, deliver, say=warn)))
+            told.append((frozenset(statuses), outlets.Outlet(name, deliver, warn=warn)))
     return told
 
 

@@ -81,7 +81,7 @@ def serve(
     service = RecognitionService(recognizer)
     address = f"[{host}]" if ":" in host else host
     note(f"listening at http://{address}:{listener.getsockname()[1]}/")
-    journal = Journal(log_database(log), say=warn, rescue=lambda line: click.echo(line, err=True))
+    journal = Journal(log_database(log), warn=warn, on_lost=lambda line: click.echo(line, err=True))
     try:
         answer(service, access, listener, journal)
     finally:

@@ -1,1 +1,1 @@
-"""The gate: frames in, one decision per appearance out."""
+"""The gate: it takes frames and makes one decision about each appearance of a face."""

@@ -1,4 +1,4 @@
-"""Addresses of streams: what they are called, and why one cannot be opened."""
+"""Stream addresses: how to show one without its password, and why one cannot be opened."""
 
 from __future__ import annotations
 
@@ -8,14 +8,17 @@ from urllib.parse import urlsplit
 from facecli.errors import GateError
 
 PORTS = {"rtsp": 554, "rtsps": 322, "rtmp": 1935, "rtmps": 443, "http": 80, "https": 443}
-"""Where a protocol is spoken unless the address says otherwise."""
+"""The default port of each protocol."""
 
 CONNECT_SECONDS = 3.0
-"""Seconds to wait for a connection."""
+"""How long to wait for a connection, in seconds."""
 
 
 def checked(address: str) -> str:
-    """Return a stream's address without a password; raise GateError for an unknown protocol."""
+    """Return a stream's address without password, query and fragment.
+
+    Raises GateError for an unknown protocol or an address without a host.
+    """
     try:
         parts = urlsplit(address)
         host = parts.hostname
@@ -27,8 +30,8 @@ def checked(address: str) -> str:
     return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
 
 
-def trouble(address: str) -> str:
-    """Return in words what keeps a stream from being opened, as far as the network tells."""
+def why_unreachable(address: str) -> str:
+    """Return in words why a stream cannot be opened, as far as the network can tell."""
     try:
         parts = urlsplit(address)
         place = parts.hostname, parts.port or PORTS[parts.scheme]

@@ -1,4 +1,4 @@
-"""Cameras, streams and films through OpenCV: the only place that imports it."""
+"""Read cameras, streams and video files with OpenCV. Only this module opens them."""
 
 from __future__ import annotations
 
@@ -9,61 +9,72 @@ from PIL import Image
 from facecli.errors import GateError, MissingExtra
 
 MAX_FRAME_PIXELS = 8192 * 4320
-"""Frames above this, that of the largest cinema format, are refused."""
+"""Larger frames are refused. This is the size of the largest cinema format."""
 
 WAIT_MILLISECONDS = 10_000
-"""How long a stream may take to open, and to bring its next frame."""
+"""How long a stream may take to open, and how long to its next frame."""
 
 DECODERS = 2
-"""Threads that decode a stream. Each but the first keeps a frame back, three seconds of them where
-FFmpeg takes 16 for a camera of five frames a second; two decode what a gate has any use for."""
+"""Threads that decode a stream.
 
-DATED = ("rtsp", "rtmp")
-"""How the addresses of streams begin whose frames bear the time of the camera's clock."""
+Every thread but the first delays the stream by one frame. By default FFmpeg may start 16: at five
+frames a second this is a delay of three seconds. Two threads are fast enough for a gate.
+"""
+
+TIMED = ("rtsp", "rtmp")
+"""Protocols whose frames carry the time of the camera's clock."""
 
 FFMPEG_QUIET = "-8"
-"""FFmpeg's log level for silence, AV_LOG_QUIET."""
+"""FFmpeg's log level AV_LOG_QUIET: no messages."""
 
 USUAL_RATE = 25.0
-"""Frames a second of a film that does not tell when its frames are due."""
+"""Frames per second of a video file that gives no times and no plausible frame rate."""
 
 
 class Capture:
-    """One opened camera, stream or film; frames are taken with `grab` and, if wanted, decoded."""
+    """An open camera, stream or video file: call `grab` for each frame, then `decode` if needed.
+
+    `timed` is true if frames carry the time of the camera's clock. `frames` is the number of frames
+    that a video file announces.
+    """
 
     def __init__(self, target: int | str) -> None:
-        """Open a camera by its number, a stream by its address or a film by its path.
+        """Open a camera by its number, a stream by its address, or a video file by its path.
 
-        Raises MissingExtra without OpenCV; what cannot be opened has no frames.
+        If it cannot be opened, `opened` is false. Raises MissingExtra without OpenCV.
         """
         try:
             import cv2
         except ImportError as error:
             raise MissingExtra(
-                "cameras, streams and films need OpenCV: pip install 'facecli[gate]'"
+                "cameras, streams and video files need OpenCV: pip install 'facecli[gate]'"
             ) from error
         self._cv2 = cv2
-        # What goes wrong is said by us, in one line; both say it in several, at every attempt.
+        # Errors are reported by facecli in one line. FFmpeg and OpenCV print several lines for
+        # each attempt.
         os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", FFMPEG_QUIET)
         cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
-        cv2.setNumThreads(1)  # the networks want the other cores
+        cv2.setNumThreads(1)  # the networks need the other cores
         if isinstance(target, int):
             self._video = cv2.VideoCapture(target)
         else:
-            # FFmpeg alone: other back ends take some names for patterns or programs.
+            # Only FFmpeg: other back ends read some names as patterns or as programs to run.
             limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, cv2.CAP_PROP_READ_TIMEOUT_MSEC]
-            how = [value for limit in limits for value in (limit, WAIT_MILLISECONDS)]
+            parameters = [value for limit in limits for value in (limit, WAIT_MILLISECONDS)]
             if "://" in target:
-                how += [cv2.CAP_PROP_N_THREADS, DECODERS]
-            self._video = cv2.VideoCapture(target, cv2.CAP_FFMPEG, how)
-        self.dated = isinstance(target, str) and target.startswith(DATED)
+                parameters += [cv2.CAP_PROP_N_THREADS, DECODERS]
+            self._video = cv2.VideoCapture(target, cv2.CAP_FFMPEG, parameters)
+        self.timed = isinstance(target, str) and target.startswith(TIMED)
         self.opened: bool = self._video.isOpened()
         self.frames = int(max(0.0, self._video.get(cv2.CAP_PROP_FRAME_COUNT)))
         self._rate = float(self._video.get(cv2.CAP_PROP_FPS))
         self._at = -1.0
 
     def grab(self) -> bool:
-        """Go on to the next frame; tell whether there is one."""
+        """Go to the next frame and return whether there is one.
+
+        Raises GateError if the frames are too large.
+        """
         width, height = (
             self._video.get(one)
             for one in (self._cv2.CAP_PROP_FRAME_WIDTH, self._cv2.CAP_PROP_FRAME_HEIGHT)
@@ -73,14 +84,18 @@ class Capture:
         return bool(self._video.grab())
 
     def decode(self) -> Image.Image | None:
-        """Return the frame as upright RGB, None if it is damaged."""
+        """Return the current frame as upright RGB, or None if it is damaged."""
         good, pixels = self._video.retrieve()
         if not good or pixels is None or not 0 < pixels.size <= 3 * MAX_FRAME_PIXELS:
             return None
         return Image.fromarray(self._cv2.cvtColor(pixels, self._cv2.COLOR_BGR2RGB))
 
     def at(self) -> float:
-        """Return when the frame is due, in seconds from the start of a film, ever later."""
+        """Return the time of the current frame, in seconds from the start.
+
+        Each frame gets a later time than the one before. Where the file gives no such time, it is
+        computed from the frame rate.
+        """
         at = self._video.get(self._cv2.CAP_PROP_POS_MSEC) / 1000
         if not at > self._at:
             rate = self._rate if 1 <= self._rate <= 240 else USUAL_RATE
@@ -89,5 +104,5 @@ class Capture:
         return at
 
     def close(self) -> None:
-        """Let the camera, stream or film go."""
+        """Close the camera, stream or video file."""
         self._video.release()

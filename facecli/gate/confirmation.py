@@ -1,4 +1,4 @@
-"""From looks to a decision: one frame can be wrong, several that agree seldom are."""
+"""Decide about a face from several looks: one can be wrong, several that agree rarely are."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from facecli.recognition.decisions import Status
 
 MAX_TRIES = 3
-"""A face has this many times the looks a match takes before it is called unknown."""
+"""A face is called unknown or ambiguous after this many times the looks that a match needs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Vote:
-    """What one usable look said of a face; `person` and `squared_l2` are set for a match."""
+    """The result of one usable look at a face; `person` and `squared_l2` are set for a match."""
 
     status: Status
     person: str | None = None
@@ -22,7 +22,11 @@ class Vote:
 
 @dataclass(frozen=True, slots=True)
 class Conclusion:
-    """What the looks amount to; `squared_l2` is the largest of those that agreed on a match."""
+    """The decision about an appearance.
+
+    `person` and `squared_l2` are set for a match. `squared_l2` is the largest of the looks that
+    agreed.
+    """
 
     status: Status
     reason: str
@@ -31,11 +35,11 @@ class Conclusion:
 
 
 def conclude(votes: Sequence[Vote], confirm: int, *, over: bool) -> Conclusion | None:
-    """Decide about one appearance, None while it is too early.
+    """Decide about one appearance; return None while it is too early.
 
-    It is a match when the last `confirm` looks name one person and no look ever named another. If
-    that has not come after MAX_TRIES times as many looks, or the appearance is `over`, the face is
-    unknown where every look says so, else ambiguous.
+    The result is a match if the last `confirm` looks name one person and no look named another
+    person. If there is no match after MAX_TRIES * `confirm` looks, or when the appearance is
+    `over`, the face is unknown if every look says unknown. Otherwise it is ambiguous.
     """
     named = {vote.person for vote in votes if vote.person is not None}
     last = votes[-confirm:]

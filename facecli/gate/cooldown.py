@@ -1,4 +1,4 @@
-"""Who was announced lately, so that nobody is announced twice for one appearance."""
+"""Remember who was announced recently, so that one appearance is announced only once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from facecli.types import Box, FloatArray
 
 @dataclass(slots=True)
 class Announced:
-    """What was said of a face, and how it looked, where and when it was last seen."""
+    """A face that was announced: as whom, and where and when it was last seen.
+
+    `person` is None unless it was a match. `embedding` is None if no look was usable.
+    """
 
     person: str | None
     embedding: FloatArray | None
@@ -21,9 +24,9 @@ class Announced:
 
 
 class Cooldown:
-    """Everyone announced and seen since, until out of view for `seconds`.
+    """The faces that were announced; each is dropped after it was out of view for `seconds`.
 
-    Two embeddings within `same`, in squared L2, are one face.
+    Two embeddings are the same face if their squared L2 is at most `same`.
     """
 
     def __init__(self, seconds: float, same: float) -> None:
@@ -32,11 +35,13 @@ class Cooldown:
         self._announced: dict[int, Announced] = {}
 
     def admits(self, track: Track) -> bool:
-        """Tell whether a track's outcome is news, and remember it in either case.
+        """Return whether a track's outcome is new, and remember the outcome in both cases.
 
-        A match is news unless that person was matched lately. Any other outcome is unless that
-        face, or one in that place if it was never seen well, was announced as anything and was
-        out of view before this one came.
+        A match is new unless that person was matched recently. For a track announced before,
+        another outcome is new only if the track was announced as a match. For a track not announced
+        before, it is new unless the same face was announced recently and left before this track
+        began. If one of the two faces has no embedding, the place decides: overlapping boxes count
+        as the same face.
         """
         assert track.outcome is not None
         now = Announced(track.outcome.person, track.embedding, track.last.box, track.seen)
@@ -52,20 +57,20 @@ class Cooldown:
         return not known
 
     def seen(self, track: Track) -> None:
-        """Note that a face announced is still in view."""
+        """Note that a face is still in view, if it was announced."""
         announced = self._announced.get(track.number)
         if announced is not None:
             announced.box, announced.seen = track.last.box, track.seen
             announced.embedding = track.embedding
 
     def forget(self, at: float) -> None:
-        """Drop what is over."""
+        """Drop the faces that have been out of view for too long at this time."""
         for number, one in list(self._announced.items()):
             if at - one.seen > self._seconds:
                 del self._announced[number]
 
     def keep(self, people: Container[str]) -> None:
-        """Drop whoever was announced as somebody who is not among these people any more."""
+        """Drop the faces that were announced as a person who is no longer among these people."""
         for number, one in list(self._announced.items()):
             if one.person is not None and one.person not in people:
                 del self._announced[number]

@@ -1,4 +1,4 @@
-"""The gate itself: frames in, faces in view and decisions out."""
+"""The gate: it takes frames and returns the faces in view and its decisions."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ class EnrolledPeople(Protocol):
     """Knows who is enrolled now."""
 
     def known(self) -> KnownPeople:
-        """Return everyone enrolled; the same object as long as nothing has changed."""
+        """Return everyone enrolled. It is the same object as long as nothing has changed."""
         ...
 
 
 class Gate:
     """Follows the faces of one source of frames and decides once about each appearance.
 
-    Use it from one thread at a time. It keeps no picture.
+    Use it from one thread at a time. It stores no pictures.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Gate:
         *,
         people: EnrolledPeople | None = None,
     ) -> None:
-        """Take the recognizer, and how to decide.
+        """Take the recognizer and the settings.
 
         `people` knows who is enrolled. Without it the gallery is watched: changes count within a
         second, and while it cannot be read, the people read before stay known and the log
@@ -58,7 +58,7 @@ class Gate:
         self._people = people or LivePeople(recognizer.reader, say=_LOG.warning)
         self._settings = settings
         self.point = recognizer.point()
-        # Whether two looks show one face is a question to the model, not to a gallery's threshold.
+        # Whether two looks show the same face depends on the model, not on the gallery's threshold.
         self._same = encoder.card.threshold
         self._cooldown = Cooldown(settings.cooldown, self._same)
         self._known = self._people.known()
@@ -67,14 +67,16 @@ class Gate:
         self._looked = -np.inf
 
     def due(self, at: float) -> bool:
-        """Tell whether a frame of this time would be looked at."""
+        """Return whether a frame at this time would be looked at."""
         return at - self._looked >= self._settings.look_seconds
 
     def feed(self, frame: Image.Image | None, at: float, *, source: str = "") -> Sighting:
-        """Take the next frame, upright RGB, of time `at` in seconds, which never goes back.
+        """Take the next frame, upright RGB, and return what is in view and what was decided.
 
-        None stands for a frame that is not due, or for none at all: time passes. `source` is what
-        events call the frame's origin. Raises TypeError for a frame that is no PIL.Image in RGB.
+        `at` is its time in seconds, never less than the time before. If `frame` is None, only the
+        time passes: use it for frames that are not due, and while no frame arrives. `source` is the
+        name of the frame's origin in events. Raises TypeError for a frame that is not a PIL.Image
+        in mode RGB.
         """
         if frame is not None and getattr(frame, "mode", None) != "RGB":
             raise TypeError("a frame is a PIL.Image in mode RGB: use Image.fromarray for an array")
@@ -91,7 +93,7 @@ class Gate:
         return Sighting(faces, events)
 
     def finish(self, at: float) -> tuple[GateEvent, ...]:
-        """Decide about everyone still in view: the source has ended."""
+        """Decide about everyone still in view, because the source has ended."""
         return self._decide(at, ended=True)
 
     def _look(self, frame: Image.Image, at: float, source: str) -> None:
@@ -99,7 +101,7 @@ class Gate:
         links = link(self._tracks, glimpses, at, same=self._same)
         self._looked = at
         for track in self._tracks:
-            # Another face in its place ends an appearance: what comes back there starts anew.
+            # Another face in the same place ends an appearance. A face that returns is a new one.
             track.displaced = track not in links and any(
                 overlap(track.box(at), one.box) > SAME_PLACE for one in glimpses
             )
@@ -127,7 +129,7 @@ class Gate:
         return track
 
     def _answers(self, tracks: Sequence[Track]) -> list[FaceAnswer]:
-        """Identify the usable faces of one frame together: nobody is in it twice."""
+        """Identify the usable faces of one frame together, since nobody is in it twice."""
         vectors = [track.last.embedding for track in tracks if track.last.embedding is not None]
         if not vectors:
             return []
@@ -144,11 +146,11 @@ class Gate:
             other.outcome.person for other in in_view if other is not track and other.outcome
         } - {None}
         if answer.person in taken:
-            return Vote(Status.AMBIGUOUS)  # that person is in the frame already, as another face
+            return Vote(Status.AMBIGUOUS)  # this person is already in the frame, as another face
         return Vote(answer.status, answer.person, answer.squared_l2)
 
     def _decide(self, at: float, *, ended: bool = False) -> tuple[GateEvent, ...]:
-        """Conclude whatever can be concluded, and let go of faces out of view."""
+        """Decide about every face that can be decided, and drop the faces out of view."""
         events = []
         staying = []
         for track in self._tracks:
@@ -166,9 +168,10 @@ class Gate:
     def _outcome(self, track: Track, *, over: bool) -> Conclusion | None:
         confirm = self._settings.confirm
         if over and track.looks < confirm:
-            return None  # too brief to be an appearance, or nothing but a false detection
+            return None  # too short for an appearance, or a false detection
         if over and not track.votes:
-            why = "; ".join(track.last.notes) or "people were enrolled or forgotten as it left"
+            changed = "people were enrolled or forgotten while this face left"
+            why = "; ".join(track.last.notes) or changed
             return Conclusion(Status.UNKNOWN, f"no look counted: {why}")
         return conclude(track.votes, confirm, over=over)
 
@@ -199,7 +202,7 @@ class Gate:
         )
 
     def _face(self, track: Track, at: float) -> TrackedFace:
-        """Say what is decided of a face, as far as the last look bears it out."""
+        """Return a face in view with its decision, if the last look does not contradict it."""
         face = TrackedFace(track.number, track.box(at), LOOKING, notes=track.last.notes)
         outcome = track.outcome
         if outcome is None:

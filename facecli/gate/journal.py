@@ -1,4 +1,4 @@
-"""Decisions on their way to the log: whatever becomes of the disk, none holds the gate up."""
+"""Write decisions to the log without stopping the gate if the disk fails."""
 
 from __future__ import annotations
 
@@ -13,30 +13,31 @@ from facecli.errors import FacecliError
 from facecli.stores.decisions import DecisionLog, canonical
 
 RETRY_SECONDS = 5.0
-"""How long to leave a log alone that could not be written."""
+"""How long to wait after a failed write before the next try."""
 
 MOST_WAITING = 100_000
-"""Decisions kept in memory at most, some 100 MB of them; beyond it the oldest are rescued."""
+"""Decisions kept in memory at most, about 100 MB. If more wait, the oldest go to `on_lost`."""
 
 
 class Journal:
-    """Appends decisions to the log at a path, from any thread, and never raises for a bad disk.
+    """Appends decisions to the log at a path, from any thread; a bad disk never raises an error.
 
-    What cannot be written waits in memory, in order, and is tried again. `say` is told once when
-    that begins and once when it is over. `rescue` takes the decisions, as JSON, that would be lost.
+    Decisions that cannot be written wait in memory, in order, and are tried again. `warn` is called
+    once when this begins and once when it is over. `on_lost` gets each decision that would be lost,
+    as JSON.
     """
 
     def __init__(
-        self, path: Path, *, say: Callable[[str], None], rescue: Callable[[str], None]
+        self, path: Path, *, warn: Callable[[str], None], on_lost: Callable[[str], None]
     ) -> None:
-        """Open the log, made if need be; raise GateError if that cannot be done."""
+        """Open the log, or create it; raise GateError if this is not possible."""
         self._path = path
-        self._say = say
-        self._rescue = rescue
+        self._warn = warn
+        self._on_lost = on_lost
         self._lock = threading.Lock()
         self._waiting: deque[str] = deque()
-        self._resting = 0.0
-        self._trouble = False
+        self._next_try = 0.0
+        self._failing = False
         DecisionLog(path).close()
 
     def append(self, decision: Mapping[str, Any]) -> int:
@@ -44,44 +45,45 @@ class Journal:
         with self._lock:
             self._waiting.append(canonical(decision))
             while len(self._waiting) > MOST_WAITING:
-                self._rescue(self._waiting.popleft())
+                self._on_lost(self._waiting.popleft())
             return self._write()
 
     def retry(self) -> int:
-        """Write what waits, if it is time to; return how many still wait."""
+        """Write the waiting decisions if a new try is due; return how many still wait."""
         with self._lock:
             if self._waiting:
                 self._write()
             return len(self._waiting)
 
     def close(self) -> int:
-        """Try a last time; hand what is left to `rescue` and return how many that were."""
+        """Try a last time; pass the remaining decisions to `on_lost` and return their number."""
         with self._lock:
-            self._resting = 0.0
+            self._next_try = 0.0
             if self._waiting:
                 self._write()
             left = len(self._waiting)
             while self._waiting:
-                self._rescue(self._waiting.popleft())
+                self._on_lost(self._waiting.popleft())
             return left
 
     def _write(self) -> int:
-        """Write all that waits in one transaction; return the number of the last, 0 if it waits."""
-        if time.monotonic() < self._resting:
+        """Write all waiting decisions in one transaction; return the last number, 0 on failure."""
+        if time.monotonic() < self._next_try:
             return 0
         try:
-            # Opened for each: a gate decides a few times a minute, any thread may, and a log moved
-            # away or put back is noticed.
+            # The log is opened for each write. A gate decides only a few times a minute, any thread
+            # may write, and a log that was moved or put back is noticed.
             with DecisionLog(self._path) as log:
                 numbers = log.append_texts(self._waiting)
         except (FacecliError, OSError, MemoryError) as error:
-            self._resting = time.monotonic() + RETRY_SECONDS
-            if not self._trouble:
-                self._say(f"{error}; decisions wait in memory and are tried again")
-            self._trouble = True
+            self._next_try = time.monotonic() + RETRY_SECONDS
+            if not self._failing:
+                self._warn(f"{error}; decisions wait in memory and are tried again")
+            self._failing = True
             return 0
         self._waiting.clear()
-        if self._trouble:
-            self._say(f"the decision log is written again: {len(numbers)} had waited")
-        self._trouble = False
+        if self._failing:
+            count = len(numbers)
+            self._warn(f"the decision log can be written again; decisions that waited: {count}")
+        self._failing = False
         return numbers[-1]

@@ -1,4 +1,4 @@
-"""Commands and addresses that are told of decisions, without the gate waiting for any."""
+"""Send decisions to commands and web addresses. The gate does not wait for them."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from http.client import HTTPException
 from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
@@ -28,46 +29,47 @@ from urllib.request import (
 from facecli.errors import GateError
 
 WAITING = 64
-"""Events that wait for a slow outlet at most; beyond it they are dropped, counted and said."""
+"""Events that may wait for a slow outlet. More are dropped, counted and reported."""
 
 COMMAND_SECONDS = 30.0
 WEBHOOK_SECONDS = 10.0
 CLOSING_SECONDS = 10.0
-"""How long the end of the gate waits for what is still to be delivered."""
+"""How long the gate waits at its end for events that are still to be delivered."""
 
 FIELDS = ("status", "person", "squared_l2", "threshold", "time", "source", "track", "model")
-"""What a command finds in its environment, each as FACECLI_ and its name in capitals."""
+"""The fields in a command's environment. Each is named FACECLI_ and its name in capitals."""
 
 Record = Mapping[str, Any]
 
 
 class Outlet:
-    """Delivers events in a thread of its own, one at a time and in order.
+    """Delivers events in its own thread, one at a time and in order.
 
-    `deliver` raises OSError for what could not be delivered; `say` is told of each failure, with
-    `name` and how many there have been. Nothing is tried twice: the log holds every decision.
+    `deliver` raises OSError if an event could not be delivered. `warn` gets a line for each
+    failure, with `name` and the number of failures so far. Nothing is tried twice: the log holds
+    every decision.
     """
 
     def __init__(
-        self, name: str, deliver: Callable[[Record], None], *, say: Callable[[str], None]
+        self, name: str, deliver: Callable[[Record], None], *, warn: Callable[[str], None]
     ) -> None:
         self.failures = 0
         self._name = name
         self._deliver = deliver
-        self._say = say
+        self._warn = warn
         self._waiting: queue.Queue[Record | None] = queue.Queue(WAITING)
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
     def offer(self, event: Record) -> None:
-        """Take an event to deliver, or drop it if too many wait."""
+        """Accept an event for delivery, or drop it if too many wait."""
         try:
             self._waiting.put_nowait(event)
         except queue.Full:
             self._failed(f"too slow: {WAITING} events wait")
 
     def close(self) -> None:
-        """Deliver what waits, for a while, and say what could not be."""
+        """Deliver the waiting events for at most CLOSING_SECONDS, and report what was lost."""
         deadline = time.monotonic() + CLOSING_SECONDS
         with suppress(queue.Full):
             self._waiting.put(None, timeout=CLOSING_SECONDS)
@@ -84,14 +86,15 @@ class Outlet:
 
     def _failed(self, why: str) -> None:
         self.failures += 1
-        self._say(f"{self._name}: {why} ({self.failures} failed so far)")
+        self._warn(f"{self._name}: {why} ({self.failures} failed so far)")
 
 
 def command(text: str) -> Callable[[Record], None]:
-    """Return what runs a command for an event; raise GateError for one that cannot be run.
+    """Return a function that runs a command for an event; raise GateError if it cannot be run.
 
-    It is split into words once and run without a shell; the event is in its environment. It reads
-    nothing, its output goes nowhere, and it is killed with its children after COMMAND_SECONDS.
+    The text is split into words once, and runs without a shell. The event is in the environment.
+    Stdin is empty and stdout is discarded. After COMMAND_SECONDS the command is killed together
+    with its child processes.
     """
     try:
         words = shlex.split(text)
@@ -101,7 +104,7 @@ def command(text: str) -> Callable[[Record], None]:
         raise GateError(f"{text!r}: there is no such command")
 
     def run(event: Record) -> None:
-        process = subprocess.Popen(  # noqa: S603  the command is the user's own
+        process = subprocess.Popen(  # noqa: S603  the user chose the command
             words,
             env={**os.environ, **variables(event)},
             stdin=subprocess.DEVNULL,
@@ -121,18 +124,18 @@ def command(text: str) -> Callable[[Record], None]:
 
 
 def variables(event: Record) -> dict[str, str]:
-    """Return an event as environment variables; FACECLI_EVENT holds all of it as JSON."""
+    """Return an event as environment variables; FACECLI_EVENT holds the whole event as JSON."""
     fields = {name: "" if event[name] is None else str(event[name]) for name in FIELDS}
     fields["event"] = json.dumps(event)
-    # A zero byte would end the value, and the operating system refuses it.
+    # The operating system refuses a value with a zero byte.
     return {f"FACECLI_{name.upper()}": text.replace("\0", "") for name, text in fields.items()}
 
 
 def webhook(url: str) -> Callable[[Record], None]:
-    """Return what posts an event as JSON to an address; raise GateError for one that will not do.
+    """Return a function that posts an event as JSON to an address.
 
-    Only http and https are spoken, no proxy is asked and no redirection followed: whoever answers
-    cannot send the event elsewhere.
+    Only http and https are allowed. Proxies are not used and redirects are not followed, so the
+    event goes to this address only. Raises GateError for any other address.
     """
     try:
         parts = urlsplit(url)
@@ -141,6 +144,8 @@ def webhook(url: str) -> Callable[[Record], None]:
         usable = False
     if not usable or "@" in parts.netloc:
         raise GateError(f"{url}: not an http or https address without a password")
+    if not (url.isascii() and url.isprintable()) or " " in url:
+        raise GateError(f"{url}: not plain ASCII without spaces; write other characters as %XX")
     opener = OpenerDirector()
     for handler in (HTTPHandler, HTTPSHandler, HTTPDefaultErrorHandler, HTTPErrorProcessor):
         opener.add_handler(handler())
@@ -153,5 +158,7 @@ def webhook(url: str) -> Callable[[Record], None]:
         except HTTPError as error:
             error.close()
             raise OSError(f"answered {error.code}") from error
+        except HTTPException as error:
+            raise OSError("the answer is not HTTP") from error
 
     return post

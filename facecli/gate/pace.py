@@ -1,4 +1,4 @@
-"""Whether the frames of a stream come in time, by its own clock against ours."""
+"""Find frames of a stream that arrive late, by comparing the stream's clock with ours."""
 
 from __future__ import annotations
 
@@ -6,59 +6,62 @@ import math
 from collections.abc import Callable
 
 LATE, FRESH = 1.0, 0.5
-"""Seconds behind from which frames do not count, and below which they count again."""
+"""Frames more than LATE seconds behind are skipped, until one is less than FRESH seconds behind."""
 
 CATCHING_UP = 3.0
-"""Seconds after which a stream that is still behind is given up."""
+"""A stream that is still behind after this many seconds is opened again."""
 
 DRIFT = 1e-3
-"""By what share a camera's clock may go slower than ours without its frames coming late."""
+"""The share by which a camera's clock may be slower than ours before its frames count as late."""
 
 
 class Pace:
-    """Tells which frames of a stream come too late to decide about anybody.
+    """Tells which frames of a stream arrive too late to decide about anybody.
 
-    Where a machine is too busy they wait in the buffers of the network, and whoever is on them may
-    have gone since. Not to look at them gives the decoder time to catch up; if that is not enough
-    the stream is `lost`, to be opened anew with nothing waiting. Where it gained nothing at all it
-    may be the stream's clock that is slow: then twice as much is borne from there.
+    If the machine is too busy, frames wait in the network's buffers, and the people they show may
+    have left. Skipping late frames gives the decoder time to catch up. If this is not enough, the
+    stream is `lost`: it must be opened again, which empties the buffers. If skipping did not reduce
+    the delay at all, the stream's clock may be slow: then the limit is doubled.
     """
 
-    def __init__(self, say: Callable[[str], None]) -> None:
-        """`say` is told of a stream that is lost."""
-        self._say = say
-        self._borne = LATE
+    def __init__(self, warn: Callable[[str], None]) -> None:
+        """Take the function to call with a message when the stream is lost."""
+        self._warn = warn
+        self._limit = LATE
         self.begin()
 
     def begin(self) -> None:
-        """Begin with a stream just opened: the promptest of its frames will be the measure."""
+        """Begin with a newly opened stream: its earliest frame becomes the reference."""
         self.lost = False
-        self._least = self._before = math.inf
-        self._since: float | None = None
+        self._offset = self._before = math.inf
+        self._late_since: float | None = None
         self._worst = 0.0
 
     def counts(self, due: float, now: float) -> bool:
-        """Tell whether the next frame, due at a time on the stream's clock, comes in time."""
+        """Return whether the next frame is in time.
+
+        `due` is its time on the stream's clock, `now` the time on ours, both in seconds.
+        """
         behind = self._behind(due, now)
-        if self._since is None:
-            if behind <= self._borne:
+        if self._late_since is None:
+            if behind <= self._limit:
                 return True
-            self._since, self._worst = now, 0.0
+            self._late_since, self._worst = now, 0.0
         self._worst = max(self._worst, behind)
         if behind < FRESH:
-            self._since = None
-            self._borne = LATE
+            self._late_since = None
+            self._limit = LATE
             return True
-        if now - self._since > CATCHING_UP:
+        if now - self._late_since > CATCHING_UP:
             self.lost = True
             if behind > self._worst - FRESH:
-                self._borne *= 2
-            self._say(f"pictures come {behind:.0f} s late; is the stream too large to decode?")
+                self._limit *= 2
+            self._warn(f"pictures come {behind:.0f} s late; is the stream too large to decode?")
         return False
 
     def _behind(self, due: float, now: float) -> float:
-        """Return by how many seconds a frame is later than the promptest."""
+        """Return how many seconds later than the earliest frame this one is, drift allowed for."""
         drift = DRIFT * max(0.0, now - self._before)
-        self._least = min(self._least + drift, now - due)
+        self._offset = min(self._offset + drift, now - due)
         self._before = now
-        return now - due - self._least
+        return now - due - self._offset

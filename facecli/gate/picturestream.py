@@ -1,4 +1,4 @@
-"""Where one picture ends and the next begins in a stream of JPEG and PNG files."""
+"""Split a stream of JPEG and PNG files into single files."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ from facecli.faces.images import MAX_FILE_BYTES
 JPEG = b"\xff\xd8"
 PNG = b"\x89PNG\r\n\x1a\n"
 
-_ALONE = frozenset({0x01, *range(0xD0, 0xD8)})
+_WITHOUT_LENGTH = frozenset({0x01, *range(0xD0, 0xD8)})
 """JPEG markers without a length: TEM and the restart markers (ITU-T T.81, table B.1)."""
 
 _END, _SCAN = 0xD9, 0xDA
-"""EOI and SOS, after which coded data follow."""
+"""EOI, the end of the image, and SOS, after which coded data follow."""
 
 
 def pictures(stream: BufferedReader) -> Iterator[bytes]:
     """Yield the files in a stream, one after the other.
 
-    Raises PictureError for what is neither JPEG nor PNG, is too large, or ends too early.
+    Raises PictureError for data that is neither JPEG nor PNG, for a file that is too large, and if
+    the stream ends in the middle of a file.
     """
     while start := stream.read(2):
         picture = _Picture(stream, start)
@@ -35,14 +36,14 @@ def pictures(stream: BufferedReader) -> Iterator[bytes]:
 
 
 class _Picture:
-    """The picture being read: what has been taken of it so far."""
+    """The picture that is being read; `data` holds the bytes read so far."""
 
     def __init__(self, stream: BufferedReader, start: bytes) -> None:
         self._stream = stream
         self.data = bytearray(start)
 
     def take(self, count: int) -> bytes:
-        """Read the next bytes."""
+        """Read and return this many bytes."""
         if len(self.data) + count > MAX_FILE_BYTES:
             raise PictureError(f"stdin: a picture larger than {MAX_FILE_BYTES // 2**20} MiB")
         data = self._stream.read(count)
@@ -52,34 +53,34 @@ class _Picture:
         return data
 
     def take_to_marker(self) -> int:
-        """Read on to the next 0xFF and return the byte after it."""
+        """Read up to the next marker and return its code, the byte after 0xFF."""
         place = -1
         while place < 0:
             waiting = self._stream.peek()
             place = waiting.find(b"\xff")
             self.take(place + 1 if place >= 0 else max(1, len(waiting)))
         code = 0xFF
-        while code == 0xFF:  # any number of them may stand before a marker
+        while code == 0xFF:  # a marker may begin with several of them
             code = self.take(1)[0]
         return code
 
 
 def _read_jpeg(picture: _Picture) -> None:
-    """Read to the end of image: ITU-T T.81, B.1.1."""
+    """Read to the end of the image (ITU-T T.81, B.1.1)."""
     coded = False
     while True:
         code = picture.take_to_marker()
         if code == _END:
             return
-        # In coded data a zero stands after every 0xFF that is no marker.
-        if code in _ALONE or (coded and code == 0):
+        # In coded data, 0xFF followed by a zero is data, not a marker.
+        if code in _WITHOUT_LENGTH or (coded and code == 0):
             continue
         picture.take(max(0, int.from_bytes(picture.take(2)) - 2))
         coded = code == _SCAN
 
 
 def _read_png(picture: _Picture) -> None:
-    """Read to the IEND chunk: PNG (third edition), 5.3."""
+    """Read to the end of the IEND chunk (PNG, third edition, 5.3)."""
     kind = b""
     while kind != b"IEND":
         head = picture.take(8)

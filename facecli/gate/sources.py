@@ -1,4 +1,4 @@
-"""Where frames come from: cameras and streams, films, folders, and pictures on stdin."""
+"""Sources of frames: cameras, streams, video files, folders, and pictures on stdin."""
 
 from __future__ import annotations
 
@@ -19,36 +19,38 @@ from PIL import Image
 from facecli.errors import FacecliError, GateError
 from facecli.faces.images import open_picture, read_picture
 from facecli.faces.photo_files import find_pictures
-from facecli.gate.addresses import checked, trouble
+from facecli.gate.addresses import checked, why_unreachable
 from facecli.gate.capture import WAIT_MILLISECONDS, Capture
 from facecli.gate.pace import Pace
 from facecli.gate.picturestream import pictures
 from facecli.types import Picture
 
 TICK = 0.25
-"""Seconds without a picture after which time is said to have passed."""
+"""If no picture arrives for this many seconds, a frame without a picture is yielded."""
 
 FIRST_RETRY, LAST_RETRY = 1.0, 30.0
-"""Seconds to wait for a camera that went away; the wait doubles up to the last."""
+"""Seconds before a lost camera is tried again; the wait doubles from the first to the last."""
 
 WHOLE = 0.9
-"""A film that ends before this share of the frames it promised is said to be cut short."""
+"""A video file with less than this share of the frames it announces is reported as cut short."""
 
 CLOSING_SECONDS = 2.0
-"""How long to wait for a camera to be let go."""
+"""How long to wait for a camera to close."""
 
-Say = Callable[[str], None]
+Warn = Callable[[str], None]
+"""Takes a message for the person who runs the gate."""
+
 Load = Callable[[], Image.Image | None]
 Arrivals = queue.Queue[Load | FacecliError | None]
-"""What a thread brings: pictures to load, what went wrong, or that there is no more."""
+"""What a thread passes on: a picture to load, an error, or None at the end."""
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One moment of a source: `at` in seconds on its clock, and how to get the picture, if any.
+    """One moment of a source: `at` in seconds on its clock, and how to load the picture, if any.
 
-    `load` must be called before the next frame is asked for; it gives None, having said why, for
-    a picture that is damaged. `source` is what to call the picture's origin.
+    Call `load` before asking for the next frame. For a damaged picture it warns and returns None.
+    `source` is the name of the picture's origin.
     """
 
     at: float
@@ -60,12 +62,12 @@ class Frame:
 class Source:
     """A source of frames.
 
-    Where `every` picture counts none is passed over, however fast they come; where they stand
-    `apart` each may show somebody else.
+    If `every` is true, no picture is skipped, no matter how fast they arrive. If `apart` is true,
+    the pictures are unrelated: each may show another person.
     """
 
     name: str
-    frames: Callable[[threading.Event, Say], Iterator[Frame]]
+    frames: Callable[[threading.Event, Warn], Iterator[Frame]]
     every: bool = False
     apart: bool = False
 
@@ -77,15 +79,15 @@ def source_of(
     stdin: Callable[[], BufferedReader],
     opened: Callable[[int | str], Capture] = Capture,
 ) -> Source:
-    """Return the source a text means; raise GateError for one there is not.
+    """Return the source that a text names; raise GateError if there is no such source.
 
-    A number is a camera, an address a stream, "-" stdin, a folder the pictures in it or, with
-    `watch`, those that come into it; all else is a film.
+    A number is a camera, an address is a stream, and "-" is stdin. A folder stands for the pictures
+    in it or, with `watch`, for the pictures that arrive later. Anything else is a video file.
     """
     if watch and not Path(text).is_dir():
-        raise GateError(f"{text}: --watch is for folders, and this is none")
+        raise GateError(f"{text}: --watch is for folders, and this is not a folder")
     if text == "-":
-        return Source("stdin", lambda *how: from_stream(stdin(), *how), every=True)
+        return Source("stdin", lambda *rest: from_stream(stdin(), *rest), every=True)
     if text.isdecimal():
         return _live(f"camera {text}", lambda: opened(int(text)))
     if "://" in text:
@@ -93,40 +95,40 @@ def source_of(
     path = Path(text)
     if path.is_dir():
         follow = watched if watch else listed
-        return Source(text, lambda *how: follow(path, *how), every=True, apart=True)
+        return Source(text, lambda *rest: follow(path, *rest), every=True, apart=True)
     if not path.is_file():
-        raise GateError(f"{text}: no such camera, stream, film or folder")
-    return Source(text, lambda *how: film(text, lambda: opened(text), *how))
+        raise GateError(f"{text}: no such camera, stream, video file or folder")
+    return Source(text, lambda *rest: video_file(text, lambda: opened(text), *rest))
 
 
 def _live(name: str, opening: Callable[[], Capture]) -> Source:
-    return Source(name, lambda *how: live(name, opening, *how))
+    return Source(name, lambda *rest: live(name, opening, *rest))
 
 
-def film(
-    name: str, opening: Callable[[], Capture], stop: threading.Event, say: Say
+def video_file(
+    name: str, opening: Callable[[], Capture], stop: threading.Event, warn: Warn
 ) -> Iterator[Frame]:
-    """Yield every frame of a film, at its own times, as fast as they are taken."""
+    """Yield every frame of a video file with its own time, as fast as the caller takes them."""
     capture = opening()
     try:
         if not capture.opened:
-            raise GateError(f"{name}: cannot be opened as a film")
+            raise GateError(f"{name}: cannot be opened as a video file")
         count = 0
         while not stop.is_set() and capture.grab():
             count += 1
             yield Frame(capture.at(), name, capture.decode)
         if not stop.is_set() and count < WHOLE * capture.frames:
-            say(f"{name}: ends after {count} of {capture.frames} frames: is it damaged?")
+            warn(f"{name}: ends after {count} of {capture.frames} frames: is it damaged?")
     finally:
         capture.close()
 
 
 def live(
-    name: str, opening: Callable[[], Capture], stop: threading.Event, say: Say
+    name: str, opening: Callable[[], Capture], stop: threading.Event, warn: Warn
 ) -> Iterator[Frame]:
-    """Yield the newest frame of a camera or stream; those that came meanwhile are dropped.
+    """Yield the newest frame of a camera or stream. If the caller is slow, frames are dropped.
 
-    If it goes away or is not there yet it is opened again, ever less often.
+    A camera that is missing or goes away is tried again, with waits of FIRST_RETRY to LAST_RETRY.
     """
     newest: Arrivals = queue.Queue(1)
     ended = threading.Event()
@@ -138,7 +140,7 @@ def live(
 
     def pump() -> None:
         try:
-            _pump(name, opening, offer, ended, say)
+            _pump(name, opening, offer, ended, warn)
         except FacecliError as error:
             offer(error)
 
@@ -150,7 +152,7 @@ def live(
         ended.set()
         thread.join(CLOSING_SECONDS)
         if stop.is_set():
-            # OpenCV aborts the program if it comes back to a Python that is ending.
+            # The program aborts if OpenCV returns while Python is shutting down: exit before that.
             atexit.register(lambda: thread.is_alive() and os._exit(0))
 
 
@@ -159,24 +161,24 @@ def _pump(
     opening: Callable[[], Capture],
     offer: Callable[[Load], None],
     ended: threading.Event,
-    say: Say,
+    warn: Warn,
 ) -> None:
-    """Hand on frame after frame until it is `ended`, whatever becomes of the camera."""
+    """Offer frame after frame until `ended` is set; open the camera again when it goes away."""
     wait = FIRST_RETRY
-    pace = Pace(lambda text: say(f"{name}: {text}"))
+    pace = Pace(lambda text: warn(f"{name}: {text}"))
     while not ended.is_set():
         capture = opening()
         pace.begin()
         try:
             while not (ended.is_set() or pace.lost) and capture.opened and _grabbed(capture):
                 if wait > FIRST_RETRY:
-                    say(f"{name}: pictures come again")
+                    warn(f"{name}: pictures come again")
                 wait = FIRST_RETRY
-                if capture.dated and not pace.counts(capture.at(), time.monotonic()):
+                if capture.timed and not pace.counts(capture.at(), time.monotonic()):
                     continue
                 picture = capture.decode()
                 if picture is not None:
-                    offer(partial(_same, picture))
+                    offer(partial(_decoded, picture))
         finally:
             capture.close()
         if pace.lost:
@@ -184,33 +186,35 @@ def _pump(
         if wait == FIRST_RETRY and not ended.is_set():
             why = "no pictures come"
             if not capture.opened and "://" in name:
-                why = trouble(name)
-            say(f"{name}: {why}; trying again, after a while every {LAST_RETRY:.0f} s")
+                why = why_unreachable(name)
+            warn(f"{name}: {why}; trying again, after a while every {LAST_RETRY:.0f} s")
         ended.wait(wait)
         wait = min(2 * wait, LAST_RETRY)
 
 
 def _grabbed(capture: Capture) -> bool:
-    """Go on to the next frame; tell whether one came, not what a decoder had kept back of old.
+    """Go to the next frame and return whether it is a new one.
 
-    OpenCV gives that out, a frame at a time, after waiting in vain.
+    When a stream falls silent, OpenCV waits for the whole time limit and then returns an old frame
+    that the decoder had kept. Such a frame is not new.
     """
     began = time.monotonic()
     return capture.grab() and time.monotonic() - began < WAIT_MILLISECONDS / 1000
 
 
-def _same(picture: Image.Image) -> Image.Image:
+def _decoded(picture: Image.Image) -> Image.Image:
+    """Return the picture of a frame that is already decoded."""
     return picture
 
 
-def from_stream(stream: BufferedReader, stop: threading.Event, say: Say) -> Iterator[Frame]:
-    """Yield every picture of a stream of JPEG and PNG files; whoever writes it waits meanwhile."""
+def from_stream(stream: BufferedReader, stop: threading.Event, warn: Warn) -> Iterator[Frame]:
+    """Yield every picture of a stream of JPEG and PNG files; the writer waits for a slow caller."""
     arrived: Arrivals = queue.Queue(1)
 
     def read() -> None:
         try:
             for data in pictures(stream):
-                arrived.put(partial(_loaded, partial(read_picture, data, "stdin"), say))
+                arrived.put(partial(_loaded, partial(read_picture, data, "stdin"), warn))
             arrived.put(None)
         except FacecliError as error:
             arrived.put(error)
@@ -220,7 +224,7 @@ def from_stream(stream: BufferedReader, stop: threading.Event, say: Say) -> Iter
 
 
 def _taken(arrived: Arrivals, name: str, stop: threading.Event) -> Iterator[Frame]:
-    """Yield what another thread brings, and say when nothing comes that time passes."""
+    """Yield what another thread passes on, and a frame without a picture when nothing arrives."""
     while not stop.is_set():
         try:
             item = arrived.get(timeout=TICK)
@@ -234,41 +238,42 @@ def _taken(arrived: Arrivals, name: str, stop: threading.Event) -> Iterator[Fram
         yield Frame(time.monotonic(), name, item)
 
 
-def listed(folder: Path, stop: threading.Event, say: Say) -> Iterator[Frame]:
-    """Yield the pictures that are in a folder, by name."""
+def listed(folder: Path, stop: threading.Event, warn: Warn) -> Iterator[Frame]:
+    """Yield the pictures in a folder, in the order of their names."""
     for path in find_pictures([folder]):
         if stop.is_set():
             return
-        yield _of_file(path, say)
+        yield _of_file(path, warn)
 
 
-def watched(folder: Path, stop: threading.Event, say: Say) -> Iterator[Frame]:
-    """Yield the pictures that come into a folder, or change in it, once they are complete.
+def watched(folder: Path, stop: threading.Event, warn: Warn) -> Iterator[Frame]:
+    """Yield the pictures that arrive in a folder, or change in it, when they are complete.
 
-    A picture is taken for complete when it has not changed from one look at the folder to the
-    next. One that turns out to be damaged is taken again when it changes.
+    A picture counts as complete if it did not change between two scans of the folder. A damaged
+    picture is read again when it changes.
     """
     done = before = _states(folder)
     gone = False
     taken = 0.0
-    while not stop.wait(max(TICK, 4 * taken)):  # a large folder must not take all the time
+    # The wait is four times as long as a scan: a large folder must not take all the time.
+    while not stop.wait(max(TICK, 4 * taken)):
         yield Frame(time.monotonic(), str(folder))
         if folder.is_dir() == gone:
             gone = not gone
-            say(f"{folder}: {'there is no such folder any more' if gone else 'it is there again'}")
+            warn(f"{folder}: {'there is no such folder any more' if gone else 'it is there again'}")
         began = time.monotonic()
         now = _states(folder)
         taken = time.monotonic() - began
         settled = {path for path, state in now.items() if before.get(path) == state}
         for path in sorted(settled):
             if done.get(path) != now[path]:
-                yield _of_file(path, say)
+                yield _of_file(path, warn)
         done = {path: now[path] if path in settled else done.get(path) for path in now}
         before = now
 
 
 def _states(folder: Path) -> dict[Path, tuple[int, int] | None]:
-    """Return the time of change and the size of every picture in a folder."""
+    """Return the modification time and the size of every picture in a folder."""
     states: dict[Path, tuple[int, int] | None] = {}
     for path in find_pictures([folder]):
         with suppress(OSError):
@@ -277,13 +282,14 @@ def _states(folder: Path) -> dict[Path, tuple[int, int] | None]:
     return states
 
 
-def _of_file(path: Path, say: Say) -> Frame:
-    return Frame(time.monotonic(), str(path), partial(_loaded, partial(open_picture, path), say))
+def _of_file(path: Path, warn: Warn) -> Frame:
+    return Frame(time.monotonic(), str(path), partial(_loaded, partial(open_picture, path), warn))
 
 
-def _loaded(opening: Callable[[], Picture], say: Say) -> Image.Image | None:
+def _loaded(opening: Callable[[], Picture], warn: Warn) -> Image.Image | None:
+    """Return the pixels of a picture; warn and return None if it is damaged."""
     try:
         return opening().pixels
     except FacecliError as error:
-        say(str(error))
+        warn(str(error))
         return None

@@ -1,4 +1,4 @@
-"""Which face of a look is which face of the looks before."""
+"""Follow faces from one look to the next."""
 
 from __future__ import annotations
 
@@ -13,19 +13,23 @@ from facecli.types import Box, FloatArray
 from facecli.vectors.distances import squared_l2
 
 SAME_PLACE = 0.3
-"""Least overlap, intersection over union, of a face with itself a look ago, by place alone."""
+"""If only the place can decide, a face belongs to a track if their boxes overlap by more than this.
+
+The overlap is intersection over union, 0 to 1.
+"""
 
 LOST_SECONDS = 1.0
-"""An appearance is over when the face has not been seen for so long."""
+"""An appearance is over when the face has not been seen for this many seconds."""
 
 
 @dataclass(slots=True, eq=False)
 class Track:
-    """One face in view: where it was last seen and when, and what the looks said of it.
+    """One face in view: where and when it was last seen, and the results of the looks at it.
 
-    `embedding` is that of the last usable look, `answer` what it said; `votes` are of all usable
-    looks. `velocity` is how fast the middle of the box moves, in pixels a second. It is
-    `displaced` when another face has taken its place.
+    `began` and `seen` are the times of the first and the last look, in seconds. `embedding` and
+    `answer` come from the last usable look, `votes` from all usable looks. `velocity` is the speed
+    of the middle of the box, in pixels per second. `displaced` is true if another face has taken
+    the place of this one.
     """
 
     number: int
@@ -42,13 +46,13 @@ class Track:
     displaced: bool = False
 
     def box(self, at: float) -> Box:
-        """Return where the face is at a time, if it moves on as it did."""
+        """Return where the face should be at a time, if its speed stays the same."""
         right, down = (speed * (at - self.seen) for speed in self.velocity)
         left, top, far, bottom = self.last.box
         return left + right, top + down, far + right, bottom + down
 
     def follow(self, glimpse: Glimpse, at: float) -> None:
-        """Take in the next look at the face."""
+        """Add the next look at the face."""
         if at > self.seen:
             (x, y), (u, v) = _middle(self.last.box), _middle(glimpse.box)
             self.velocity = ((u - x) / (at - self.seen), (v - y) / (at - self.seen))
@@ -57,7 +61,7 @@ class Track:
         self.looks += 1
 
     def reconsider(self) -> None:
-        """Drop what was decided, to decide anew."""
+        """Drop the decision and the votes, so that the face is decided again."""
         self.outcome = self.answer = None
         self.votes.clear()
 
@@ -65,11 +69,11 @@ class Track:
 def link(
     tracks: Sequence[Track], glimpses: Sequence[Glimpse], at: float, *, same: float
 ) -> list[Track | None]:
-    """Return the track each face belongs to, None for a new face; the best overlap goes first.
+    """Return the track of each face, or None for a new face; the largest overlap is linked first.
 
-    Where both embeddings are known they must be within `same`, in squared L2, and the boxes need
-    only touch: another face in the same place is another track. A face too poor to be embedded
-    goes by its place.
+    If both embeddings are known, their squared L2 must be at most `same` and the boxes must touch.
+    Another face in the same place is therefore another track. A face that was too poor to be
+    embedded is linked by its place alone.
     """
     pairs = []
     for row, glimpse in enumerate(glimpses):
@@ -87,14 +91,14 @@ def link(
 
 
 def _least(track: Track, glimpse: Glimpse, same: float) -> float:
-    """Return the overlap above which a face may belong to a track; 1, which none has, for never."""
+    """Return the overlap above which a face may belong to a track; 1 means never."""
     if track.embedding is None or glimpse.embedding is None:
         return SAME_PLACE
     return 0.0 if agree(track.embedding, glimpse.embedding, same) else 1.0
 
 
 def agree(a: FloatArray, b: FloatArray, same: float) -> bool:
-    """Tell whether two embeddings, float32 (d,), are within `same` in squared L2."""
+    """Return whether the squared L2 of two embeddings, float32 (d,), is at most `same`."""
     return bool(squared_l2(a[None], b[None])[0, 0] <= same)
 
 

@@ -1,4 +1,4 @@
-"""What the gate is told, and what it says: of faces in view, and of decisions."""
+"""The settings and the results of a gate: faces in view, and decisions."""
 
 from __future__ import annotations
 
@@ -11,13 +11,16 @@ from facecli.types import Box
 from facecli.vectors.distances import check_squared_l2
 
 LOOKING = "looking"
-"""The state of a face nothing has been decided about, or whose name does not show just now."""
+"""The state of a face that is not decided yet, or whose name the last look could not confirm."""
 
 CONFIRM = 3
 COOLDOWN = 10.0
 LOOK_SECONDS = 0.19
-"""So that of a source of five frames a second each is looked at. A look takes 90 ms of one core and
-20 ms a face on pictures of 640 by 360; with the frames between left alone one core keeps up."""
+"""Short enough that each frame of a source of five frames per second is looked at.
+
+A look takes 90 ms of one core, and 20 ms for each face, on pictures of 640 by 360. At this interval
+one core is fast enough.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,16 +50,16 @@ class GateSettings:
 
 
 DEFAULTS = GateSettings()
-"""The settings of a gate for one door and one camera."""
+"""The default settings, for one camera at one door."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrackedFace:
-    """A face in view: the number of its track, where it is, and what is decided.
+    """A face in view: the number of its track, where it is, and what was decided.
 
-    `state` is `match`, `unknown`, `ambiguous` or `looking`. `person` and `squared_l2`, of the last
-    look, are set only for a match that the last look could see. `notes` say why that look did not
-    count, if so.
+    `state` is `match`, `unknown`, `ambiguous` or `looking`. `person` and `squared_l2` come from the
+    last look. They are set only for a match that the last look confirms. If the last look did not
+    count, `notes` say why.
     """
 
     track: int
@@ -71,10 +74,11 @@ class TrackedFace:
 class GateEvent:
     """One decision about one appearance.
 
-    `time` is UTC ISO 8601 and `at` the seconds on the source's own clock. `looks` counts those
-    that saw the face, `usable` those that counted. `squared_l2` of a match is the largest of the
-    looks that agreed; `person` and it are None otherwise. `candidates` are the nearest people in
-    the last usable look. `odds` are for as many templates as were enrolled.
+    `time` is UTC in ISO 8601, `at` is in seconds on the source's own clock. `looks` is the number
+    of looks that saw the face, `usable` the number that counted. `person` and `squared_l2` are None
+    unless it is a match; `squared_l2` is the largest of the looks that agreed. `candidates` are the
+    nearest people in the last usable look. `people` is the number of people enrolled at that time.
+    `odds` are computed for the number of templates enrolled at that time.
     """
 
     time: str
@@ -98,7 +102,7 @@ class GateEvent:
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """What one frame brought: every face in view, and the decisions that fell."""
+    """The result of one frame: every face in view, and the new decisions."""
 
     faces: tuple[TrackedFace, ...]
     events: tuple[GateEvent, ...]

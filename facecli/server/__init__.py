@@ -1,1 +1,1 @@
-"""The service: the same commands over HTTP, on a page, and warm for the command line."""
+"""The HTTP service: its interface, its camera page, and the page to review photo groups."""

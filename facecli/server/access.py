@@ -1,4 +1,4 @@
-"""Who may ask the service for what."""
+"""Decide which requests the service answers."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from facecli.errors import FacecliError
 from facecli.faces.images import display_name
 
 SHORTEST_TOKEN = 32
-"""Characters, 128 bits even if they are only hexadecimal digits."""
+"""Characters. As hexadecimal digits, 32 characters hold 128 bits."""
 
 OPEN = frozenset({"/", "/page.js", "/page.css", "/health"})
-"""Asked for without a token: the page itself, which asks for one, and whether the service lives."""
+"""Paths that need no token: the page, which asks for the token, and the health check."""
 
 ADMIN = frozenset({"/enroll", "/forget"})
-"""What changes the gallery."""
+"""Paths that change the gallery."""
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """An HTTP status and a reason in one line."""
+    """Why a request is refused: an HTTP status and a reason in one line."""
 
     status: int
     reason: str
@@ -32,11 +32,11 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Whom the service answers; the administrator's token is good for everything.
+    """The rules of access. The administrator's token is valid for every request.
 
-    Without `token` anyone who reaches the service may ask; without `admin` nobody may change the
-    gallery. On `loopback` only names of this machine are answered: no foreign one can be bound to
-    it by its owner, to let a web page read answers (DNS rebinding).
+    Without `token`, everyone who can reach the service may use it. Without `admin`, nobody may
+    change the gallery. On `loopback`, the Host header must name this machine. This stops DNS
+    rebinding: a web site that points its own name to this machine to read the answers.
     """
 
     token: bytes | None
@@ -62,7 +62,7 @@ class Access:
             known = [one for one in (self.token, self.admin) if one is not None]
             if self.token is None:
                 return None
-        # All are compared, each in constant time.
+        # Every token is compared, each in constant time.
         if sum(hmac.compare_digest(given, b"Bearer " + one) for one in known):
             return None
         whose = "the administrator's token" if path in ADMIN else "a token"
@@ -70,7 +70,7 @@ class Access:
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether a name or address is this machine's own loopback."""
+    """Return whether a name or address is the loopback of this machine."""
     if host == "localhost":
         return True
     try:
@@ -86,7 +86,7 @@ def _without_port(host: str) -> str:
 
 
 def read_token(path: Path) -> bytes:
-    """Return the token in a file; raise FacecliError unless it is long and the file private."""
+    """Return the token in a file; raise FacecliError if it is too short or others can read it."""
     where = display_name(path)
     try:
         mode = path.stat().st_mode

@@ -1,4 +1,4 @@
-"""The HTTP interface: what is asked where, and what is answered."""
+"""The HTTP interface: its paths, their parameters and their answers."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Side(BaseModel):
 
     @property
     def given(self) -> bytes | str:
-        """What was given."""
+        """The photo as bytes, or the name of the person."""
         return self.person if self.photo is None else self.photo  # type: ignore[return-value]
 
 
@@ -83,7 +83,7 @@ def build(
         title="facecli",
         version=__version__,
         description=DESCRIPTION,
-        docs_url=None,  # these pages would be fetched from elsewhere
+        docs_url=None,  # these pages load files from other servers
         redoc_url=None,
         responses={"4XX": answer(program.ErrorRecord, "Refused, and why, in one line")},
     )
@@ -143,7 +143,7 @@ def _add_changes(app: FastAPI, service: RecognitionService, workers: Workers) ->
         allow_look_alike: bool = False,
         dry_run: bool = False,
     ) -> Response:
-        """Remember a person from a photo. Needs the administrator's token."""
+        """Enroll a person from a photo. Needs the administrator's token."""
         photo = await request.body()
         wanted = EnrollmentOptions(name, external_id, largest, allow_look_alike, dry_run)
         record = await workers.do(lambda: service.enroll(photo, wanted))
@@ -169,7 +169,7 @@ def _add_state(
 
     @app.get("/health", responses={200: answer(program.HealthRecord, "The gallery can be read")})
     async def health() -> Response:
-        """Tell whether the gallery can be read; needs no token and says nothing of it."""
+        """Tell whether the gallery can be read. Needs no token and shows no names."""
         try:
             await workers.do(service.counts)
             healthy = True
@@ -201,7 +201,7 @@ def _add_page(app: FastAPI, sessions: Sessions, workers: Workers, metrics: Metri
     async def gate(
         request: Request, session: Annotated[str, Query(pattern="^[0-9a-f]{32}$")]
     ) -> Response:
-        """Show a frame of a camera; answers what is in view, and decisions as they fall."""
+        """Send one frame of a camera. The answer holds the faces in view and the new decisions."""
         frame = await request.body()
         seen = await workers.do(lambda: sessions.feed(session, frame))
         metrics.faces(str(event["status"]) for event in seen["events"])
@@ -243,6 +243,6 @@ def _error(status: int, reason: str) -> Response:
     return _json(record, status=status)
 
 
-def _json(said: Record | Sequence[Record], *, status: int = 200) -> Response:
-    whole = stamped(said) if isinstance(said, Mapping) else [stamped(one) for one in said]
+def _json(found: Record | Sequence[Record], *, status: int = 200) -> Response:
+    whole = stamped(found) if isinstance(found, Mapping) else [stamped(one) for one in found]
     return Response(to_json(whole), status_code=status, media_type="application/json")

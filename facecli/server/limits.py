@@ -1,4 +1,4 @@
-"""The limits every request is under, before anything looks at it."""
+"""The limits of every request: access, size, number and time."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ App = Callable[[Message, Receive, Send], Awaitable[None]]
 Answer = TypeVar("Answer")
 
 MOST_BYTES = 32 * 2**20
-"""Of a body: two photos of a 50-megapixel camera in base64."""
+"""Largest request body: two photos of a 50-megapixel camera in base64."""
 
 MOST_REQUESTS = 16
-"""Received or worked on at a time; more are asked to come back, so that memory has a bound."""
+"""Most requests at the same time, so that memory is limited. Others get status 429."""
 
 MOST_SECONDS = 30.0
-"""From the first byte of a request to its answer."""
+"""Longest time for a request, from its start to the end of its answer."""
 
 RETRY_SECONDS = 1
 
@@ -42,18 +42,18 @@ SAFE = {
     b"x-content-type-options": b"nosniff",
     b"cache-control": b"no-store",
 }
-"""Headers of every answer: nothing is kept, framed, or fetched from elsewhere."""
+"""Headers of every answer. Browsers must not store or frame it, or load files from elsewhere."""
 
 
 class Workers:
-    """Threads that do the work; a job nobody waits for any more still counts until it ends."""
+    """Threads that do the work. A job that timed out still counts until it ends."""
 
     def __init__(self, threads: int) -> None:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="work")
         self._abandoned: set[Future[Any]] = set()
 
     async def do(self, work: Callable[[], Answer]) -> Answer:
-        """Run work in a thread and return what it returns."""
+        """Run `work` in a thread and return its result."""
         future = self._pool.submit(work)
         try:
             return await asyncio.wrap_future(future)
@@ -63,17 +63,21 @@ class Workers:
 
     @property
     def abandoned(self) -> int:
-        """How many jobs go on though their time is over."""
+        """The number of jobs that still run after their request ended."""
         self._abandoned = {one for one in self._abandoned if not one.done()}
         return len(self._abandoned)
 
     def close(self) -> None:
-        """Finish what has begun; what waits is dropped."""
+        """Finish the jobs that have begun and drop the jobs that wait."""
         self._pool.shutdown(cancel_futures=True)
 
 
 class LimitedApp:
-    """An ASGI application around another that keeps strangers, floods and slow senders out."""
+    """An ASGI application that checks every request before it passes it to another one.
+
+    It refuses requests without access, too many requests at a time, and requests that are too large
+    or too slow. `paths` are the paths that are counted under their own name.
+    """
 
     def __init__(self, app: App, access: Access, workers: Workers, metrics: Metrics) -> None:
         self._app = app
@@ -96,7 +100,7 @@ class LimitedApp:
         self._metrics.request(path, reply.status, time.monotonic() - began)
 
     async def _answered(self, scope: Message, receive: Receive, reply: _Reply) -> Refusal | None:
-        """Let the application answer, or return why it may not."""
+        """Let the application answer, or return why the request is refused."""
         headers = dict(scope["headers"])
         if refusal := self._access.refusal(scope["path"], headers):
             return refusal
@@ -125,7 +129,7 @@ class LimitedApp:
 
 
 class _Reply:
-    """The answer on its way out: adds the headers of every answer, and knows the status."""
+    """Sends the answer: adds the headers of every answer and remembers the status."""
 
     def __init__(self, send: Send) -> None:
         self._send = send
@@ -152,7 +156,10 @@ class _Reply:
 
 
 async def _body(headers: dict[bytes, bytes], receive: Receive) -> bytes | None:
-    """Return the whole body, or None if it is too long; raise ConnectionError if it ends early."""
+    """Return the whole body, or None if it is too large.
+
+    Raises ConnectionError if the client goes away before the end.
+    """
     announced = headers.get(b"content-length", b"0")
     if announced.isdigit() and int(announced) > MOST_BYTES:
         return None
@@ -169,7 +176,7 @@ async def _body(headers: dict[bytes, bytes], receive: Receive) -> bytes | None:
 
 
 def _replayed(body: bytes, receive: Receive) -> Receive:
-    """Return what hands the body on in one piece, and then what else comes."""
+    """Return a function that gives the body in one piece, then whatever else is received."""
     pieces = [body]
 
     async def next_message() -> Message:

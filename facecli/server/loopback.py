@@ -1,8 +1,8 @@
-"""A page for one person on this machine: served on loopback, to whoever knows its secret address.
+"""Serve a page to one person on this machine, under a secret address on loopback.
 
-Other programs and other web sites on the same machine are kept out: the path holds a random token,
-the Host header must name this very server (so that no foreign name can be bound to it), and what
-changes anything must come from the page itself (Origin) as JSON.
+Other programs and web sites cannot use it. The path holds a random token. The Host header must be
+the address of this server, which stops DNS rebinding. Requests that change anything must be JSON
+and come from the page itself (Origin header).
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from facecli.errors import FacecliError
 LOOPBACK = "127.0.0.1"
 
 MOST_BYTES = 2**20
-"""Of a request's body: thousands of photos by their SHA-256."""
+"""Largest request body: enough for the SHA-256 of thousands of photos."""
 
 SECONDS = 30.0
-"""A connection that says nothing for so long is closed."""
+"""A connection that sends nothing for this long is closed."""
 
 HEADERS = {
     "Cache-Control": "no-store",
@@ -39,25 +39,28 @@ HEADERS = {
 
 
 class LoopbackPage(Protocol):
-    """What is served; its methods are all called in the thread that runs `Server.serve`."""
+    """The page to serve. All methods are called in the thread that runs `Server.serve`."""
 
     def page(self) -> str:
         """Return the page as HTML."""
         ...
 
     def picture(self, name: str) -> bytes | None:
-        """Return the JPEG of a name in the page, or None."""
+        """Return the JPEG with this name, or None if the page has no such picture."""
         ...
 
-    def correct(self, said: Any) -> None:
-        """Obey what the page sent, any JSON value; raise FacecliError with what is wrong."""
+    def correct(self, request: Any) -> None:
+        """Apply a correction that the page sent, any JSON value.
+
+        Raises FacecliError with the reason if it is not a correction or cannot be applied.
+        """
         ...
 
 
 class Server(ThreadingHTTPServer):
-    """Serve a page at `address` until interrupted; port 0 takes any that is free.
+    """Serve a page at `address` until interrupted. Port 0 takes any free port.
 
-    Raises FacecliError for a port that is taken.
+    Raises FacecliError if the port cannot be used.
     """
 
     daemon_threads = True
@@ -74,27 +77,27 @@ class Server(ThreadingHTTPServer):
 
     @property
     def address(self) -> str:
-        """The page's address, which is its secret too."""
+        """The page's address. It contains the secret token."""
         return f"http://{self.host}/{self.token}/"
 
     def serve(self) -> None:
-        """Answer requests, one after the other, in this thread: SQLite knows no other."""
+        """Answer requests in this thread, one by one, since SQLite needs a single thread."""
         threading.Thread(target=self.serve_forever, daemon=True).start()
         while True:
             self._jobs.get()()
 
     def handle_error(self, *_: Any) -> None:
-        """Say nothing of a browser that hangs up; report what else goes wrong."""
+        """Report errors, except when a browser closes the connection."""
         if not isinstance(sys.exception(), ConnectionError):
             super().handle_error(*_)
 
-    def ask(self, question: Callable[[], Any]) -> Any:
-        """Have a question answered in the serving thread; raise what it raises."""
+    def call(self, function: Callable[[], Any]) -> Any:
+        """Call a function in the serving thread; return its result or raise its error."""
         answer: Future[Any] = Future()
 
         def job() -> None:
             try:
-                answer.set_result(question())
+                answer.set_result(function())
             except Exception as error:
                 answer.set_exception(error)
 
@@ -119,9 +122,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _show(self, name: str) -> None:
         page_source = self.server.page_source
         if name == "":
-            page: str = self.server.ask(page_source.page)
+            page: str = self.server.call(page_source.page)
             self._answer(HTTPStatus.OK, "text/html; charset=utf-8", page.encode())
-        elif (picture := self.server.ask(lambda: page_source.picture(name))) is not None:
+        elif (picture := self.server.call(lambda: page_source.picture(name))) is not None:
             self._answer(HTTPStatus.OK, "image/jpeg", picture)
         else:
             self._refuse(HTTPStatus.NOT_FOUND)
@@ -144,21 +147,21 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _correct(self, body: bytes) -> None:
         try:
-            said = json.loads(body)
+            request = json.loads(body)
         except (ValueError, RecursionError):
             return self._reply(HTTPStatus.BAD_REQUEST, error="this is not JSON")
         try:
-            self.server.ask(lambda: self.server.page_source.correct(said))
+            self.server.call(lambda: self.server.page_source.correct(request))
         except FacecliError as error:
-            # An answer like any other: what was asked for cannot be, and the page says why.
+            # Not an HTTP error: the page shows the reason.
             return self._reply(HTTPStatus.OK, error=str(error))
         return self._reply(HTTPStatus.OK)
 
     def log_message(self, *_: Any) -> None:
-        """Say nothing: the address is a secret, and stderr is the user's."""
+        """Log nothing: the address is secret, and stderr belongs to the user."""
 
     def _name(self) -> str | None:
-        """Return what is asked for below the secret path; refuse who does not know it."""
+        """Return the name after the secret path; refuse a request without it and return None."""
         _, _, rest = self.path.partition("/")
         token, slash, name = rest.partition("/")
         known = hmac.compare_digest(token.encode(), self.server.token.encode())

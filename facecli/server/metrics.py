@@ -1,4 +1,4 @@
-"""What the service counts, in the text format of Prometheus, version 0.0.4."""
+"""Count what the service does, in the text format of Prometheus, version 0.0.4."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from collections.abc import Iterable, Iterator
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-"""Upper ends of the buckets of durations."""
+"""Upper limits of the histogram buckets, in seconds."""
 
 Sample = tuple[str, str, float]
-"""What a line adds to its metric's name, its labels as written, and its value."""
+"""One line of a metric: the suffix of the metric's name, the labels as text, and the value."""
 
 
 class Metrics:
-    """Requests, their durations, and decisions, since the service began.
+    """The number of requests, their durations, and the decisions since the service started.
 
-    Labels hold only words of this program: no name and nothing a client sent.
+    Labels hold only words of this program. They never hold a person's name or text from a client.
     """
 
     def __init__(self) -> None:
@@ -27,17 +27,17 @@ class Metrics:
         self._faces: Counter[str] = Counter()
 
     def request(self, path: str, status: int, seconds: float) -> None:
-        """Count one request."""
+        """Count one request and its duration in seconds."""
         self._requests[path, status] += 1
         self._buckets[path][bisect_left(SECONDS, seconds)] += 1
         self._seconds[path] += seconds
 
     def faces(self, statuses: Iterable[str]) -> None:
-        """Count what was said of faces."""
+        """Count the answers about faces."""
         self._faces.update(statuses)
 
     def text(self, **gauges: int) -> str:
-        """Return all of it, with the values of the moment besides."""
+        """Return all metrics as text; `gauges` are values of this moment."""
         requests: list[Sample] = [
             ("", f'{{path="{path}",status="{status}"}}', count)
             for (path, status), count in self._requests.items()

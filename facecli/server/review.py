@@ -1,4 +1,4 @@
-"""The contact sheet as something to work on: every correction is stored and shown at once."""
+"""The contact sheet as a page to edit: each correction is stored and shown at once."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from facecli.types import Failure
 
 
 class ReviewPage:
-    """Serves a grouping of these pictures, and stores what is said about it."""
+    """Serves a grouping of these pictures, and stores the corrections made on the page."""
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class ReviewPage:
         self._names = {_name(key): key for key in faces_of(grouping)}
 
     def page(self) -> str:
-        """Return the page as things stand, whoever said so."""
+        """Return the page with all corrections so far, also those made elsewhere."""
         grouping = replace(
             regroup(
                 self._pictures,
@@ -65,26 +65,26 @@ class ReviewPage:
         )
 
     def picture(self, name: str) -> bytes | None:
-        """Return the thumbnail of a face that is in the page."""
+        """Return the thumbnail of a face on the page, or None if there is no such face."""
         key = self._names.get(name)
         if key is None:
             return None
         ((_, jpeg),) = thumbnails(self._store.library, [key])
         return jpeg
 
-    def correct(self, said: Any) -> None:
-        """Store one correction; raise FacecliError where it is none, or cannot be."""
-        _apply(Corrections(self._store), said)
+    def correct(self, request: Any) -> None:
+        """Store one correction; raise FacecliError if it is not one, or cannot be applied."""
+        _apply(Corrections(self._store), request)
 
 
 def _name(key: Key) -> str:
-    """Return where the picture of a face is, relative to the page."""
+    """Return the address of a face's picture, relative to the page."""
     sha256, number = key
     return f"face/{sha256}/{number}.jpg"
 
 
-def _apply(corrections: Corrections, said: Any) -> None:
-    match said:
+def _apply(corrections: Corrections, request: Any) -> None:
+    match request:
         case {"what": "undo"}:
             corrections.undo()
         case {"what": "name", "clusters": [int(number)], "name": str(name)}:
@@ -102,7 +102,7 @@ def _apply(corrections: Corrections, said: Any) -> None:
         ):
             corrections.move(number, target, photos)
         case _:
-            raise FacecliError("this is no correction")
+            raise FacecliError("this is not a correction")
 
 
 def _are(kind: type, values: list[Any]) -> bool:

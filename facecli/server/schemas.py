@@ -20,7 +20,7 @@ def answer(record: type, description: str, *, many: bool = False) -> dict[str, A
 
 @cache
 def whole(record: type) -> type[BaseModel]:
-    """Return the model of a record as it is sent: with the version of the records."""
+    """Return the model of a record as it is sent, with the version of the records."""
     version = Field(alias="schema", description="version of the records", examples=[SCHEMA])
     base = schema(record)
     return create_model(
@@ -30,7 +30,7 @@ def whole(record: type) -> type[BaseModel]:
 
 @cache
 def schema(record: type) -> type[BaseModel]:
-    """Return the pydantic model of a record's definition, with what its fields mean."""
+    """Return the pydantic model of a record's definition, with the meanings of its fields."""
     described: dict[str, Any] = {}
     for one in fields(record):
         about = Field(... if one.required else None, description=one.meaning or None)
@@ -39,7 +39,7 @@ def schema(record: type) -> type[BaseModel]:
 
 
 def _modelled(hint: Any) -> Any:
-    """Return a type with models in the place of records' definitions."""
+    """Return a type in which each record definition is replaced by its model."""
     while get_origin(hint) is Annotated:
         hint = get_args(hint)[0]
     if len(options(hint)) > 1:

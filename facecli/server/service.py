@@ -1,4 +1,4 @@
-"""What the service does, in the words of its records; safe to call from several threads."""
+"""What the service can do: each method returns records. Safe to call from several threads."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from facecli.records.recognition import (
 from facecli.records.stored import ForgottenRecord, PersonRecord
 
 PHOTO = "photo"
-"""What a picture without a file name is called in records and messages."""
+"""The name of a picture without a file name, in records and messages."""
 
 
 @dataclass(frozen=True, slots=True)
 class EnrollmentOptions:
-    """Whom to remember from one photo, and what to allow; as the options of `facecli enroll`."""
+    """Whom to enroll from one photo, and what to allow, like the options of `facecli enroll`."""
 
     name: str
     external_id: str | None = None
@@ -34,10 +34,10 @@ class EnrollmentOptions:
 
 
 class RecognitionService:
-    """Verify, identify, enroll and forget on one gallery.
+    """Verify, identify, enroll and forget people with one gallery.
 
-    Every method raises PictureError for a photo that cannot be read, FaceError for one without a
-    face where one is needed, and GalleryError if the gallery is out of reach.
+    Every method raises PictureError if a photo cannot be read, FaceError if a photo has no face but
+    needs one, and GalleryError if the gallery cannot be read.
     """
 
     def __init__(self, recognizer: Recognizer) -> None:
@@ -58,7 +58,7 @@ class RecognitionService:
     def identify(
         self, photo: bytes, *, k: int, gap: float | None, faces: Faces
     ) -> list[IdentificationRecord]:
-        """Say of each face in a photo who it is."""
+        """Identify each face in a photo."""
         recognizer = self.recognizer
         pictures = list(recognizer.embed(read_picture(photo, PHOTO), faces=faces))
         # Read after the embedding: a person forgotten meanwhile must not match.
@@ -67,7 +67,10 @@ class RecognitionService:
         return [records.identification(one, recognizer.card, snapshot.point) for one in answers]
 
     def enroll(self, photo: bytes, options: EnrollmentOptions) -> EnrollmentRecord:
-        """Remember a person from a photo, or say why not; what is accepted is on the disk."""
+        """Enroll a person from a photo, or give the reasons for a refusal.
+
+        An accepted template is on the disk when this returns.
+        """
         request = EnrollmentRequest(options.name, read_picture(photo, PHOTO), options.external_id)
         (outcome,) = self.recognizer.admit(
             list(self.recognizer.examine([request], largest=options.largest)),
@@ -85,7 +88,7 @@ class RecognitionService:
         return stored.forgotten(self.recognizer.forget(names))
 
     def counts(self) -> tuple[int, int]:
-        """Return how many people and templates there are; raise GalleryError if out of reach."""
+        """Return the number of people and of templates enrolled."""
         with self.recognizer.place.open() as gallery:
             found = gallery.statistics()
         return found.people, found.templates

@@ -1,4 +1,4 @@
-"""The process that serves: its socket, its threads, and how it stops."""
+"""Run the service: its socket, its threads, and how it stops."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from facecli.server.service import RecognitionService
 from facecli.server.sessions import Sessions
 
 MOST_CONNECTIONS = 128
-"""Beyond the requests worked on, so that a page may keep one open; more are turned away."""
+"""More connections are refused. It is more than MOST_REQUESTS, since pages keep theirs open."""
 
 IDLE_SECONDS = 5
 GRACE_SECONDS = 5
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Open the port, 0 for any that is free; raise FacecliError if it is taken."""
+    """Listen on a port, or on any free port for 0; raise FacecliError if this is not possible."""
     try:
         (family, _, _, _, address), *_ = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -44,9 +44,9 @@ def serve(
     listener: socket.socket,
     journal: Journal,
 ) -> None:
-    """Answer until SIGINT or SIGTERM; what has begun is finished first.
+    """Answer requests until SIGINT or SIGTERM. Requests that have begun are finished first.
 
-    Decisions of gates go into the journal.
+    The decisions of camera pages go to the journal.
     """
     workers = Workers(os.cpu_count() or 1)
     sessions = Sessions(service.recognizer, journal)
@@ -70,7 +70,7 @@ def serve(
     def stop(*_: object) -> None:
         server.should_exit = True
 
-    # The server hands a signal it has obeyed to whoever was listening before it.
+    # After it has stopped, uvicorn raises the signal again for the handlers set before it.
     for one in (signal.SIGINT, signal.SIGTERM):
         signal.signal(one, stop)
     try:

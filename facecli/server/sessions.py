@@ -1,4 +1,4 @@
-"""Gates for cameras in browsers: one for each page that is open, its decisions written down."""
+"""Gates for browser cameras: one for each open page. Their decisions are logged."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from facecli.records.gate import GateEventRecord, SightingRecord, gate_event, si
 
 MOST_SESSIONS = 16
 IDLE_SECONDS = 60.0
-"""A page that shows nothing for so long is taken for closed."""
+"""A page that sends no frame for this long counts as closed."""
 
 
 @dataclass(slots=True)
@@ -29,9 +29,9 @@ class _Session:
 
 
 class Sessions:
-    """The gates of the pages that are open, by the name each page has drawn for itself.
+    """The gates of the open pages, by the random name that each page has chosen.
 
-    Every decision is written in the journal.
+    Every decision goes to the journal. Works from any thread.
     """
 
     def __init__(self, recognizer: Recognizer, journal: Journal) -> None:
@@ -41,7 +41,7 @@ class Sessions:
         self._lock = threading.Lock()
 
     def feed(self, name: str, frame: bytes) -> SightingRecord:
-        """Show a frame to a page's gate and return what is in view and what was decided."""
+        """Feed a frame to a page's gate; return the faces in view and the new decisions."""
         picture = read_picture(frame, "frame")
         session = self._session(name)
         with session.lock:
@@ -52,20 +52,20 @@ class Sessions:
         return sighting(seen, picture.pixels.size, events)
 
     def close(self) -> None:
-        """Decide about everyone still in view of any page."""
+        """Decide about everyone still in view on any page."""
         with self._lock:
             for session in self._sessions.values():
                 self._finish(session)
             self._sessions.clear()
 
     def _session(self, name: str) -> _Session:
-        """Return a page's gate, made if it is new; pages that are closed make room."""
+        """Return a page's gate, made if the page is new; end the gates of closed pages."""
         now = time.monotonic()
         with self._lock:
             session = self._sessions.pop(name, None)
             if session is None:
-                # Unlike a camera's gate, a page hears of a gallery that is out of reach: it can ask
-                # again.
+                # If the gallery cannot be read, a page gets the error, since it can ask again. A
+                # camera's gate goes on with the people it knows.
                 gate = Gate(self._recognizer, people=self._recognizer)
                 session = _Session(gate, began=now, used=now)
             session.used = now

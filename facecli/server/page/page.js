@@ -1,11 +1,11 @@
 "use strict";
 
-const FRAME_SIDE = 960; // pixels: a face at arm's length is a quarter of it wide
-const FRAME_SECONDS = 0.22; // just over the gate's own pace
+const FRAME_SIDE = 960; // pixels; a face at arm's length is about a quarter of this wide
+const FRAME_SECONDS = 0.22; // slightly more than the gate's shortest interval between looks
 const RETRY_SECONDS = 2;
-const STALE_SECONDS = 3; // an answer, or a picture, this old says nothing of who is there now
+const STALE_SECONDS = 3; // an older answer or picture does not show who is there now
 const EVENTS = 5;
-const LONG = 26; // characters, beyond which a name is set smaller
+const LONG = 26; // characters; a longer name is shown in smaller type
 
 const find = (selector) => document.querySelector(selector);
 const video = find("video");
@@ -22,22 +22,24 @@ function hex(byte) {
   return byte.toString(16).padStart(2, "0");
 }
 
-// Names may hold anything: what cannot be seen, or would turn the line round, is spelled out.
+// Names may hold any character. Invisible ones, and those that change the direction of the text,
+// are shown as their code.
 function shown(text) {
   return String(text).replace(/(?![\u200c\u200d])[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu, (one) =>
     `\\u{${one.codePointAt(0).toString(16)}}`);
 }
 
-function say(state, who, why = "") {
+function showState(state, who, why = "") {
   document.body.dataset.state = state;
   find("#answer use").setAttribute("href", `#${state}`);
-  if (find("#who").textContent !== who) find("#who").textContent = who; // read out when it changes
+  // Set only when it changes, since screen readers read it aloud each time it is set.
+  if (find("#who").textContent !== who) find("#who").textContent = who;
   find("#who").classList.toggle("long", who.length > LONG);
   find("#why").textContent = why;
 }
 
-// The worst news counts: a stranger beside an employee is a stranger at the gate.
-function sum(faces) {
+// The worst state counts: if a stranger stands beside an employee, show the stranger.
+function summary(faces) {
   const of = (state) => faces.filter((one) => one.state === state);
   const names = of("match").map((one) => shown(one.person)).join(", ");
   const beside = names && `with ${names}`;
@@ -80,9 +82,9 @@ function draw(faces, [width, height]) {
     context.strokeRect(x, y, (x1 - x0) * scale, (y1 - y0) * scale);
     if (face.state === "looking") continue;
     const text = face.state === "match" ? shown(face.person) : "not known";
-    const wide = context.measureText(text).width + size;
-    const at = Math.max(0, Math.min(x, overlay.width - wide));
-    context.fillRect(at, Math.max(0, y - 1.6 * size), wide, 1.6 * size);
+    const labelWidth = context.measureText(text).width + size;
+    const at = Math.max(0, Math.min(x, overlay.width - labelWidth));
+    context.fillRect(at, Math.max(0, y - 1.6 * size), labelWidth, 1.6 * size);
     context.fillStyle = "#0c0d0c";
     context.fillText(text, at + size / 2, Math.max(0, y - 1.6 * size) + 0.85 * size);
   }
@@ -98,14 +100,14 @@ function icon(name) {
 }
 
 function element(name, text) {
-  const made = document.createElement(name);
-  made.textContent = text;
-  return made;
+  const node = document.createElement(name);
+  node.textContent = text;
+  return node;
 }
 
 const WORDS = { unknown: "Not known", ambiguous: "Cannot tell" };
 
-function tell(event) {
+function listEvent(event) {
   const item = document.createElement("li");
   item.className = event.status;
   const time = element("time", new Date(event.time).toLocaleTimeString());
@@ -122,7 +124,7 @@ function tell(event) {
   find("#none").hidden = true;
 }
 
-// Draw what the camera shows now; no larger than `side` if one is given.
+// Return the camera's current picture as a JPEG, its longer side at most `side` pixels.
 function capture(side = Infinity) {
   const scale = Math.min(1, side / Math.max(video.videoWidth, video.videoHeight));
   frame.width = Math.round(video.videoWidth * scale);
@@ -136,16 +138,16 @@ function ask(path, body, secret, signal) {
   return fetch(path, { method: "POST", body, headers, signal, cache: "no-store" });
 }
 
-// Resolve when the camera shows a new picture; a camera that stands still must not look watched.
+// Resolve when the camera has a new picture. Fail if it has none: the page must not seem to watch.
 function newPicture() {
   return new Promise((done, fail) => {
     video.requestVideoFrameCallback(done);
-    setTimeout(() => fail(new Error("the camera stands still")), STALE_SECONDS * 1000);
+    setTimeout(() => fail(new Error("the camera sends no new pictures")), STALE_SECONDS * 1000);
   });
 }
 
 async function unlock() {
-  say("idle", "A token is needed");
+  showState("idle", "A token is needed");
   find("#unlock").hidden = false;
   find("#unlock input").focus();
   await new Promise((done) => { unlocked = done; });
@@ -155,14 +157,14 @@ async function unlock() {
 async function look() {
   await newPicture();
   const picture = await capture(FRAME_SIDE);
-  const soon = AbortSignal.timeout(STALE_SECONDS * 1000);
-  const answer = await ask(`gate?session=${session}`, picture, token, soon);
+  const timeLimit = AbortSignal.timeout(STALE_SECONDS * 1000);
+  const answer = await ask(`gate?session=${session}`, picture, token, timeLimit);
   if (answer.status === 401) return unlock();
   const seen = await answer.json();
   if (!answer.ok) throw new Error(seen.reason);
   draw(seen.faces, seen.size);
-  say(...sum(seen.faces));
-  seen.events.forEach(tell);
+  showState(...summary(seen.faces));
+  seen.events.forEach(listEvent);
 }
 
 async function watch() {
@@ -172,8 +174,8 @@ async function watch() {
       await look();
     } catch (error) {
       draw([], [1, 1]);
-      const silent = error instanceof TypeError || error.name === "TimeoutError";
-      say("idle", "Not watching", silent ? "the service does not answer" : error.message);
+      const noAnswer = error instanceof TypeError || error.name === "TimeoutError";
+      showState("idle", "Not watching", noAnswer ? "the service does not answer" : error.message);
       await wait(RETRY_SECONDS);
     }
     await next;
@@ -189,7 +191,7 @@ async function start() {
     video.classList.toggle("mirrored", track.getSettings().facingMode !== "environment");
     await video.play();
   } catch (error) {
-    say("idle", "No camera", window.isSecureContext ? error.message :
+    showState("idle", "No camera", window.isSecureContext ? error.message :
       "browsers give a camera to localhost and to https only");
     return;
   }
@@ -205,10 +207,10 @@ function choose(blob) {
     find(".photo .quiet").hidden = true;
   };
   reader.readAsDataURL(blob);
-  conclude("", "");
+  showOutcome("", "");
 }
 
-function conclude(state, text) {
+function showOutcome(state, text) {
   find("#outcome").className = state;
   find("#outcome").textContent = text;
 }
@@ -217,33 +219,33 @@ async function enroll(form) {
   const name = form.elements.name.value;
   const query = new URLSearchParams({ name });
   const answer = await ask(`enroll?${query}`, photo, form.elements.admin.value);
-  const said = await answer.json();
-  if (said.kind !== "enrollment") return conclude("unknown", shown(said.reason));
-  if (said.refused) {
-    return conclude("unknown", `Refused: ${said.reasons.map(shown).join("; ")}`);
+  const record = await answer.json();
+  if (record.kind !== "enrollment") return showOutcome("unknown", shown(record.reason));
+  if (record.refused) {
+    return showOutcome("unknown", `Refused: ${record.reasons.map(shown).join("; ")}`);
   }
-  const notes = [...said.reasons, ...said.warnings].map(shown).join("; ");
-  conclude("match", `${shown(said.person)} is enrolled${notes ? `: ${notes}` : ""}`);
+  const notes = [...record.reasons, ...record.warnings].map(shown).join("; ");
+  showOutcome("match", `${shown(record.person)} is enrolled${notes ? `: ${notes}` : ""}`);
   form.elements.name.value = "";
 }
 
 find("#snap").addEventListener("click", async () => {
   if (video.videoWidth) choose(await capture());
-  else conclude("unknown", "There is no camera");
+  else showOutcome("unknown", "There is no camera");
 });
 find("#file").addEventListener("change", (event) => {
   if (event.target.files.length) choose(event.target.files[0]);
 });
 find("#enroll").addEventListener("submit", async (event) => {
   event.preventDefault();
-  if (!photo) return conclude("unknown", "Take a photo or choose a file first");
+  if (!photo) return showOutcome("unknown", "Take a photo or choose a file first");
   const button = find("#enroll .main");
   button.disabled = true;
-  conclude("", "");
+  showOutcome("", "");
   try {
     await enroll(event.target);
   } catch {
-    conclude("unknown", "The service does not answer");
+    showOutcome("unknown", "The service does not answer");
   }
   button.disabled = false;
 });
