@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from facecli.albums.facetable import same_box
 from facecli.albums.scanning import finder_of
-from facecli.albums.sorting import same_box
 from facecli.errors import FaceError
 from facecli.faces.quality import usable_for_enrollment
 from facecli.recognition.screening import Outcome, PhotoOutcome

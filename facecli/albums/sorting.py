@@ -1,119 +1,49 @@
-"""Sort the faces of many photos into people with numbers that stay, as corrections demand."""
+"""Sort the faces of many photos into people, with numbers that stay and corrections that hold."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 
 import numpy as np
 
+from facecli.albums.facetable import FaceTable
 from facecli.albums.grouping import Cluster, ClusteredFace, Grouping, threshold_among
 from facecli.albums.links import Links
 from facecli.albums.naming import Namer
+from facecli.albums.numbering import number_clusters
 from facecli.clustering import cluster
 from facecli.clustering.kmeans import mean_directions
 from facecli.errors import FaceError
 from facecli.faces.embedding import EmbeddedPicture
-from facecli.faces.finding import overlap
-from facecli.faces.quality import usable_for_enrollment
 from facecli.stores.library.clusters import AlbumStore, StoredFace
-from facecli.types import BoolArray, Box, Face, Failure, FloatArray, IntArray
+from facecli.types import Failure, FloatArray, IntArray
 from facecli.vectors.distances import paired_squared_l2
-
-SAME_BOX = 0.5
-"""Overlap (intersection over union) from which two boxes in a photo are one face."""
-
-
-LEAST_CONFIDENCE = 0.99
-"""The detector's for a face that may found a cluster. Of 2,761 people's photos 0.5 % are below."""
-
-LEAST_INSIDE = 0.75
-"""Share of a box inside the photo. Of the same photos 0.5 % are below; what is cut off is black."""
 
 
 @dataclass(frozen=True, slots=True)
-class FaceTable:
-    """The faces of different pictures, row by row: copies of a picture count once.
+class _Corrected:
+    """What corrections say, and the stored faces of photos that are not part of this run.
 
-    `places` maps a picture's SHA-256 and a face's number in it to its row in `embeddings`, float32
-    (n, d), `photos` int64 (n,), the number of its picture, and `sightings`. `weak` (n,) marks
-    those that would not be enrolled, may be no face, or are cut off.
+    Those faces are listed only if there are corrections: without them they play no part.
     """
 
-    places: dict[tuple[str, int], int]
-    embeddings: FloatArray
-    photos: IntArray
-    sightings: tuple[StoredFace, ...]
-    weak: BoolArray
+    links: Links
+    absent: tuple[StoredFace, ...] = ()
 
     @classmethod
-    def of(cls, pictures: Iterable[EmbeddedPicture], store: AlbumStore) -> FaceTable:
-        """Gather all faces, each with what is stored of it."""
-        different = {picture.sha256: picture for picture in pictures if picture.faces}
-        known: dict[str, list[StoredFace]] = {sha256: [] for sha256 in different}
-        for sighting in store.sightings(different):
-            known[sighting.sha256].append(sighting)
-        counts = [len(picture.faces) for picture in different.values()]
+    def of(cls, pictures: Iterable[EmbeddedPicture], store: AlbumStore) -> _Corrected:
+        facts = store.facts()
+        if not facts:
+            return cls(Links({}))
+        everyone = store.sightings()
+        present = {picture.sha256 for picture in pictures}
         return cls(
-            places={
-                key: row
-                for row, key in enumerate(
-                    (picture.sha256, place)
-                    for picture in different.values()
-                    for place in range(len(picture.faces))
-                )
-            },
-            embeddings=np.concatenate([picture.embeddings for picture in different.values()]),
-            photos=np.repeat(np.arange(len(counts)), counts),
-            sightings=tuple(
-                sighting
-                for picture in different.values()
-                for sighting in _matched(picture, known[picture.sha256])
-            ),
-            weak=np.array(
-                [
-                    _is_weak(face, picture.size)
-                    for picture in different.values()
-                    for face in picture.faces
-                ],
-                dtype=bool,
-            ),
+            Links.of(facts, {one.id: one.sha256 for one in everyone}),
+            tuple(one for one in everyone if one.sha256 not in present),
         )
-
-
-def _is_weak(face: Face, size: tuple[int, int]) -> bool:
-    """Tell whether a face is too poor, too doubtful or too far cut off to found a cluster."""
-    left, top, right, bottom = face.detection.box
-    width = min(right, size[0]) - max(left, 0)
-    height = min(bottom, size[1]) - max(top, 0)
-    cut = max(width, 0) * max(height, 0) < LEAST_INSIDE * face.detection.area
-    unsure = face.detection.confidence < LEAST_CONFIDENCE
-    return cut or unsure or bool(usable_for_enrollment(face.quality))
-
-
-def _matched(picture: EmbeddedPicture, known: Sequence[StoredFace]) -> list[StoredFace]:
-    """Return what is stored of each face of a picture: each stored one is one of them at most."""
-    boxes = [face.detection.box for face in picture.faces]
-    overlaps = sorted(
-        (-overlap(box, one.box), place, row)
-        for place, box in enumerate(boxes)
-        for row, one in enumerate(known)
-    )
-    chosen: dict[int, int] = {}
-    for shared, place, row in overlaps:
-        if -shared >= SAME_BOX and place not in chosen and row not in chosen.values():
-            chosen[place] = row
-    return [
-        replace(known[chosen[place]], box=box)
-        if place in chosen
-        else StoredFace(0, picture.sha256, box, 0, 0.0)
-        for place, box in enumerate(boxes)
-    ]
-
-
-def same_box(a: Box, b: Box) -> bool:
-    """Tell whether two boxes in a photo are one face."""
-    return overlap(a, b) >= SAME_BOX
 
 
 def group(
@@ -126,43 +56,73 @@ def group(
     min_photos: int = 2,
     namer: Namer | None = None,
 ) -> Grouping:
-    """Cluster every face, into `k` clusters or as many as the threshold and corrections give.
+    """Cluster all faces into `k` clusters, or into as many as threshold and corrections give.
 
-    With `rates`, as `threshold_among` takes them, many faces are sorted within less than the
+    With `rates`, as `threshold_among` takes them, many faces are sorted with less than the
     threshold. Two faces of one photo never share a cluster. A cluster keeps the number of the
-    earlier one that it has most faces in common with. Raises FaceError if there are no faces, or if
+    earlier cluster that it shares most faces with. Raises FaceError if there are no faces, or if
     they cannot make `k` clusters.
     """
     seen = [one for one in pictures if isinstance(one, EmbeddedPicture)]
     if not any(picture.faces for picture in seen):
         raise FaceError(f"no face in {len(pictures)} photo{'s' * (len(pictures) != 1)}")
     faces = FaceTable.of(seen, store)
-    within = threshold_among(len(faces.sightings), threshold, rates or {})
-    links = _links(store)
-    together, apart = _constraints(faces.sightings, links)
+    within = threshold_among(len(faces.stored), threshold, rates or {})
+    corrected = _Corrected.of(seen, store)
+    labels = _cluster(faces, corrected, threshold=within, k=k)
+    squared = _spread(faces.embeddings, labels).tolist()
+    placed = [
+        replace(one, squared_l2=value) for one, value in zip(faces.stored, squared, strict=True)
+    ]
+    store.record(
+        *number_clusters(placed, labels.tolist(), absent=corrected.absent, links=corrected.links)
+    )
+    grouping = regroup(pictures, store=store, min_photos=min_photos, namer=namer)
+    return replace(grouping, threshold=within, overruled=corrected.links.overruled)
+
+
+def _cluster(
+    faces: FaceTable, corrected: _Corrected, *, threshold: float, k: int | None
+) -> IntArray:
+    """Return the cluster of each face, int64 (n,), such that corrections hold."""
+    links = corrected.links
+    together, apart = _constraints(faces.stored, corrected)
+    unnamed = [not one.id or links.name(one.id) is None for one in faces.stored]
     try:
-        labels = cluster(
+        return cluster(
             faces.embeddings,
-            threshold=within,
+            threshold=threshold,
             k=k,
             cannot_link=faces.photos,
             together=together,
             apart=apart,
-            weak=faces.weak & [not one.id or links.name(one.id) is None for one in faces.sightings],
+            weak=faces.weak & unnamed,
         ).labels
     except ValueError as error:
         raise FaceError(str(error)) from error
-    numbers = _numbers(labels, faces.sightings, links)
-    squared = _spread(faces.embeddings, labels)
-    numbered = [
-        replace(one, identity=numbers.get(label, 0), squared_l2=value)
-        for one, label, value in zip(
-            faces.sightings, labels.tolist(), squared.tolist(), strict=True
-        )
-    ]
-    store.record(numbered, labels.tolist())
-    grouping = regroup(pictures, store=store, min_photos=min_photos, namer=namer)
-    return replace(grouping, threshold=within, overruled=links.overruled)
+
+
+def _constraints(
+    stored: Sequence[StoredFace], corrected: _Corrected
+) -> tuple[list[int] | None, list[tuple[int, int]] | None]:
+    """Return the group of each face, and the rows of faces that must not share a cluster."""
+    links = corrected.links
+    groups = [links.group(one.id) if one.id else -row for row, one in enumerate(stored, 1)]
+    rows = dict(zip(groups, range(len(groups)), strict=True))
+    different = links.apart() | _side_by_side(corrected, rows)
+    if len(rows) == len(groups) and not different:
+        return None, None
+    return groups, [(rows[a], rows[b]) for a, b in different if a in rows and b in rows]
+
+
+def _side_by_side(corrected: _Corrected, groups: Collection[int]) -> set[tuple[int, int]]:
+    """Return the pairs of these groups that have a face each in one of the absent photos."""
+    shown: dict[str, set[int]] = defaultdict(set)
+    for one in corrected.absent:
+        group = corrected.links.group(one.id)
+        if group in groups:
+            shown[one.sha256].add(group)
+    return {pair for found in shown.values() for pair in combinations(sorted(found), 2)}
 
 
 def regroup(
@@ -172,11 +132,11 @@ def regroup(
     min_photos: int = 2,
     namer: Namer | None = None,
 ) -> Grouping:
-    """Return pictures that `group` has sorted as they are now, after corrections."""
+    """Return the clusters of pictures that `group` has sorted, with all corrections made since."""
     seen = [one for one in pictures if isinstance(one, EmbeddedPicture)]
     faces = FaceTable.of(seen, store)
-    # A face forgotten since is nobody's: numbers below 0 keep each to itself.
-    identities = [one.identity or -row for row, one in enumerate(faces.sightings, start=1)]
+    # A face that was forgotten since has no cluster: a number below 0 keeps it to itself.
+    identities = [one.identity or -row for row, one in enumerate(faces.stored, start=1)]
     numbers, labels = np.unique(np.array(identities, np.int64), return_inverse=True)
     members = _members(seen, faces, labels, numbers.tolist())
     given = store.names()
@@ -219,47 +179,6 @@ def _members(
                 )
             )
     return [tuple(sorted(one, key=lambda face: face.squared_l2)) for one in members]
-
-
-def _links(store: AlbumStore) -> Links:
-    facts = store.facts()
-    if not facts:
-        return Links({})
-    return Links.of(facts, {one.id: one.sha256 for one in store.sightings()})
-
-
-def _constraints(
-    sightings: Sequence[StoredFace], links: Links
-) -> tuple[list[int] | None, list[tuple[int, int]] | None]:
-    """Return the group of each face, and the rows of faces that must not share a cluster."""
-    groups = [links.group(one.id) if one.id else -row for row, one in enumerate(sightings, 1)]
-    if len(set(groups)) == len(groups) and not links.apart():
-        return None, None
-    rows = dict(zip(groups, range(len(groups)), strict=True))
-    apart = [(rows[a], rows[b]) for a, b in links.apart() if a in rows and b in rows]
-    return groups, apart
-
-
-def _numbers(labels: IntArray, sightings: Sequence[StoredFace], links: Links) -> dict[int, int]:
-    """Give clusters the numbers of those they continue: the faces in common decide.
-
-    A cluster that holds the face a name was given for goes first, since the number goes with the
-    name. Each number is given once; clusters of nothing but new faces have none.
-    """
-    shared: dict[tuple[int, int], list[int]] = {}
-    for label, one in zip(labels.tolist(), sightings, strict=True):
-        if one.identity:
-            count = shared.setdefault((label, one.identity), [0, 0])
-            count[0] += bool(one.id and links.name(one.id))
-            count[1] += 1
-    numbers: dict[int, int] = {}
-    taken: set[int] = set()
-    order = sorted(shared, key=lambda pair: (-shared[pair][0], -shared[pair][1], pair[1], pair[0]))
-    for label, identity in order:
-        if label not in numbers and identity not in taken:
-            numbers[label] = identity
-            taken.add(identity)
-    return numbers
 
 
 def _spread(embeddings: FloatArray, labels: IntArray) -> FloatArray:

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from facecli.datasets import PhotoSet, read_photo_set, split_by_person
 from facecli.errors import TrainingError
 from facecli.training.batches import TrainingData
 from facecli.training.chipstore import Acquire, ChipStore, load_chips
-from facecli.training.config import TrainingConfig
+from facecli.training.config import TrainingConfig, read_toml
 from facecli.training.folder import RunFolder
 from facecli.training.targets import read_targets
 from facecli.types import BoolArray, ChipGeometry, FloatArray, IntArray, PixelArray
@@ -86,6 +87,25 @@ class Photos:
         digest.update(self.held_back.tobytes())
         digest.update(b"" if self.targets is None else self.targets.tobytes())
         return digest.hexdigest()
+
+
+def read_data_card(path: Path | None) -> dict[str, Any]:
+    """Read what a user says of the data: `licence`, `description`, and `data` with name and terms.
+
+    Raises TrainingError for anything else.
+    """
+    if path is None:
+        return {}
+    read = read_toml(path)
+    known = {"licence": str, "description": str, "data": list}
+    for name, value in read.items():
+        if not isinstance(value, known.get(name, ())):
+            raise TrainingError(f"{path}: {name} is unknown or of the wrong type")
+    for entry in read.get("data", []):
+        texts = isinstance(entry, dict) and all(isinstance(text, str) for text in entry.values())
+        if not texts or not {"name", "terms"} <= entry.keys():
+            raise TrainingError(f"{path}: each data entry needs a name and terms, both text")
+    return read
 
 
 def read_photos(request: TrainingRequest, config: TrainingConfig) -> Photos:

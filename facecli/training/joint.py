@@ -61,24 +61,43 @@ def fit_joined(
     fit_head(network, chips, goals, config.ridge, mirror=mirror)
 
     sample = np.random.default_rng(config.seed).permutation(rows)[:SAMPLE]
-    # Regression draws what it is unsure of towards the mean, in both parts alike. The first part
-    # says by how much; undone, the second one finds its place on its own sphere.
     with torch.no_grad():
         raw = network.head(features_of(network, chips[sample], mirror=mirror)).cpu().double()
-    drawn = np.linalg.norm((raw.numpy() @ basis.T + mean)[:, :DIMENSION], axis=1).mean()
+    _set_unfold(network, raw.numpy(), basis, mean, centre=centre, weight=weight)
+    with torch.no_grad():
+        unfolded = network.unfolded(raw.float().to(network.unfold.device))
+    _set_fold(network, unfolded.cpu().double().numpy(), weight=weight, power=config.whitening)
+
+
+def _set_unfold(
+    network: FaceNetwork,
+    raw: FloatArray,
+    basis: FloatArray,
+    mean: FloatArray,
+    *,
+    centre: FloatArray,
+    weight: float,
+) -> None:
+    """Let the head's numbers `raw` (n, 128) unfold into a vector for each of the two networks.
+
+    Regression pulls what it is unsure of towards the mean, in both parts alike. The first part
+    shows by how much. Once that is undone, the second part finds its place on its own sphere.
+    """
+    drawn = np.linalg.norm((raw @ basis.T + mean)[:, :DIMENSION], axis=1).mean()
     parts = np.repeat([1.0, 1.0 / (weight * drawn)], DIMENSION)
     own_places = mean * parts + np.concatenate([np.zeros(DIMENSION), centre])
     network.unfold.copy_(torch.from_numpy(basis * parts[:, None]))
     network.unfold_bias.copy_(torch.from_numpy(own_places))
 
+
+def _set_fold(network: FaceNetwork, unfolded: FloatArray, *, weight: float, power: float) -> None:
+    """Let pairs of vectors, `unfolded` (n, 256), fold into their 127 principal components."""
     weights = np.repeat([1.0, weight], DIMENSION)
-    with torch.no_grad():
-        unfolded = network.unfolded(raw.float().to(network.unfold.device))
-    pairs = unfolded.cpu().double().numpy() * weights
+    pairs = unfolded * weights
     middle = pairs.mean(axis=0)
     directions, variances = _principal(pairs - middle)
     kept = slice(DIMENSION - 1)
-    fold = directions[:, kept] * evening_scales(variances[kept], config.whitening)
+    fold = directions[:, kept] * evening_scales(variances[kept], power)
     radius = np.quantile(np.linalg.norm((pairs - middle) @ fold, axis=1), INSIDE)
     network.fold.copy_(torch.from_numpy((fold * weights[:, None]).T / radius))
     network.fold_bias.copy_(torch.from_numpy(-middle @ fold / radius))

@@ -6,7 +6,7 @@ import copy
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +54,24 @@ class Step:
     rate: float
     seconds: float
     left: float
+
+
+@dataclass(slots=True)
+class _Tally:
+    """The sums of the losses since the last report, which was before step `first`."""
+
+    first: int
+    began: float = field(default_factory=time.monotonic)
+    sums: dict[str, Tensor] = field(default_factory=dict)
+
+    def add(self, parts: dict[str, Tensor]) -> None:
+        for name, part in parts.items():
+            self.sums[name] = self.sums.get(name, 0.0) + part.detach()
+
+    def means(self, steps: int) -> dict[str, float]:
+        """Return the means over a number of steps. This waits for the device, so call it rarely."""
+        totals = torch.stack(list(self.sums.values())).tolist()
+        return {name: total / steps for name, total in zip(self.sums, totals, strict=True)}
 
 
 class Trainer:
@@ -115,37 +133,37 @@ class Trainer:
             seed=config.seed,
         )
         source = Batches(data, self.device)
-        sums: dict[str, Tensor] = {}
-        began, first = time.monotonic(), self.step
+        tally = _Tally(self.step)
         while self._progress(time_budget) < 1:
             rate = self._set_rate(self._progress(time_budget))
             batch = source.take(sampler.batch(self.step))
-            for name, part in self._learn(batch).items():
-                sums[name] = sums.get(name, 0.0) + part.detach()
+            tally.add(self._learn(batch))
             at_save = self.step % config.validate_every == 0 or self.step == config.steps
             if self.step % REPORT_EVERY and not at_save:
                 continue
-            # Reading a number waits for the device: once in a while is enough.
-            steps = self.step - first
-            totals = torch.stack(list(sums.values())).tolist()
-            means = {name: total / steps for name, total in zip(sums, totals, strict=True)}
-            self._watch(means)
-            took = time.monotonic() - began
-            self.seconds += took
-            done = self._progress(time_budget)
-            report = Step(
-                step=self.step,
-                **means,
-                learning_rate=rate,
-                rate=steps * len(batch.chips) / took,
-                seconds=self.seconds,
-                left=max(0.0, self.seconds * (1 - done) / done),
-            )
+            report = self._report(tally, rate, len(batch.chips), time_budget)
             log(report)
-            if at_save or done >= 1:
+            if at_save or self._progress(time_budget) >= 1:
                 self.save(save_to)
             yield report
-            sums, began, first = {}, time.monotonic(), self.step
+            tally = _Tally(self.step)
+
+    def _report(self, tally: _Tally, rate: float, chips: int, time_budget: float) -> Step:
+        """Return what happened since the tally began; stop a run that cannot succeed."""
+        steps = self.step - tally.first
+        means = tally.means(steps)
+        self._watch(means)
+        took = time.monotonic() - tally.began
+        self.seconds += took
+        done = self._progress(time_budget)
+        return Step(
+            step=self.step,
+            **means,
+            learning_rate=rate,
+            rate=steps * chips / took,
+            seconds=self.seconds,
+            left=max(0.0, self.seconds * (1 - done) / done),
+        )
 
     def _progress(self, time_budget: float) -> float:
         """Return the share of the run that is done, of its steps or of its time."""

@@ -22,11 +22,11 @@ from facecli.training.intake import (
     Reader,
     TrainingRequest,
     check_data,
+    read_data_card,
     read_photos,
 )
 from facecli.training.loop import Trainer
 from facecli.training.promotion import combine
-from facecli.training.result import read_data_card
 from facecli.training.start import architecture_of, fit_start, load_start, views_of
 from facecli.types import FloatArray, ModelCard
 

@@ -13,8 +13,9 @@ from facecli.errors import TrainingError
 from facecli.metrics.support import rate_name, supported
 from facecli.models import DIMENSION, checkpoints
 from facecli.models.networks import FaceNetwork
-from facecli.training.config import TrainingConfig, read_toml
+from facecli.training.config import TrainingConfig
 from facecli.training.joint import move_sphere
+from facecli.training.preparing import Plan
 from facecli.training.promotion import (
     FARS,
     Measurement,
@@ -112,69 +113,28 @@ def _halve(network: FaceNetwork) -> None:
                 value.zero_()
 
 
-def read_data_card(path: Path | None) -> dict[str, Any]:
-    """Read what a user says of the data: `licence`, `description`, and `data` with name and terms.
-
-    Raises TrainingError for anything else.
-    """
-    if path is None:
-        return {}
-    read = read_toml(path)
-    known = {"licence": str, "description": str, "data": list}
-    for name, value in read.items():
-        if not isinstance(value, known.get(name, ())):
-            raise TrainingError(f"{path}: {name} is unknown or of the wrong type")
-    for entry in read.get("data", []):
-        texts = isinstance(entry, dict) and all(isinstance(text, str) for text in entry.values())
-        if not texts or not {"name", "terms"} <= entry.keys():
-            raise TrainingError(f"{path}: each data entry needs a name and terms, both text")
-    return read
-
-
 def make_card(
     result: Calibrated,
+    plan: Plan,
     *,
-    name: str,
-    init: ModelCard,
-    architecture: dict[str, Any],
-    config: TrainingConfig,
-    about: dict[str, Any],
     facts: dict[str, Any],
     impostors: dict[str, Any],
-    former: tuple[str, Measurement],
+    before: Measurement,
     verdict: ModelComparison,
 ) -> ModelCard:
-    """Return the card; `about` is what `read_data_card` read, `facts` what is known of the run.
+    """Return the card of a new model.
 
-    `impostors` is the validation people's table, as `calibration.impostor_table` makes it.
+    `facts` is what is known of the run, `impostors` the table of the validation people as
+    `calibration.impostor_table` makes it, `before` what the model to compare with does on them.
     """
-    before_name, before = former
-    metrics = {
-        "validation": {
-            "people": before.people,
-            "photos": before.photos,
-            "genuine pairs": before.pairs[0],
-            "impostor pairs": before.pairs[1],
-            "photos without a face": facts["validation_skipped"],
-        },
-        **{
-            f"VAL at FAR {rate_name(far)}": {
-                "before": before.val[far].estimate,
-                "interval before": (before.val[far].low, before.val[far].high),
-                "after": after.estimate,
-                "interval after": (after.low, after.high),
-            }
-            for far, after in result.measurement.val.items()
-        },
-        "compared with": before_name,
-        "verdict": verdict.reason,
-    }
+    init, about = plan.init, plan.about
     unstated = f"not stated; the start was {init.name} ({init.licence})"
     own_data = about.get("data", [{"name": facts["data"], "terms": "not stated"}])
+    name = plan.request.name
     return ModelCard(
         name=name,
         fingerprint="",
-        architecture=architecture,
+        architecture=plan.architecture,
         geometry=init.geometry,
         dimension=DIMENSION,
         threshold=result.threshold,
@@ -185,12 +145,36 @@ def make_card(
         thresholds={
             rate_name(rate): value for rate, value in result.measurement.thresholds.items()
         },
-        metrics=metrics,
+        metrics={
+            **_metrics(before, result.measurement, skipped=facts["validation_skipped"]),
+            "compared with": plan.baseline.name,
+            "verdict": verdict.reason,
+        },
         impostors=impostors,
         data=(*init.data, *own_data),
-        config=config.on_card(),
+        config=plan.config.on_card(),
         history=(*init.history, {"name": name, "init": init.name, **facts}),
     )
+
+
+def _metrics(before: Measurement, after: Measurement, *, skipped: int) -> dict[str, Any]:
+    """Return what the card tells of the validation people, and VAL of both models on them."""
+    people = {
+        "people": before.people,
+        "photos": before.photos,
+        "genuine pairs": before.pairs[0],
+        "impostor pairs": before.pairs[1],
+        "photos without a face": skipped,
+    }
+    return {"validation": people} | {
+        f"VAL at FAR {rate_name(far)}": {
+            "before": before.val[far].estimate,
+            "interval before": (before.val[far].low, before.val[far].high),
+            "after": new.estimate,
+            "interval after": (new.low, new.high),
+        }
+        for far, new in after.val.items()
+    }
 
 
 def save_model(path: Path, network: FaceNetwork, card: ModelCard) -> ModelCard:

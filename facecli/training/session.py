@@ -15,10 +15,7 @@ from facecli.metrics import all_pairs
 from facecli.models import encoders
 from facecli.training.chipstore import Acquire
 from facecli.training.config import TrainingConfig
-from facecli.training.intake import (
-    Listeners,
-    TrainingRequest,
-)
+from facecli.training.intake import Listeners, TrainingRequest
 from facecli.training.loop import Step
 from facecli.training.plots import draw_run
 from facecli.training.preparing import build, prepare, read
@@ -70,39 +67,31 @@ class Session:
     def finish(self) -> FinishedRun:
         """Calibrate the averaged network, measure it, write the model, and promote it if asked.
 
-        What was at the model's place is replaced only when the new file is whole.
+        A file at the model's place is replaced only when the new file is complete.
         """
-        before_embeddings = self.plan.request.folder.before()
+        plan, held_out = self.plan, self.prepared.held_out
+        before_embeddings = plan.request.folder.before()
         assert before_embeddings is not None
-        labels, config = self.prepared.held_out.labels, self.plan.config
-        rates = sorted({*FARS, config.threshold_fmr}, reverse=True)
-        before = measure(before_embeddings, labels, rates=rates)
+        rates = sorted({*FARS, plan.config.threshold_fmr}, reverse=True)
+        before = measure(before_embeddings, held_out.labels, rates=rates)
         result = with_calibrated_head(
             self.trainer.averaged(),
-            config,
-            chips=self.prepared.held_out.chips,
-            labels=labels,
-            mirror=self.plan.mirror,
-            former=(before, self.plan.baseline.threshold),
+            plan.config,
+            chips=held_out.chips,
+            labels=held_out.labels,
+            mirror=plan.mirror,
+            former=(before, plan.baseline.threshold),
         )
-        verdict = compare(before_embeddings, result.embeddings, labels)
+        verdict = compare(before_embeddings, result.embeddings, held_out.labels)
+        table = impostor_table(result.embeddings, held_out.labels, source="its validation people")
         card = make_card(
-            result,
-            name=self.plan.request.name,
-            init=self.plan.init,
-            architecture=self.plan.architecture,
-            config=config,
-            about=self.plan.about,
-            facts=self._facts(),
-            impostors=impostor_table(result.embeddings, labels, source="its validation people"),
-            former=(self.plan.baseline.name, before),
-            verdict=verdict,
+            result, plan, facts=self._facts(), impostors=table, before=before, verdict=verdict
         )
-        card = save_model(self.plan.request.out, result.network, card)
+        card = save_model(plan.request.out, result.network, card)
         self._draw(before_embeddings, result.embeddings, card)
         promoted = None
-        if self.plan.request.promote and verdict.better:
-            promoted = encoders.user_models() / f"{self.plan.request.name}.safetensors"
+        if plan.request.promote and verdict.better:
+            promoted = encoders.user_models() / f"{plan.request.name}.safetensors"
             save_model(promoted, result.network, card)
         return FinishedRun(card, before, result.measurement, verdict, promoted)
 

@@ -118,15 +118,7 @@ def fit_start(
             network, chips, rows, targets=targets, embedded=embedded, config=config, mirror=mirror
         )
         return f"a head fitted to the targets and {config.teacher}"
-    if targets is not None:
-        goals, source = targets, "the targets"
-    elif card.dimension == DIMENSION:
-        goals = _embedded_by(config.init, chips, rows, network.mean.device)
-        source = f"the embeddings of {card.name}"
-    else:
-        rows = np.random.default_rng(config.seed).permutation(rows)[:SAMPLE]
-        goals = principal_targets(network, chips[rows], DIMENSION)
-        source = "its principal components"
+    rows, goals, source = _goals(network, config, card, chips, rows=rows, targets=targets)
     everywhere = np.full((len(chips), DIMENSION), np.nan, np.float32)
     everywhere[rows] = goals
     fit_head(network, chips, everywhere, config.ridge, mirror=mirror)
@@ -134,6 +126,25 @@ def fit_start(
         some = np.random.default_rng(config.seed).permutation(rows)[:SAMPLE]
         even_out(network, _embedded(network, chips, some), config.whitening)
     return f"a head fitted to {source}"
+
+
+def _goals(
+    network: FaceNetwork,
+    config: TrainingConfig,
+    card: ModelCard,
+    chips: PixelArray,
+    *,
+    rows: IntArray,
+    targets: FloatArray | None,
+) -> tuple[IntArray, FloatArray, str]:
+    """Return the rows (n,) of chips to fit a new head to, its goals (n, 128), and their source."""
+    if targets is not None:
+        return rows, targets, "the targets"
+    if card.dimension == DIMENSION:
+        goals = _embedded_by(config.init, chips, rows, network.mean.device)
+        return rows, goals, f"the embeddings of {card.name}"
+    rows = np.random.default_rng(config.seed).permutation(rows)[:SAMPLE]
+    return rows, principal_targets(network, chips[rows], DIMENSION), "its principal components"
 
 
 def _embedded_by(
