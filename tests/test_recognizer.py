@@ -199,7 +199,8 @@ def test_a_folder_stands_for_its_pictures_and_no_picture_is_an_error(
     recognizer: Recognizer, ada: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "empty").mkdir()
-    for nothing in ([], tmp_path / "empty"):
+    nothings: list[list[Path] | Path] = [[], tmp_path / "empty"]
+    for nothing in nothings:
         with pytest.raises(FacecliError, match="Ada: no photos"):
             recognizer.enroll("Ada", nothing)
     assert [one.source for one in recognizer.enroll("Ada", str(tmp_path))] == [str(ada)]

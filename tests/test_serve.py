@@ -26,7 +26,7 @@ from waiting import PATIENT
 from facecli.cli import cli
 from facecli.cli.settings import Settings
 from facecli.stores.decisions import DecisionLog
-from facecli.stores.gallery import Gallery
+from facecli.stores.gallery.sqlite.store import SqliteGallery
 
 Answer = tuple[int, Any, dict[str, str]]
 HOSTILE = 'Zoë <b>O\'Neil</b>; "--" ../..'
@@ -401,7 +401,7 @@ def test_nothing_acknowledged_is_lost_when_the_service_is_killed(tmp_path: Path)
     with running(gallery) as (_, port):
         known = {one["name"] for one in ask(port, "/people")[1]}
     assert set(acknowledged) <= known
-    with Gallery(gallery) as reopened:
+    with SqliteGallery(gallery) as reopened:
         assert reopened.integrity_check() == []
 
 
