@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
+import re
 import subprocess
 import sys
 from typing import Any
@@ -10,6 +12,9 @@ from typing import Any
 import pytest
 
 import facecli
+from facecli.recognition.identify import Candidate
+from facecli.recognition.verify import Side
+from facecli.stores.library.clusters import Correction
 
 NAMES = [
     "Albums",
@@ -52,36 +57,130 @@ NAMES = [
 ]
 
 SIGNATURES = {
-    "open": "(gallery=None, *, model=None, threshold=None, device='cpu')",
-    "Recognizer.identify": "(photo, *, k=3, gap=None, faces='all')",
-    "Recognizer.identify_all": "(photos, *, k=3, gap=None, faces='all', follow=iter)",
-    "Recognizer.embed": "(photos, *, faces='all', follow=iter)",
-    "Recognizer.verify": "(a, b)",
-    "Recognizer.enroll": (
-        "(name, photos, *, external_id=None, largest=False, allow_look_alikes=False, dry_run=False)"
+    "open": (
+        "(gallery: str | Path | None = None, *, model: str | None = None, "
+        "threshold: float | None = None, device: str = 'cpu') -> Recognizer"
     ),
-    "Recognizer.people": "()",
-    "Recognizer.forget": "(names)",
-    "Recognizer.known": "()",
-    "Recognizer.point": "()",
-    "Recognizer.close": "()",
-    "Gate": "(recognizer, settings=DEFAULTS, *, people=None)",
-    "Gate.due": "(at)",
-    "Gate.feed": "(frame, at, *, source='')",
-    "Gate.finish": "(at)",
-    "GateSettings": "(gap=None, confirm=3, cooldown=10.0, candidates=3, look_seconds=0.19)",
-    "Albums": "(library=None, recognizer=None)",
-    "Albums.sort": "(photos, *, k=None, min_photos=2, workers=1)",
-    "Albums.name": "(number, name)",
-    "Albums.merge": "(into, *others)",
-    "Albums.split": "(number, photos)",
-    "Albums.move": "(number, target, photos)",
-    "Albums.not_same": "(one, other)",
-    "Albums.undo": "()",
-    "Albums.close": "()",
-    "Enrolled": "(name)",
-    "Verdict": "(same, squared_l2, threshold, sides, odds=None)",
-    "Failure": "(source, reason, kind=UNREADABLE)",
+    "Recognizer.close": "() -> None",
+    "Recognizer.point": "() -> OperatingPoint",
+    "Recognizer.known": "() -> KnownPeople",
+    "Recognizer.people": "() -> list[Person]",
+    "Recognizer.forget": "(names: str | Iterable[str]) -> ForgetReceipt",
+    "Recognizer.embed": (
+        "(photos: Photo | Iterable[Photo], *, faces: Faces = 'all', "
+        "follow: FollowPhotos = iter) -> Iterator[EmbeddedPicture | Failure]"
+    ),
+    "Recognizer.verify": "(a: Photo | Enrolled, b: Photo | Enrolled) -> Verdict",
+    "Recognizer.identify": (
+        "(photo: Photo, *, k: int = 3, gap: float | None = None, "
+        "faces: Faces = 'all') -> list[Identification]"
+    ),
+    "Recognizer.identify_all": (
+        "(photos: Photo | Iterable[Photo], *, k: int = 3, gap: float | None = None, "
+        "faces: Faces = 'all', follow: FollowPhotos = iter) -> Iterator[Identification]"
+    ),
+    "Recognizer.enroll": (
+        "(name: str, photos: Photo | Iterable[Photo], *, external_id: str | None = None, "
+        "largest: bool = False, allow_look_alikes: bool = False, "
+        "dry_run: bool = False) -> list[PhotoOutcome]"
+    ),
+    "Recognizer.enroll_all": (
+        "(people: Mapping[str, Photo | Iterable[Photo]], *, external_ids: Mapping[str, "
+        "str] | None = None, largest: bool = False, allow_look_alikes: bool = False, "
+        "dry_run: bool = False) -> list[PhotoOutcome]"
+    ),
+    "Gate": (
+        "(recognizer: Recognizer, settings: GateSettings = DEFAULTS, *, "
+        "people: EnrolledPeople | None = None) -> None"
+    ),
+    "Gate.due": "(at: float) -> bool",
+    "Gate.feed": "(frame: Image.Image | None, at: float, *, source: str = '') -> Sighting",
+    "Gate.finish": "(at: float) -> tuple[GateEvent, ...]",
+    "Albums": "(library: StrPath | None = None, recognizer: Recognizer | None = None) -> None",
+    "Albums.close": "() -> None",
+    "Albums.sort": (
+        "(photos: StrPath | Iterable[StrPath], *, k: int | None = None, min_photos: int = 2, "
+        "workers: int = 1) -> Grouping"
+    ),
+    "Albums.name": "(number: int, name: str) -> None",
+    "Albums.merge": "(into: int, *others: int) -> None",
+    "Albums.split": "(number: int, photos: StrPath | Iterable[StrPath]) -> int",
+    "Albums.move": "(number: int, target: int, photos: StrPath | Iterable[StrPath]) -> None",
+    "Albums.not_same": "(one: int, other: int) -> None",
+    "Albums.undo": "() -> Correction",
+}
+
+FOR_THE_COMMANDS = {
+    "admit",
+    "answers",
+    "examine",
+    "open_to_store",
+    "prepare",
+    "samples",
+    "snapshot",
+}
+"""Methods of a Recognizer that the commands and the service share. They are no part of the door."""
+
+FIELDS = {
+    "Candidate": "person_id name squared_l2 votes",
+    "Cluster": "number name enrolled faces",
+    "ClusteredFace": "source sha256 face box confidence cluster squared_l2 weak",
+    "Correction": "id said created",
+    "Detection": "box landmarks confidence",
+    "EmbeddedPicture": "source sha256 size faces embeddings notes",
+    "Enrolled": "name",
+    "Face": "detection quality",
+    "Failure": "source reason kind",
+    "ForgetReceipt": "people templates at scrubbed",
+    "GateEvent": (
+        "time at source track status reason box looks usable person squared_l2 threshold model "
+        "fingerprint candidates people odds"
+    ),
+    "GateSettings": "gap confirm cooldown candidates look_seconds",
+    "Grouping": "clusters without_face failures photos min_photos threshold overruled",
+    "Identification": (
+        "source status faces reason face box confidence person squared_l2 candidates notes odds"
+    ),
+    "LookAlike": "person squared_l2 source",
+    "ModelCard": (
+        "name fingerprint architecture geometry dimension threshold threshold_source licence "
+        "description source thresholds metrics data config history impostors"
+    ),
+    "Odds": "share low high",
+    "Person": "id name external_id templates created",
+    "PhotoOutcome": "person source outcome reasons warnings look_alike template",
+    "Quality": "eye_distance sharpness brightness turn",
+    "Side": "source kind box faces templates notes",
+    "Sighting": "faces events",
+    "TrackedFace": "track box state person squared_l2 notes",
+    "Verdict": "same squared_l2 threshold sides odds",
+}
+"""What every record holds; Candidate, Correction and Side are reached through others."""
+
+VALUES = {
+    "FailureKind": ["unreadable", "no face"],
+    "Outcome": [
+        "accepted",
+        "same picture twice",
+        "no face",
+        "several faces",
+        "low quality",
+        "look-alike",
+        "bad request",
+        "unreadable",
+    ],
+    "Status": ["match", "unknown", "ambiguous", "no face", "error"],
+}
+
+BASES = {
+    "FaceError": "FacecliError",
+    "FacecliError": "Exception",
+    "FingerprintMismatch": "GalleryError",
+    "GalleryError": "FacecliError",
+    "LibraryError": "FacecliError",
+    "MissingExtra": "FacecliError",
+    "ModelError": "FacecliError",
+    "PictureError": "FacecliError",
 }
 
 CHANGED = "the public interface has changed: change the version, the changelog and this table"
@@ -95,27 +194,13 @@ def found(dotted: str) -> Any:
 
 
 def shown(value: Any) -> str:
-    """Return a signature without types, self and what it returns."""
-    parts: list[str] = []
-    star = False
-    for one in inspect.signature(value).parameters.values():
-        if one.name == "self":
-            continue
-        if one.kind is one.KEYWORD_ONLY and not star:
-            star = True
-            if not any(part.startswith("*") for part in parts):
-                parts.append("*")
-        name = f"*{one.name}" if one.kind is one.VAR_POSITIONAL else one.name
-        parts.append(name if one.default is one.empty else f"{name}={_default(one.default)}")
-    return f"({', '.join(parts)})"
-
-
-def _default(value: Any) -> str:
-    if value is iter:
-        return "iter"
-    if value is facecli.FailureKind.UNREADABLE:
-        return "UNREADABLE"
-    return "DEFAULTS" if isinstance(value, facecli.GateSettings) else repr(value)
+    """Return a signature with its types as they are written, and without self."""
+    signature = inspect.signature(value)
+    parameters = [one for one in signature.parameters.values() if one.name != "self"]
+    text = str(signature.replace(parameters=parameters))
+    for default, name in {repr(facecli.GateSettings()): "DEFAULTS", repr(iter): "iter"}.items():
+        text = text.replace(default, name)
+    return re.sub(r"(: |-> )'([^']*)'", r"\1\2", text)
 
 
 def test_the_names_are_these() -> None:
@@ -126,6 +211,35 @@ def test_the_names_are_these() -> None:
 @pytest.mark.parametrize("name", sorted(SIGNATURES))
 def test_the_signatures_are_these(name: str) -> None:
     assert shown(found(name)) == SIGNATURES[name], CHANGED
+
+
+@pytest.mark.parametrize("name", ["Recognizer", "Gate", "Albums"])
+def test_every_public_method_has_a_pinned_signature(name: str) -> None:
+    methods = {one for one, _ in inspect.getmembers(found(name), inspect.isfunction)}
+    pinned = {dotted.split(".")[1] for dotted in SIGNATURES if dotted.startswith(f"{name}.")}
+    here = FOR_THE_COMMANDS if name == "Recognizer" else set()
+    assert {one for one in methods if not one.startswith("_")} == pinned | here, CHANGED
+
+
+def test_the_records_hold_these_fields() -> None:
+    records = {name: getattr(facecli, name) for name in NAMES}
+    records |= {"Candidate": Candidate, "Correction": Correction, "Side": Side}
+    holding = {
+        name: " ".join(field.name for field in dataclasses.fields(record))
+        for name, record in records.items()
+        if dataclasses.is_dataclass(record)
+    }
+    assert holding == FIELDS, CHANGED
+
+
+@pytest.mark.parametrize("name", sorted(VALUES))
+def test_the_enums_have_these_values(name: str) -> None:
+    assert [str(one) for one in found(name)] == VALUES[name], CHANGED
+
+
+@pytest.mark.parametrize("name", sorted(BASES))
+def test_the_errors_are_one_tree(name: str) -> None:
+    assert found(name).__bases__[0].__name__ == BASES[name], CHANGED
 
 
 @pytest.mark.parametrize("name", sorted(set(NAMES) - {"__version__"}))
