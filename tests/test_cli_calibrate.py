@@ -109,7 +109,7 @@ def test_what_was_set_is_shown_in_words(run: Run) -> None:
     assert "squared L2, calibrated at FMR 1e-2 on " in made.stdout
     assert "3,160 pairs of strangers among 80 people" in made.stdout
     assert "FNMR not known: nobody has two photos" in made.stdout
-    assert "somebody among the 80 templates enrolled at a rate of 0.55" in made.stdout
+    assert "a stranger matches one of the 80 templates enrolled at a rate of 0.55" in made.stdout
     assert made.stdout.startswith(run("calibrate", "--show").stdout.rstrip())
 
 

@@ -176,7 +176,7 @@ def test_a_name_shows_wherever_the_cluster_does(run: Run, shoebox: Path, tmp_pat
         (["name", "0", "Ada"], "0 is not in the range"),
         (["split", "1", "absent.png"], "does not exist"),
         (["shoebox", "--k", "no"], "neither a number nor auto"),
-        (["shoebox", "--copy"], "about --export"),
+        (["shoebox", "--copy"], "--copy needs --export"),
     ],
 )
 def test_mistakes_are_one_line_and_exit_with_2(

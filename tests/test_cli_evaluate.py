@@ -81,9 +81,9 @@ def test_folders_obeys_the_threshold(people: Path) -> None:
 def test_folders_says_it_in_words(people: Path) -> None:
     result = run("folders", people)
     assert "9 photos of 3 people, model fake-128, threshold 0.5 squared L2" in result.stdout
-    assert "0 of 27 impostor pairs; fewer than 30 support no rate" in result.stdout
+    assert "0 of 27 impostor pairs; too few for a rate (30 needed)" in result.stdout
     assert "EER   not supported by 9 genuine pairs, AUC 1.0000" in result.stdout
-    assert "0 of 6 other photos not found first; fewer than 30 support no rate" in result.stdout
+    assert "0 of 6 other photos not found first; too few for a rate (30 needed)" in result.stdout
     assert "not supported by 9 genuine pairs" in result.stdout
     assert "farthest photos of one person" in result.stdout
     assert HOSTILE in result.stdout
@@ -221,7 +221,7 @@ def test_lfw_finds_its_list_and_reports_folds_with_baselines(view_2: Path) -> No
     text = run("lfw", view_2).stdout
     assert "accuracy 1.0000 ± 0.0000" in text
     assert "FaceNet" in text
-    assert "VAL 1.0000 ± 0.0000 at FAR 1e-3 by the folds" in text
+    assert "VAL 1.0000 ± 0.0000 at FAR 1e-3, mean of the folds" in text
     assert "not supported by 2 genuine pairs" in text
 
 
@@ -260,7 +260,7 @@ def test_identification_finds_everyone_and_no_stranger(people: Path) -> None:
     assert [point["fnir"] for point in records(result, "fnir_at_fpir")] == [None] * 3
     assert closed["missed"] == [rates_of(0, 6)] * 10
     text = run("identification", people).stdout
-    assert re.search(r"rank-1 +fewer than 30 missed support no rate +0$", text, re.MULTILINE)
+    assert re.search(r"rank-1 +too few missed for a rate \(30 needed\) +0$", text, re.MULTILINE)
 
 
 def rates_of(errors: int, of: int) -> dict[str, Any]:
@@ -309,8 +309,8 @@ def test_galleries_grow_with_distractors_that_are_nobody_looked_for(
     ]
     assert (sizes[1]["fpir"], sizes[1]["fnir"], sizes[1]["rank_one"]) == (None,) * 3
     assert sizes[2]["fpir"] is None
-    assert "ada.png: left out, a photo of somebody to be looked for" in result.stderr
-    assert "wall.png: no face to fill galleries with" in result.stderr
+    assert "ada.png: left out: the same photo is used already" in result.stderr
+    assert "wall.png: no face, not used" in result.stderr
     assert "not supported" in run(*arguments).stdout
 
 

@@ -126,5 +126,5 @@ def test_a_report_that_cannot_be_written_stops_the_command_before_its_work(
     settings = Settings(detector=detector, encoder=encoder)
     result = CliRunner().invoke(cli, arguments, obj=settings)
     assert result.exit_code == 2
-    assert "is no folder" in result.stderr
+    assert "is not a folder" in result.stderr
     assert detector.seen == 0

@@ -128,7 +128,7 @@ def test_the_command_shows_what_to_look_at_and_exits_with_1(database: Path) -> N
     assert "4 people, 6 templates, compared by squared L2 (threshold 0.5)" in result.stdout
     assert "3 things to look at" in result.stdout
     assert "2 people have one photo; a second one would help most: Ada, Eve" in result.stdout
-    assert "facecli calibrate tells" in result.stdout
+    assert "run facecli calibrate" in result.stdout
 
 
 def test_a_gallery_without_doubts_exits_with_0(tmp_path: Path, encoder: FakeEncoder) -> None:

@@ -1,4 +1,4 @@
-"""The command line: a group whose commands are imported only when they are run."""
+"""The command line: a group that imports a command only when it is run."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 INTERRUPTED = 130
 READER_GONE = 141
-"""What a shell reports for a program that SIGPIPE ended."""
+"""The exit code that a shell reports for a program ended by SIGPIPE."""
 
 COMMANDS = {
     "enroll": "Enroll people from one or more photos each.",
@@ -41,14 +41,15 @@ COMMANDS = {
     "doctor": "Check the installation, the model and the database.",
     "demo": "Try all of facecli on two public-domain portraits, offline.",
 }
-"""Each command's module and function in `facecli.cli`, with the first line of its help.
+"""Each command with the first line of its help; its module in `facecli.cli` has the same name.
 
-Kept here so that `facecli --help` imports no command; a test holds it to the commands' own words.
+It is written here so that `facecli --help` imports no command. A test compares it with the
+commands' own help.
 """
 
 
 class Program(LazyGroup):
-    """The group of all commands: turns every failure into one line."""
+    """The group of all commands. It turns every failure into one line."""
 
     def main(
         self,
@@ -58,10 +59,11 @@ class Program(LazyGroup):
         standalone_mode: bool = True,
         **extra: Any,
     ) -> Any:
-        """Run and exit: 0 done or same, 1 different or unknown, 2 error, 130 interrupted.
+        """Run a command and exit with its code.
 
-        An `obj` of `Settings` may be passed in, as tests and the demo do. Without
-        `standalone_mode` the exit code is returned instead.
+        The codes are 0 for done or same, 1 for different or unknown, 2 for an error and 130 for
+        interrupted. Tests and the demo pass their own `Settings` as `obj`. If `standalone_mode` is
+        false, the exit code is returned instead.
         """
         settings = extra.get("obj") or Settings()
         extra["obj"] = settings
@@ -71,8 +73,8 @@ class Program(LazyGroup):
             code = super().main(args, prog_name or "facecli", complete_var, False, **extra)
             code = code if isinstance(code, int) else 0
         except SystemExit as error:
-            # Click answers a closed pipe by swapping stdout for one that forgives, then leaving
-            # with 1, which here would mean "different".
+            # When a pipe is closed, Click replaces stdout by one that ignores the error and exits
+            # with 1. For facecli, 1 would mean "different".
             code = error.code if sys.stdout is stdout else READER_GONE
         except BaseException as error:
             code = _failure(error, settings)
@@ -84,7 +86,7 @@ class Program(LazyGroup):
 
 
 def _never_fail_to_print() -> None:
-    """Let a terminal that lacks a character show its escape instead of failing."""
+    """Print the escape of a character that the terminal cannot show, instead of failing."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -108,12 +110,13 @@ def _failure(error: BaseException, settings: Settings) -> int:
 
 
 def _reason(error: BaseException) -> str:
-    """Say what went wrong in the words of the user's world."""
+    """Return what went wrong, in words that a user understands."""
     if isinstance(error, FacecliError):
         return str(error)
     if isinstance(error, KeyboardInterrupt):
         return "interrupted"
-    # PyTorch has its own type for a full graphics card, which is not imported to be named here.
+    # PyTorch has its own error for a full graphics card. It is compared by name, to avoid the
+    # import.
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return "out of memory: try fewer or smaller pictures at a time"
     if isinstance(error, OSError) and error.strerror:

@@ -1,4 +1,4 @@
-"""`facecli calibrate`: a threshold from data, which verify and identify obey."""
+"""`facecli calibrate`: set the threshold that verify and identify use, from data."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 GALLERY = "gallery"
 MAX_FAR = 0.1
-"""Who lets in one stranger of ten needs no calibration."""
+"""The highest rate accepted: a higher one would let in more than one stranger of ten."""
 
 
 @click.command()
@@ -86,7 +86,7 @@ def _calibrate(settings: Settings, far: float, source: str) -> None:
 
 
 def _data(settings: Settings, source: str) -> tuple[FloatArray, npt.ArrayLike, str]:
-    """Return embeddings, whose they are, and what to call them."""
+    """Return the embeddings, the person of each, and the name of the source."""
     if source == GALLERY:
         matrix = settings.gallery().matrix(settings.card())
         everyone = counted(len(matrix.names), "person", "people")
@@ -105,7 +105,7 @@ def _show(settings: Settings) -> None:
 
 
 def _clear(settings: Settings, *, yes: bool) -> None:
-    """Clear after asking; raise FacecliError if the answer is no."""
+    """Clear the calibrations after asking; raise FacecliError if the answer is no."""
     gallery = settings.gallery()
     if not yes and not confirmed("Go back to the models' own thresholds?"):
         raise FacecliError("nothing was cleared: the answer was no")
@@ -115,14 +115,14 @@ def _clear(settings: Settings, *, yes: bool) -> None:
 
 
 def _described(made: Calibration) -> list[str]:
-    """Say what the threshold is, what it rests on, and what it costs."""
+    """Return lines with the threshold, the data it comes from, and its error rates."""
     from facecli.calibration.operating import described
 
     lines = [
         f"{shown(made.model)}: threshold {made.threshold:.4f} squared L2, {described(made)}",
         f"  from {shown(made.source)}: {made.impostor_pairs:,} pairs of strangers among "
         f"{made.people:,} people",
-        f"  FMR among others: 95 % interval {made.far_low:.2g} to {made.far_high:.2g}",
+        f"  FMR among other people: 95 % interval {made.far_low:.2g} to {made.far_high:.2g}",
     ]
     if made.fnmr is None:
         lines.append("  FNMR not known: nobody has two photos")
@@ -132,14 +132,14 @@ def _described(made: Calibration) -> list[str]:
 
 
 def _identification(settings: Settings, made: Calibration) -> list[str]:
-    """Say what the rate means for a gallery of the present size: 1 - (1 - FMR)^N.
+    """Return a line with what the rate means for N enrolled templates: 1 - (1 - FMR)^N.
 
-    Of the photos of LFW's development people (1,711, with 2,761 templates) 22 % had somebody else's
-    template at or under 1.1; the formula says 24 %.
+    Measured on LFW's development people (1,711 people, 2,761 templates): 22 % of the photos had
+    another person's template at a squared L2 of 1.1 or less. The formula gives 24 %.
     """
     enrolled = {one.fingerprint: one.templates for one in settings.gallery().models()}
     if not (templates := enrolled.get(made.fingerprint, 0)):
         return []
     share = 1 - (1 - made.far) ** templates
     who = counted(templates, "template")
-    return [f"  a stranger is like somebody among the {who} enrolled at a rate of {share:.2g}"]
+    return [f"  a stranger matches one of the {who} enrolled at a rate of {share:.2g}"]

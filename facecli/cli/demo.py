@@ -1,4 +1,4 @@
-"""`facecli demo`: the real commands, run one after the other on two public-domain portraits."""
+"""`facecli demo`: run the real commands on two public-domain portraits."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A command to show, why, how it must exit, and what its results must say."""
+    """A command to show: what it does, its exit code, and a check of its results."""
 
     says: str
     command: tuple[str, ...]
@@ -68,7 +68,7 @@ def demo(ctx: click.Context, settings: Settings, folder: Path) -> None:
 
 
 def _shared_options(settings: Settings, stage: Stage) -> list[str]:
-    """Return what every shown command needs besides its own arguments."""
+    """Return the options that every shown command gets after its own arguments."""
     options = ["--db", str(stage.database)]
     if settings.model is not None:
         options += ["--model", settings.model]
@@ -78,7 +78,7 @@ def _shared_options(settings: Settings, stage: Stage) -> list[str]:
 
 
 def _show(settings: Settings, step: Step, shared: list[str]) -> bool:
-    """Run one command through the real command line, and tell whether it came out right."""
+    """Run one command through the real command line; return whether its results are right."""
     from facecli.cli import INTERRUPTED, cli
 
     arguments = [*step.command, *shared]
@@ -134,7 +134,7 @@ def _sorted_right(stage: Stage, records: Sequence[Record]) -> bool:
 
 
 def _steps(stage: Stage) -> list[Step]:
-    """Return the commands in the order in which a newcomer meets them."""
+    """Return the commands in the order in which a new user needs them."""
     from facecli.demo import SITTERS
 
     grace, eileen = SITTERS

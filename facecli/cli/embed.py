@@ -1,4 +1,4 @@
-"""`facecli embed`: the embeddings of faces, for other programs."""
+"""`facecli embed`: compute the embeddings of faces, for other programs."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def embed(
 def _embedded(
     settings: Settings, paths: tuple[Path, ...], faces: Faces
 ) -> Iterator[EmbeddedPicture | Failure]:
-    """Embed all pictures found at the paths, with a bar that follows the search for faces."""
+    """Embed all pictures at the paths; a progress bar follows the search for faces."""
     from facecli.faces.photo_files import find_pictures
 
     found = find_pictures(paths)
@@ -92,7 +92,7 @@ def _embedded(
 
 
 def _report(result: EmbeddedPicture | Failure, *, as_records: bool) -> int:
-    """Say on stderr, and in a record if asked, what gave no embedding; return the exit code."""
+    """Report a picture without an embedding on stderr, and as a record; return the exit code."""
     from facecli.types import NO_FACE_FOUND, Failure
 
     if not isinstance(result, Failure):
@@ -109,9 +109,9 @@ def _report(result: EmbeddedPicture | Failure, *, as_records: bool) -> int:
 
 
 def _write_arrays(out: Path, pictures: list[EmbeddedPicture], dimension: int) -> None:
-    """Write all faces as arrays, row by row; the file appears whole or not at all.
+    """Write all faces as arrays, one row per face. The file is complete or does not exist.
 
-    It is readable by its owner alone, as the gallery is: these are biometric data.
+    Only its owner can read it, since embeddings are biometric data.
     """
     import numpy as np
 

@@ -76,7 +76,7 @@ def enroll(
     stored, 1 if some were refused, 2 if nothing could be enrolled.
     """  # noqa: D301 (Click keeps the lines of a paragraph that begins with a backspace)
     requests = _requests(name, photos, source, external_id, cluster=number is not None)
-    # Opened first: a gallery is made only for faces that are there.
+    # The library is opened first: without it, no gallery must be created.
     library = settings.library(create=False) if number is not None else None
     recognizer = settings.recognizer()
     recognizer.prepare(dry_run=dry_run)
@@ -129,9 +129,9 @@ def _requests(
     *,
     cluster: bool,
 ) -> Sequence[EnrollmentRequest | Failure]:
-    """Return what is to be enrolled; raise UsageError unless it is said in one of the ways.
+    """Return the photos to enroll; raise UsageError for a wrong combination of arguments.
 
-    From a cluster, that is nothing to look at.
+    The result is empty for `cluster`, since its faces come from the library.
     """
     from facecli.errors import FacecliError
     from facecli.recognition.roster import named_photos, read_source
@@ -142,7 +142,7 @@ def _requests(
         return ()
     if source is not None:
         if name is not None or external_id is not None:
-            raise click.UsageError("--from names people and photos by itself: give nothing else.")
+            raise click.UsageError("--from takes neither NAME and PHOTO nor --external-id.")
         return read_source(source)
     if name is None or not photos:
         raise click.UsageError("Give NAME and PHOTO…, or --from DIR|CSV.")

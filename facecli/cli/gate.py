@@ -1,4 +1,4 @@
-"""`facecli identify --source`: frames in, a decision for each appearance out."""
+"""`facecli identify --source`: work as a gate that decides about each appearance."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ OPTIONS = (
 
 
 def gate_options(function: AnyCallable) -> AnyCallable:
-    """Add the options of a source of frames, handed over as keywords beside the command's own."""
+    """Add the options of a gate. The command receives them as keywords."""
     for option in reversed((*OPTIONS, log_option)):
         function = option(function)
     return function
@@ -89,7 +89,7 @@ log_option = click.option(
 
 
 def log_database(path: Path | None) -> Path:
-    """Return where the log of decisions is."""
+    """Return the path of the log of decisions."""
     return path or data_file(*DECISIONS)
 
 
@@ -118,7 +118,7 @@ def stand_at_gate(
     journal = Journal(path, warn=warn, on_lost=lambda line: click.echo(line, err=True))
     note(f"watching {found.name}; decisions are logged in {path}")
 
-    def tell(event: GateEvent) -> None:
+    def announce(event: GateEvent) -> None:
         record = stamped(gate_event(event, gate.point))
         journal.append(record)
         for statuses, outlet in outlets:
@@ -128,7 +128,7 @@ def stand_at_gate(
 
     try:
         with _stopped_by_signals() as stop:
-            _run(gate, found, stop, tell, journal)
+            _run(gate, found, stop, announce, journal)
     finally:
         for _, outlet in outlets:
             outlet.close()
@@ -139,10 +139,10 @@ def _run(
     gate: Gate,
     source: Source,
     stop: threading.Event,
-    tell: Callable[[GateEvent], None],
+    announce: Callable[[GateEvent], None],
     journal: Journal,
 ) -> None:
-    """Feed the gate until the source ends, then decide about who is still in view."""
+    """Feed the gate until the source ends, then decide about everyone still in view."""
     at = 0.0
     frames = looks = 0
     for frame in source.frames(stop, warn):
@@ -151,10 +151,10 @@ def _run(
         frames += frame.load is not None
         looks += picture is not None
         for event in gate.feed(picture, at, source=frame.source).events:
-            tell(event)
+            announce(event)
         journal.retry()
     for event in gate.finish(at):
-        tell(event)
+        announce(event)
     detail(f"{source.name}: {frames} frames, {looks} looked at")
 
 
@@ -189,10 +189,10 @@ def _gate(
 def _outlets(
     *, on_match: str | None, on_unknown: str | None, webhook: str | None
 ) -> list[tuple[frozenset[str], Outlet]]:
-    """Return who is told of decisions, with the statuses each is told of."""
+    """Return the outlets, each with the statuses that are sent to it."""
     from facecli.gate import outlets
 
-    told: list[tuple[frozenset[str], Outlet]] = []
+    started: list[tuple[frozenset[str], Outlet]] = []
     # All are checked before the first thread is started.
     runs = [
         ({"match"}, "--on-match", on_match and outlets.command(on_match)),
@@ -201,21 +201,21 @@ def _outlets(
     ]
     for statuses, name, deliver in runs:
         if deliver:
-            told.append((frozenset(statuses), outlets.Outlet(name, deliver, warn=warn)))
-    return told
+            started.append((frozenset(statuses), outlets.Outlet(name, deliver, warn=warn)))
+    return started
 
 
 @contextmanager
 def _stopped_by_signals() -> Iterator[threading.Event]:
-    """Turn the first SIGINT or SIGTERM into a wish to stop; a second SIGINT interrupts."""
+    """Yield an event that the first SIGINT or SIGTERM sets; a second SIGINT interrupts."""
     stop = threading.Event()
     former: dict[int, Any] = {}
 
-    def wish(*_: object) -> None:
+    def ask_stop(*_: object) -> None:
         stop.set()
         signal.signal(signal.SIGINT, former[signal.SIGINT])
 
-    former.update((one, signal.signal(one, wish)) for one in (signal.SIGINT, signal.SIGTERM))
+    former.update((one, signal.signal(one, ask_stop)) for one in (signal.SIGINT, signal.SIGTERM))
     try:
         yield stop
     finally:
@@ -224,7 +224,7 @@ def _stopped_by_signals() -> Iterator[threading.Event]:
 
 
 def _stdin() -> BufferedReader:
-    """Return a reader of stdin of its own: Python cannot end while a thread reads its own."""
+    """Return a second reader of stdin: Python cannot exit while a thread reads sys.stdin."""
     try:
         return os.fdopen(os.dup(sys.stdin.fileno()), "rb")
     except (OSError, ValueError):
@@ -232,7 +232,7 @@ def _stdin() -> BufferedReader:
 
 
 def _show(event: GateEvent, record: Record, point: OperatingPoint) -> None:
-    """Write a line for people on a terminal, else JSON: a gate's output is for programs."""
+    """Write text on a terminal, else JSON, since a gate's output is mostly read by programs."""
     if not sys.stdout.isatty():
         emit_json(record)
         return

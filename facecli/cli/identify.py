@@ -109,21 +109,21 @@ def identify(
 
 
 def _followed(found: Iterable[Item], count: int) -> Iterable[Item]:
-    """Show progress, except on a terminal, where the answers show it."""
+    """Show progress on stderr, unless the answers appear on a terminal."""
     return found if sys.stdout.isatty() else progress(found, count, "Identifying")
 
 
 def _check_usage(
     ctx: click.Context, paths: tuple[Path, ...], source: str | None, at_gate: dict[str, Any]
 ) -> None:
-    """Refuse options that would be passed over in silence."""
+    """Refuse options that would have no effect."""
     if source is None and not paths:
         ctx.fail("Missing argument 'PHOTO|DIR|-…', or --source.")
     if source is not None and (paths or _given(ctx, "faces")):
-        ctx.fail("--source stands alone: without photos, and without --faces.")
+        ctx.fail("--source cannot be used with photos or --faces.")
     others = [name for name in at_gate if _given(ctx, name)]
     if source is None and others:
-        ctx.fail(f"--{others[0].replace('_', '-')} goes with --source.")
+        ctx.fail(f"--{others[0].replace('_', '-')} needs --source.")
 
 
 def _given(ctx: click.Context, name: str) -> bool:
@@ -131,7 +131,7 @@ def _given(ctx: click.Context, name: str) -> bool:
 
 
 def _sources(paths: tuple[Path, ...]) -> list[Photo]:
-    """Return the pictures asked for; raise FacecliError if folders hold none."""
+    """Return the pictures at the paths; raise FacecliError if the folders have none."""
     from facecli.faces.photo_files import find_pictures
 
     sources: list[Photo] = []
@@ -146,7 +146,7 @@ def _sources(paths: tuple[Path, ...]) -> list[Photo]:
 
 
 def _from_stdin() -> Picture:
-    """Read one picture from stdin, of a size that a file may have."""
+    """Read one picture from stdin; raise PictureError if it is larger than a file may be."""
     from facecli.faces.images import MAX_FILE_BYTES, read_picture
 
     data = sys.stdin.buffer.read(MAX_FILE_BYTES + 1)
@@ -163,7 +163,7 @@ def _show(
     enrolled: int,
     listed: bool,
 ) -> None:
-    """Write an answer, with how many strangers come as close to anybody as the face does."""
+    """Write an answer, with how many strangers come as close to an enrolled person."""
     from facecli.calibration import sentence
 
     lines = _described(answer, point, listed=listed)
@@ -175,7 +175,7 @@ def _show(
 
 
 def _described(answer: Identification, point: OperatingPoint, *, listed: bool) -> list[str]:
-    """Say in a line who a face is; with `listed`, a line more for every candidate."""
+    """Return a line with who the face is and, with `listed`, one for each candidate."""
     status = PAINT[answer.status](f"{answer.status:<9}")
     where = shown(answer.source)
     if answer.face is not None and answer.faces > 1:

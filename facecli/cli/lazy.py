@@ -9,11 +9,11 @@ import click
 
 
 class LazyGroup(click.Group):
-    """Import a command when it is run: each lies in a module of its own name in `package`.
+    """Imports a command when it is run. Each is in a module of the same name in `package`.
 
-    `table` holds the first line of each command's help, so that the group's help imports none; a
-    test holds it to the commands' own words. Click sets the methods' signatures, hence the unused
-    arguments.
+    `table` holds the first line of each command's help, so that the group's help imports no
+    command. A test compares it with the commands' own help. Some arguments are unused, since Click
+    defines the signatures.
     """
 
     def __init__(self, *, package: str, table: dict[str, str], **attributes: Any) -> None:
@@ -22,7 +22,7 @@ class LazyGroup(click.Group):
         self.table = table
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
-        """Return the names in the order a newcomer meets them."""
+        """Return the names in the order in which a new user needs them."""
         return list(self.table)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
@@ -37,9 +37,9 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Resolve a name, and say which one is nearest to a name mistyped."""
+        """Find the command of a name; for a mistyped name, suggest the nearest one."""
         if self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
-            # Only a mistake needs it.
+            # Imported here, since only a mistake needs it.
             from difflib import get_close_matches
 
             close = get_close_matches(args[0], self.table, n=1)
@@ -48,6 +48,6 @@ class LazyGroup(click.Group):
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
-        """List the commands from the table, importing none."""
+        """List the commands from the table, without importing them."""
         with formatter.section("Commands"):
             formatter.write_dl(list(self.table.items()))

@@ -1,4 +1,4 @@
-"""`facecli library`: what is remembered of photos, and how to erase it."""
+"""`facecli library`: show or erase what facecli remembers about photos."""
 
 from __future__ import annotations
 
@@ -82,4 +82,7 @@ def _report(settings: Settings, receipt: PhotosForgotten) -> None:
         f"Forgot {what}: {left} {shown(settings.library_database)}.",
     )
     if not receipt.scrubbed:
-        warn("another program holds the log, which is emptied when it next writes or closes")
+        warn(
+            "another program has the database open: the write-ahead log keeps the erased data "
+            "until that program next writes or closes"
+        )

@@ -1,4 +1,4 @@
-"""`facecli log`: what the gate decided, whether the log is whole, and how long it is kept."""
+"""`facecli log`: show, check, export and prune the gate's decisions."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def _opened(path: Path | None) -> DecisionLog:
 
 
 def _described(one: Decision) -> str:
-    """Say in a line what was decided; a log may hold what other versions wrote."""
+    """Return a decision as a line. Fields may be missing: older versions wrote to the log."""
     body = one.body
     status = str(body.get("status", ""))
     paint = PAINT.get(status, str)

@@ -1,4 +1,4 @@
-"""`facecli models`: which networks there are, what is known of each, and how to bring one."""
+"""`facecli models`: list, describe and import face models."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def import_dlib(file: Path, out: Path | None) -> None:
 
 
 def _described(card: ModelCard) -> str:
-    """Lay a card out line by line."""
+    """Return a card as text, one fact per line."""
     lines = [strong(shown(card.name)), shown(card.description)]
     facts: dict[str, object] = {
         "fingerprint": card.fingerprint,
@@ -110,7 +110,7 @@ def _described(card: ModelCard) -> str:
 
 
 def _told(value: object) -> str:
-    """Put a value of a card into words: records and rates, however nested."""
+    """Return a value of a card as text, also nested records and lists."""
     if isinstance(value, dict):
         return ", ".join(f"{name} {_told(one)}" for name, one in value.items())
     if isinstance(value, list | tuple):

@@ -1,6 +1,6 @@
-"""Everything a user sees: results on stdout, notes and progress on stderr, JSON for machines.
+"""Write results to stdout, as text or JSON, and notes and progress to stderr.
 
-Names, paths and messages may hold anything, so whatever is shown passes through `shown`.
+Names, paths and messages may hold any character: pass them through `shown` before they are printed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 
 QUIET_SECONDS = 10.0
-"""How often long work says where it is when there is no terminal to draw a bar on."""
+"""Seconds between progress lines if there is no terminal for a progress bar."""
 
 
 def emit(record: Record, human: str) -> None:
@@ -52,28 +52,28 @@ def emit_json(record: Record) -> None:
 
 
 def wants_json() -> bool:
-    """Tell whether --json was given."""
+    """Return whether --json was given."""
     return settings_of(click.get_current_context()).json
 
 
 def note(text: str) -> None:
-    """Say something in passing, on stderr."""
+    """Print a note on stderr."""
     click.echo(shown(text), err=True)
 
 
 def detail(text: str) -> None:
-    """Say something in passing, on stderr, to those who asked with -v."""
+    """Print a note on stderr if -v was given."""
     if settings_of(click.get_current_context()).verbose:
         note(text)
 
 
 def warn(text: str) -> None:
-    """Say on stderr that something needs attention."""
+    """Print a warning on stderr."""
     click.secho(f"warning: {shown(text)}", err=True, fg="yellow")
 
 
 def complain(text: str) -> None:
-    """Say on stderr, in one line, why the program stops."""
+    """Print on stderr, in one line, why the program stops."""
     click.echo(f"facecli: {shown(text)}", err=True)
 
 
@@ -83,27 +83,27 @@ def counted(number: int, one: str, many: str = "") -> str:
 
 
 def good(text: str) -> str:
-    """Colour a welcome answer."""
+    """Colour a good answer."""
     return click.style(text, fg="green")
 
 
 def bad(text: str) -> str:
-    """Colour an unwelcome answer."""
+    """Colour a bad answer."""
     return click.style(text, fg="red")
 
 
 def doubtful(text: str) -> str:
-    """Colour an answer to look at twice."""
+    """Colour an uncertain answer."""
     return click.style(text, fg="yellow")
 
 
 def strong(text: str) -> str:
-    """Set a heading off."""
+    """Print a heading in bold."""
     return click.style(text, bold=True)
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Lay rows out in columns, numbers to the right; every cell is made safe to show."""
+    """Return rows as aligned columns, numbers to the right. Every cell passes through `shown`."""
     kept = list(rows)
     cells = [[shown(cell) for cell in row] for row in [header, *kept]]
     widths = [max(map(_width, column)) for column in zip(*cells, strict=True)]
@@ -135,14 +135,14 @@ def _width(text: str) -> int:
 
 
 def confirmed(question: str) -> bool:
-    """Ask on stderr; no answer, as in a script, is a no."""
+    """Ask on stderr. No answer, as in a script, counts as no."""
     return click.confirm(shown(question), default=False, err=True)
 
 
 def progress(items: Iterable[Item], length: int | None, label: str) -> Iterator[Item]:
-    """Yield the items, showing on stderr how many are done, how fast, and how long is left.
+    """Yield the items, and show on stderr how many are done, the speed and the time left.
 
-    Draws a bar on a terminal; elsewhere, and with --json, writes a plain line every ten seconds.
+    A terminal gets a progress bar. Otherwise, and with --json, a line is printed every ten seconds.
     """
     if sys.stderr.isatty() and not wants_json():
         return _bar(items, length, label)
@@ -177,7 +177,7 @@ def _lines(items: Iterable[Item], length: int | None, label: str) -> Iterator[It
 
 
 def _rate(done: int, began: float) -> float:
-    """Return items a second so far."""
+    """Return the number of items per second so far."""
     return done / max(time.monotonic() - began, 1e-9)
 
 

@@ -1,4 +1,4 @@
-"""`facecli people`: who is enrolled, and putting it right."""
+"""`facecli people`: list, rename, merge and forget enrolled people."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from facecli.types import Person, Template
 
 FINGERPRINT_SHOWN = 12
-"""Digits of a SHA-256 that tell files and models apart well enough for a table."""
+"""Number of digits of a SHA-256 shown in a table: enough to tell files and models apart."""
 
 
 @click.group()
@@ -109,7 +109,10 @@ def forget(settings: Settings, names: tuple[str, ...], yes: bool) -> None:
         f"Forgot {shown(listed)} with {count}: {left} {shown(gallery.location)}.",
     )
     if not receipt.scrubbed:
-        warn("another program holds the log, which is emptied when it next writes or closes")
+        warn(
+            "another program has the database open: the write-ahead log keeps the erased data "
+            "until that program next writes or closes"
+        )
 
 
 def _templates(count: int) -> str:
@@ -117,7 +120,7 @@ def _templates(count: int) -> str:
 
 
 def _described(person: Person, templates: list[Template]) -> str:
-    """Lay a person out: one line about them, then one a template."""
+    """Return a line about a person, then a line for each template."""
     external = f", external id {shown(person.external_id)}" if person.external_id else ""
     head = f"{strong(shown(person.name))}{external}, enrolled {person.created}"
     rows = [

@@ -1,4 +1,4 @@
-"""`--report FILE.html`: the same results as a page to read, print and hand on."""
+"""`--report FILE.html`: write the results as a page too."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ AnyCallable = TypeVar("AnyCallable", bound="Callable[..., Any]")
 
 
 def report_option(function: AnyCallable) -> AnyCallable:
-    """Add --report, given to the command as `report`: the file to `publish` its page in, or None.
+    """Add --report. The command receives `report`: the file for `publish`, or None.
 
-    What would keep the page from being written stops the command before its work, not after.
+    If the page could not be written, the command stops before its work begins.
     """
     return _option(
         "Write the results as a page as well, with plots; it needs no network to be read.",
@@ -33,7 +33,7 @@ def report_option(function: AnyCallable) -> AnyCallable:
 
 
 def sheet_option(function: AnyCallable) -> AnyCallable:
-    """Add --report as `report_option` does, for a page without plots."""
+    """Add --report for a page without plots, which needs no plotting library."""
     return _option(
         "Write a contact sheet as well: a page with all faces, person by person.", _writable
     )(function)
@@ -51,7 +51,7 @@ def _option(text: str, check: Callable[..., Path | None]) -> Callable[[AnyCallab
 
 def _writable(ctx: click.Context, param: click.Parameter, value: Path | None) -> Path | None:
     if value is not None and not value.parent.is_dir():
-        raise click.BadParameter(f"{value.parent} is no folder.", ctx=ctx, param=param)
+        raise click.BadParameter(f"{value.parent} is not a folder.", ctx=ctx, param=param)
     return value
 
 
@@ -59,13 +59,13 @@ def _drawable(ctx: click.Context, param: click.Parameter, value: Path | None) ->
     if _writable(ctx, param, value) is not None:
         from facecli.report.svg import drawing
 
-        with drawing():  # or MissingExtra
+        with drawing():  # raises MissingExtra without the plotting library
             pass
     return value
 
 
 def facts_of(card: ModelCard, threshold: float) -> tuple[tuple[str, str], ...]:
-    """Return what a reader must know beside any figure: by what it was measured, and when."""
+    """Return what a reader must know about every number: the model, the threshold and the date."""
     return (
         ("model", f"{card.name} ({card.fingerprint[:12]})"),
         ("threshold", f"{threshold:g} squared L2"),
@@ -74,14 +74,14 @@ def facts_of(card: ModelCard, threshold: float) -> tuple[tuple[str, str], ...]:
 
 
 def publish(page: Page, path: Path) -> None:
-    """Write a page and say so on stderr."""
+    """Write a page and print its path on stderr."""
     from facecli.report import render
 
     publish_html(render(page), path)
 
 
 def publish_html(html: str, path: Path) -> None:
-    """Write a page that is rendered already, and say so on stderr."""
+    """Write a page given as HTML and print its path on stderr."""
     from facecli.report import write_html
 
     try:

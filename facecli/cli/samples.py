@@ -1,4 +1,4 @@
-"""Photos of named people, looked at with a progress bar and remembered in the library."""
+"""Read photos of named people, with a progress bar; their faces are stored in the library."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def naming(data: Path) -> Iterator[None]:
-    """Let an error about faces say in which data."""
+    """Add the name of the data to an error about faces."""
     try:
         yield
     except FaceError as error:
@@ -26,9 +26,9 @@ def naming(data: Path) -> Iterator[None]:
 
 
 def read_samples(settings: Settings, data: Path) -> Samples:
-    """Return one face a photo of a folder of people or a manifest, without copies of photos.
+    """Return one face for each photo of a folder of people or a CSV file, without copies of photos.
 
-    What is left out, and which photos gave no face, is said.
+    Photos that are left out, and photos without a face, are reported on stderr.
     """
     from facecli.albums.scanning import scan
     from facecli.datasets import read_photo_set

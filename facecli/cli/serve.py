@@ -1,4 +1,4 @@
-"""`facecli serve`: the networks kept warm, for HTTP, a page with a camera, and other commands."""
+"""`facecli serve`: keep the networks loaded for HTTP, a camera page and other commands."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def serve(
     service listens on this machine only. Press Ctrl-C to stop.
     """
     try:
-        import fastapi  # noqa: F401 - to say what is missing before anything is loaded
+        import fastapi  # noqa: F401 - reports a missing package before anything is loaded
         import uvicorn  # noqa: F401
     except ImportError as error:
         raise MissingExtra("serve needs FastAPI: pip install 'facecli[serve]'") from error
@@ -70,14 +70,15 @@ def serve(
     from facecli.stores.opening import gallery_at
 
     access = _access(host, token_file, admin_token_file)
-    # Made if people may be added; closed again, since no database may be open across a fork.
+    # The gallery is created if people may be added. It is closed again, since no database may be
+    # open while the process forks.
     with gallery_at(settings.database).open(create=access.admin is not None):
         pass
     detector, encoder = _networks(settings)
     _start_runner(settings, detector, encoder)
-    listener = listen(host, port)  # after the fork, which would keep the port open
+    listener = listen(host, port)  # after the fork: the other process must not keep the port open
     recognizer = settings.recognizer()
-    recognizer.known()  # a gallery of another model is an error now, not at the first question
+    recognizer.known()  # report a gallery of another model now, not at the first request
     service = RecognitionService(recognizer)
     address = f"[{host}]" if ":" in host else host
     note(f"listening at http://{address}:{listener.getsockname()[1]}/")
@@ -89,7 +90,7 @@ def serve(
 
 
 def _access(host: str, token_file: Path | None, admin_token_file: Path | None) -> Access:
-    """Read the tokens; refuse to be heard by other machines without one."""
+    """Read the tokens; raise FacecliError if other machines could connect without a token."""
     from facecli.server.access import Access, is_loopback, read_token
 
     token = None if token_file is None else read_token(token_file)
@@ -97,12 +98,12 @@ def _access(host: str, token_file: Path | None, admin_token_file: Path | None) -
     if token is None and not is_loopback(host):
         raise FacecliError(f"{host} can be reached from other machines: give --token-file")
     if token is not None and token == admin:
-        raise FacecliError("the two tokens are the same: whoever asks could enroll")
+        raise FacecliError("the two tokens are the same: every client could enroll people")
     return Access(token=token, admin=admin, loopback=is_loopback(host))
 
 
 def _networks(settings: Settings) -> tuple[Detector, Encoder]:
-    """Load and warm the networks, on one thread: OpenMP's others would not survive a fork."""
+    """Load and warm up the networks on one thread, since OpenMP threads do not survive a fork."""
     from facecli.cli.warm import warm_up
     from facecli.models.detectors import single_thread
 

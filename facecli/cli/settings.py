@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from facecli.types import Detector, Encoder, ModelCard
 
 MOST_WORKERS = 8
-"""Default limit: each process takes 0.3 GB, and more do not help the one that embeds and stores."""
+"""Default limit. A process takes 0.3 GB; with more, embedding and storing become the bottleneck."""
 
 
 class Settings:
@@ -127,7 +127,7 @@ class Settings:
         return self._opened
 
     def recognizer(self, *, watching: bool = False) -> Recognizer:
-        """Return gallery, detector and encoder at work together; `watching` is as in `place`."""
+        """Return the recognizer: gallery, detector and encoder; `watching` is as in `place`."""
         from facecli.recognition.networks import Networks
         from facecli.recognition.recognizer import Recognizer
 

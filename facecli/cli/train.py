@@ -1,4 +1,4 @@
-"""`facecli train`: a network of one's own, from a folder of people."""
+"""`facecli train`: train a network on a folder of people."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ CONFIGURED: tuple[Callable[[Any], Any], ...] = (
         help="Random seed. Two runs with the same seed give the same model.",
     ),
 )
-"""Options that override the config; not given, the config decides."""
+"""Options that override the config file if they are given."""
 
 
 def configured(function: Any) -> Any:
@@ -162,7 +162,7 @@ def train(settings: Settings, /, config: Path | None, **values: Any) -> None:
     values["time_budget"] = values["time_budget"] or math.inf
     request = TrainingRequest(device=settings.device, **values)
     if settings.model is not None:
-        raise FacecliError("--model says what to recognise with; a run starts from --init MODEL")
+        raise FacecliError("train does not use --model: give the model to start from with --init")
     session = Session(
         request,
         read_config(config, overrides),
@@ -195,7 +195,7 @@ def _acquire(settings: Settings) -> Callable[..., Iterator[Acquisition | Failure
 
 
 def _watched(steps: Iterable[Step], total: int) -> Iterator[Step]:
-    """Yield the steps, saying on stderr how it goes: every second on a terminal, else every ten."""
+    """Yield the steps and print progress: every second on a terminal, else every ten seconds."""
     live = sys.stderr.isatty() and not wants_json()
     spoke = -math.inf
     step = None
@@ -218,7 +218,7 @@ def _line(step: Step, total: int) -> str:
 
 
 def _show(outcome: FinishedRun, request: TrainingRequest) -> None:
-    """Render what came of the run."""
+    """Write the result of the run."""
     from facecli.metrics.support import rate_name
 
     card, verdict = outcome.card, outcome.verdict

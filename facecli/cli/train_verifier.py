@@ -1,4 +1,4 @@
-"""`facecli train-verifier`: a logistic unit in the place of the plain threshold."""
+"""`facecli train-verifier`: train a logistic verifier, which replaces the threshold."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`facecli verify`: two photos, or a photo and an enrolled person, compared."""
+"""`facecli verify`: compare two photos, or a photo and an enrolled person."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from facecli.recognition.verify import Enrolled, Side, Verdict
 
 PERSON = "person:"
-"""Marks a side that is an enrolled person; a file so named is written ./person:…"""
+"""Marks a side that is an enrolled person. Write ./person:… for a file with such a name."""
 
 
 @click.command()
@@ -62,14 +62,14 @@ def verify(
 
 
 def _side(text: str) -> Enrolled | Path:
-    """Return what a side of the comparison is: an enrolled person or a photo."""
+    """Return the side that a text names: an enrolled person or a photo."""
     from facecli.recognition.verify import Enrolled
 
     return Enrolled(text.removeprefix(PERSON)) if text.startswith(PERSON) else Path(text)
 
 
 def _answered(verdict: Verdict, point: OperatingPoint, judged: Judgement | None) -> Iterator[str]:
-    """Yield the answer, and what it rests on."""
+    """Yield the answer and the squared L2."""
     same = judged.same if judged else verdict.same
     answer = good("same person") if same else bad("different people")
     measured = f"squared L2 {verdict.squared_l2:.3f} {point.limit}"
@@ -82,7 +82,7 @@ def _answered(verdict: Verdict, point: OperatingPoint, judged: Judgement | None)
 
 
 def _details(verdict: Verdict) -> Iterator[str]:
-    """Yield how rare this is among strangers, then what was compared."""
+    """Yield how rare this is among strangers, then the two sides that were compared."""
     from facecli.calibration import sentence
 
     if verdict.odds is not None:
@@ -93,7 +93,7 @@ def _details(verdict: Verdict) -> Iterator[str]:
 
 
 def _taken(side: Side) -> str:
-    """Say what was compared of a side."""
+    """Return what was compared on one side."""
     if side.box is None:
         return "enrolled, " + counted(side.templates or 0, "template")
     box = ", ".join(f"{value:.0f}" for value in side.box)

@@ -1,4 +1,4 @@
-"""Settings whose networks are loaded already, for commands run by a service."""
+"""Settings with loaded networks, for the commands that a service runs."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ NEEDED = (
     "scipy.optimize",
     "sqlite_utils",
 )
-"""What those commands import when they are run."""
+"""Modules that these commands import when they run."""
 
 WARM_DEVICE = "cpu"
-"""A graphics card cannot be shared with a fork."""
+"""Only the CPU: a forked process cannot use the graphics card of its parent."""
 
 
 class WarmSettings(Settings):
-    """Settings that use these networks wherever the options ask for the same ones.
+    """Settings that use the loaded networks if the options ask for the same ones.
 
-    `model` is the file the encoder was loaded from and `state` its state then: another file is
-    loaded in the ordinary way.
+    `model` describes the file the encoder was loaded from. If the options name another file, or the
+    file has changed, the encoder is loaded as usual.
     """
 
     def __init__(self, detector: Detector, encoder: Encoder, model: ModelFile) -> None:
@@ -45,11 +45,11 @@ class WarmSettings(Settings):
         self._loaded = model
 
     def detector(self) -> Detector:
-        """Return the warm detector, or another for another device."""
+        """Return the loaded detector, or a new one for another device."""
         return self._warm[0] if self.device == WARM_DEVICE else super().detector()
 
     def encoder(self) -> Encoder:
-        """Return the warm encoder, or load another model."""
+        """Return the loaded encoder, or load another model."""
         same = self.device == WARM_DEVICE and model_file(self.model_name) == self._loaded
         return self._warm[1] if same else super().encoder()
 
@@ -58,7 +58,7 @@ ModelFile = tuple[Path, int, int, int] | None
 
 
 def model_file(name: str) -> ModelFile:
-    """Return a model's file with what changes when it does; None if there is none."""
+    """Return a model's path, inode, size and time of change, or None if there is no file."""
     from facecli.models.encoders import find_model
 
     try:
@@ -70,7 +70,7 @@ def model_file(name: str) -> ModelFile:
 
 
 def warm_up(detector: Detector, encoder: Encoder) -> None:
-    """Import what commands would, and let the networks prepare what they prepare once."""
+    """Import the modules of the commands, and run both networks once."""
     import numpy as np
     from PIL import Image
 

@@ -243,6 +243,6 @@ def _error(status: int, reason: str) -> Response:
     return _json(record, status=status)
 
 
-def _json(found: Record | Sequence[Record], *, status: int = 200) -> Response:
-    whole = stamped(found) if isinstance(found, Mapping) else [stamped(one) for one in found]
+def _json(said: Record | Sequence[Record], *, status: int = 200) -> Response:
+    whole = stamped(said) if isinstance(said, Mapping) else [stamped(one) for one in said]
     return Response(to_json(whole), status_code=status, media_type="application/json")

@@ -1,4 +1,4 @@
-"""`facecli cluster`: the faces of a folder sorted into people, and what people say about that."""
+"""`facecli cluster`: sort the faces of a folder into people, and correct the result."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ COMMANDS = {
 """Each command with the first line of its help."""
 
 ELSEWHERE = {"photos": "photos", "review": "review"}
-"""The commands with a module of their own; the others are corrections."""
+"""The commands with their own module. The others are in `corrections`."""
 
 
 class ClusterGroup(LazyGroup):
-    """Sort photos unless the first word is another command."""
+    """Runs the default command unless the first word is another command."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Put the default command in where none is named."""
+        """Insert the default command if no command is named."""
         asks_help = set(args[:1]) & set(ctx.help_option_names)
         if args and args[0] not in self.table and not asks_help:
             args = [DEFAULT, *args]

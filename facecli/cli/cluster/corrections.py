@@ -1,4 +1,4 @@
-"""`facecli cluster name` and the other commands by which people correct clusters."""
+"""`facecli cluster name` and the other commands that correct clusters."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PHOTO = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 def _correction(*arguments: Callable[..., object]) -> Callable[..., click.Command]:
-    """Make a command of a function that takes settings and these arguments."""
+    """Return a decorator: it makes a command of a function with settings and these arguments."""
 
     def made(function: Callable[..., object]) -> click.Command:
         for option in reversed([*arguments, library_option, command_options, pass_settings]):

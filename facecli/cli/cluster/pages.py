@@ -1,4 +1,4 @@
-"""What the commands that sort photos share: the sorting itself, and the contact sheet."""
+"""Sort photos and make the contact sheet: shared by `photos` and `review`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def sort_faces(
     min_photos: int,
     from_sidecars: bool = False,
 ) -> SortedPhotos:
-    """Sort the faces of photos, and say on stderr how it goes."""
+    """Sort the faces of photos; show progress and problems on stderr."""
     from facecli.albums.photos import Listeners, sort_photos
 
     return sort_photos(
@@ -51,7 +51,7 @@ def sort_faces(
 def contact_sheet(
     settings: Settings, grouping: Grouping, pictures: Sequence[EmbeddedPicture | Failure]
 ) -> str:
-    """Return the page of a grouping of these pictures, with all its faces in it."""
+    """Return the page of a grouping of these pictures, with all faces inside the page."""
     from facecli.albums.doubts import find_doubts, said_apart
     from facecli.report import data_uri
     from facecli.report.people import people_page
@@ -74,7 +74,7 @@ def contact_sheet(
 
 
 def note_without_map() -> None:
-    """Say what to install for the map of the faces, where it is missing."""
+    """Print what to install for the map of faces, if it is missing."""
     from facecli.report.projection import HINT, has_tsne
 
     if not has_tsne():
@@ -82,7 +82,7 @@ def note_without_map() -> None:
 
 
 def sheet_facts(grouping: Grouping, card: ModelCard) -> tuple[tuple[str, str], ...]:
-    """Return what a reader must know of a clustering."""
+    """Return what a reader must know about a clustering."""
     faces = sum(len(one.faces) for one in grouping.clusters)
     return (
         ("faces", f"{faces:,}"),

@@ -1,4 +1,4 @@
-"""`facecli cluster photos`: the faces of a folder sorted into people, without knowing anyone."""
+"""`facecli cluster photos`: sort the faces in photos into people."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ COLUMNS = ("path", "face", *BOX, "confidence", "cluster", "cluster_size", "squar
 
 
 class Photos(click.Command):
-    """The command that a folder is most likely to have the name of."""
+    """The command `photos`, which may be mistaken for a folder with that name."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse, and where no folder is named say how one called so is written."""
+        """Parse the arguments; if there is no folder, explain how to name one called photos."""
         try:
             return super().parse_args(ctx, args)
         except click.MissingParameter as error:
@@ -103,7 +103,7 @@ def photos(
     if as_csv and settings.json:
         raise click.UsageError("--csv and --json exclude each other.")
     if folder is None and (copies or (dry_run and not xmp)):
-        raise click.UsageError("--copy is about --export, --dry-run about that or --xmp.")
+        raise click.UsageError("--copy needs --export, and --dry-run needs --export or --xmp.")
     if folder is not None:
         _check_export(folder, paths)
     found = sort_faces(settings, paths, k=k, min_photos=min_photos, from_sidecars=from_sidecars)
@@ -118,7 +118,7 @@ def photos(
 
 
 def _check_export(folder: Path, paths: tuple[Path, ...]) -> None:
-    """Raise FacecliError for a folder that is not an export's, or that the next run would sort."""
+    """Raise FacecliError if the folder is no export, or if the next run would sort its photos."""
     from facecli.albums.export import check_folder
 
     for path in paths:
@@ -128,12 +128,12 @@ def _check_export(folder: Path, paths: tuple[Path, ...]) -> None:
 
 
 def _export(grouping: Grouping, folder: Path, *, copies: bool, dry_run: bool, as_csv: bool) -> None:
-    """Write the links and say so, beside the CSV and not in it."""
+    """Write the links and report them. With CSV the report goes to stderr."""
     from facecli.albums.export import export
 
     try:
         made = export(grouping, folder, copies=copies, dry_run=dry_run)
-    except OSError as error:  # a write to a full disk does not say where
+    except OSError as error:  # the error of a full disk has no file name
         reason = error.strerror or error
         raise FacecliError(f"{error.filename or folder}: {reason}") from error
     words = ("link", "links") if made.linked else ("copy", "copies")
@@ -146,14 +146,14 @@ def _export(grouping: Grouping, folder: Path, *, copies: bool, dry_run: bool, as
 
 
 def _show(grouping: Grouping, card: ModelCard, *, as_csv: bool) -> None:
-    """Write faces and counts in the form asked for; say on stderr which photos show nobody."""
+    """Write faces and counts in the chosen form; report photos without a face on stderr."""
     from facecli.types import NO_FACE_FOUND
 
     for source in grouping.without_face:
         note(f"{source}: {NO_FACE_FOUND}")
     if grouping.overruled:
         corrections = counted(grouping.overruled, "correction")
-        warn(f"{corrections} passed over, which newer ones contradict: facecli cluster log")
+        warn(f"{corrections} ignored because of newer ones: see facecli cluster log")
     for one in grouping.clusters:
         for face in one.faces:
             emit(records.clustered_face(one, face), "")
@@ -166,7 +166,7 @@ def _show(grouping: Grouping, card: ModelCard, *, as_csv: bool) -> None:
 
 
 def _csv(grouping: Grouping) -> str:
-    """Return a header and a line a face, quoted where needed."""
+    """Return CSV: a header and one line per face."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
@@ -180,7 +180,7 @@ def _csv(grouping: Grouping) -> str:
 
 
 def _table(grouping: Grouping) -> str:
-    """Lay the people out, with the most typical photos of each."""
+    """Return a table of the people, with the most typical photos of each."""
     rows = []
     for one in grouping.people:
         sources = list(dict.fromkeys(face.source for face in one.faces))

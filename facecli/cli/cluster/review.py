@@ -1,4 +1,4 @@
-"""`facecli cluster review`: the contact sheet with buttons, in a browser on this machine."""
+"""`facecli cluster review`: correct clusters on a page in a browser on this machine."""
 
 from __future__ import annotations
 

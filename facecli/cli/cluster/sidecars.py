@@ -1,4 +1,4 @@
-"""Names from and to XMP sidecars, said to the user."""
+"""Read and write names in XMP sidecars, and report the results."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def show_taken(named: Named) -> None:
-    """Say on stderr how many names were read from sidecars, and which sidecars failed."""
+    """Print on stderr how many names were read from sidecars, and which sidecars failed."""
     complain(named.failures)
     note(f"{counted(named.faces, 'face')} named by sidecars")
 
@@ -44,11 +44,11 @@ def write_names(grouping: Grouping, pictures: Pictures, *, dry_run: bool, as_csv
 
 
 def complain(failures: Iterable[Failure]) -> None:
-    """Say on stderr what could not be used, and why."""
+    """Print on stderr each file that could not be used, with the reason."""
     for failure in failures:
         complain_of(failure)
 
 
 def complain_of(failure: Failure) -> None:
-    """Say on stderr what could not be used, and why."""
+    """Print on stderr one file that could not be used, with the reason."""
     warn(f"{failure.source}: {failure.reason}")

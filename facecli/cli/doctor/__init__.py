@@ -1,4 +1,4 @@
-"""`facecli doctor`: is everything in order, and if not, what to do."""
+"""`facecli doctor`: check the installation, the model and the database."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from facecli.records.program import DiagnosisRecord, FindingRecord
 CHECKS = {
     "gallery": "Check the gallery for look-alikes and for photos of the wrong person.",
 }
-"""Each further check with the first line of its help."""
+"""Each other check with the first line of its help."""
 
 
 @click.group(cls=LazyGroup, package=__name__, table=CHECKS, invoke_without_command=True)

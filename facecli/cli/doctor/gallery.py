@@ -1,4 +1,4 @@
-"""`facecli doctor gallery`: the people enrolled, compared with each other."""
+"""`facecli doctor gallery`: compare the enrolled people with each other."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from facecli.recognition.survey import Survey
 
 SHOWN = 10
-"""Rows shown of each table; JSON has them all."""
+"""Rows shown of each table. JSON has all rows."""
 
 
 @click.command()
@@ -122,9 +122,12 @@ def _number(squared_l2: float | None) -> str:
 
 
 def _false_accepts(odds: Odds | None, probes: int) -> str:
-    """Say how many strangers a day would be taken for someone enrolled."""
+    """Return how many strangers per day would be taken for an enrolled person."""
     if odds is None:
-        return "How often strangers are taken for somebody is not known: facecli calibrate tells."
+        return (
+            "It is not known how often a stranger is taken for an enrolled person: "
+            "run facecli calibrate."
+        )
     low, high = (_count(share * probes) for share in (odds.low, odds.high))
     if odds.share is not None:
         number = f"about {_count(odds.share * probes)} (95 % interval {low} to {high})"
@@ -134,5 +137,5 @@ def _false_accepts(odds: Odds | None, probes: int) -> str:
 
 
 def _count(expected: float) -> str:
-    """Round to two digits: 247.3 is "250"."""
+    """Return a number rounded to two digits: "250" for 247.3."""
     return f"{float(f'{expected:.2g}'):,g}"

@@ -1,4 +1,4 @@
-"""`facecli evaluate`: what a model is worth on photos."""
+"""`facecli evaluate`: measure a model on photos."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`facecli evaluate clustering`: how well people are told apart without knowing anyone."""
+"""`facecli evaluate clustering`: measure how well clustering finds the people of a folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How rates are said: with what they rest on, and never where too few errors support them."""
+"""Write rates as text: with their counts, and without a rate if there are too few errors."""
 
 from __future__ import annotations
 
@@ -14,34 +14,34 @@ if TYPE_CHECKING:
 
 
 def watched(steps: Sequence[Any], label: str) -> Iterable[Any]:
-    """Show how far a use-case is."""
+    """Yield the steps of a long calculation and show progress."""
     return progress(steps, len(steps), label)
 
 
 def share(value: float) -> str:
-    """Write a share so that small ones keep their digits."""
+    """Return a share, 0 to 1, as text. Small ones keep three digits."""
     return f"{value:.4f}" if value == 0 or value >= 0.001 else f"{value:.3g}"
 
 
 def between(interval: Interval | None) -> str:
-    """Write the ends of a 95 % interval."""
+    """Return the limits of a 95 % interval as text."""
     return f"{share(interval.low)} to {share(interval.high)}" if interval else "-"
 
 
 def said(rate: Rate, of: str) -> str:
-    """Write a rate with its counts, or the counts alone where they are too few for one."""
+    """Return an error rate with its counts, or only the counts if they are too few for a rate."""
     return _with_counts(rate.value, rate, of, rate.interval)
 
 
 def said_found(rate: Rate, of: str) -> str:
-    """Write the share that are no errors, as `said` writes that of errors."""
+    """Return the share without errors, in the same form as `said`."""
     return _with_counts(rate.right, rate, of, rate.right_interval)
 
 
 def _with_counts(value: float | None, rate: Rate, of: str, interval: Interval | None) -> str:
     counts = f"{rate.errors:,} of {rate.of:,} {of}"
     if value is None:
-        return f"{counts}; fewer than 30 support no rate"
+        return f"{counts}; too few for a rate (30 needed)"
     limits = f", 95 % interval {between(interval)}" if interval else ""
     return f"{share(value)} ({counts}{limits})"
 

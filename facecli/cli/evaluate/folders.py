@@ -1,4 +1,4 @@
-"""`facecli evaluate folders`: all pairs of a folder of people."""
+"""`facecli evaluate folders`: measure a model on all pairs of photos of a folder of people."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from facecli.metrics import ListedPairs
 
 LISTED = 5
-"""Hardest pairs of each kind shown on a terminal; JSON and the report have them all."""
+"""Number of the hardest pairs of each kind in the text. JSON and the report have all of them."""
 
 
 @click.command()
@@ -97,7 +97,7 @@ def folders(
 
 
 def _grouping(groups_file: Path | None, by: str | None) -> Callable[[Samples], list[Split]]:
-    """Return what groups samples; a mistake in the options is found before any photo is opened."""
+    """Return a function that groups samples; raise UsageError before any photo is opened."""
     from facecli.evaluation.subgroups import QUALITY, read_answers, split_by, splits_by_quality
 
     if by is None:
@@ -162,7 +162,7 @@ def _pairs_table(title: str, pairs: ListedPairs, samples: Samples) -> str:
 
 
 def _groups_described(measured: Subgroups) -> str:
-    """Put the groups under each other, then how they differ from the largest."""
+    """Return a table of the groups, and one of their differences from the largest group."""
     from facecli.evaluation.folders import FMR, FNMR, val_name
     from facecli.evaluation.subgroups import VAL_SHOWN
 
@@ -187,7 +187,7 @@ def _groups_described(measured: Subgroups) -> str:
 
 
 def _group_cells(group: Group) -> tuple[str, str, str]:
-    """Return FMR, FNMR and one VAL of a group, or why there are none."""
+    """Return FMR, FNMR and one VAL of a group, or the reason why there are none."""
     from facecli.evaluation.subgroups import VAL_SHOWN
 
     if group.result is None:

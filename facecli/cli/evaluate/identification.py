@@ -1,4 +1,4 @@
-"""`facecli evaluate identification`: everyone enrolled from one photo."""
+"""`facecli evaluate identification`: measure searches with one enrolled photo per person."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 LARGEST = 10**7
 
 SHOWN = (1, 2, 3, 5, 10)
-"""Ranks in the text; JSON and the report have all."""
+"""The ranks in the text. JSON and the report have all ranks."""
 
 
 @click.command()
@@ -102,7 +102,7 @@ def identification(
 
 
 def _distractors(settings: Settings, folder: Path | None, samples: Samples) -> FloatArray:
-    """Return one face of each photo in a folder; none is of anybody in the samples, by promise."""
+    """Return one face of each photo in a folder, (n, d). Its people must not be in samples."""
     import numpy as np
 
     from facecli.albums.scanning import scan
@@ -122,9 +122,9 @@ def _distractors(settings: Settings, folder: Path | None, samples: Samples) -> F
     known = set(samples.sha256s)
     for result in progress(scanned, len(paths), "Looking at distractors"):
         if isinstance(result, Failure) or not result.faces:
-            warn(f"{result.source}: no face to fill galleries with")
+            warn(f"{result.source}: no face, not used")
         elif result.sha256 in known:
-            warn(f"{result.source}: left out, a photo of somebody to be looked for")
+            warn(f"{result.source}: left out: the same photo is used already")
         else:
             known.add(result.sha256)
             rows.append(result.embeddings[[most_prominent(result)]])
@@ -138,7 +138,7 @@ def _closed_text(closed: ClosedSet) -> str:
     )
     missed = [(rank, closed.missed[rank - 1]) for rank in SHOWN]
     rows = [
-        (f"rank-{rank}", "fewer than 30 missed support no rate", "", f"{one.errors:,}")
+        (f"rank-{rank}", "too few missed for a rate (30 needed)", "", f"{one.errors:,}")
         if one.right is None
         else (f"rank-{rank}", share(one.right), between(one.right_interval), f"{one.errors:,}")
         for rank, one in missed

@@ -1,4 +1,4 @@
-"""`facecli evaluate lfw`: listed pairs, by LFW's protocol."""
+"""`facecli evaluate lfw`: measure a model on a list of pairs, by the LFW protocol."""
 
 from __future__ import annotations
 
@@ -112,20 +112,21 @@ def _described(result: LfwResult, pairs: PairList, card: ModelCard) -> list[str]
         count = len(result.folds.accuracies)
         lines.append(
             f"  accuracy {result.folds.mean:.4f} ± {result.folds.standard_error:.4f} (standard "
-            f"error) over {count} folds, the threshold of each best on the others"
+            f"error) over {count} folds, each with the best threshold of the others"
         )
         lines += [f"    {value:.4f} {name}" for name, value in BASELINES]
     if result.fold_val is not None:
         lines.append(
             f"  VAL {result.fold_val.mean:.4f} ± {result.fold_val.standard_error:.4f} at FAR "
-            f"{rate_name(FOLD_FAR)} by the folds, which met FMR {result.fold_val.fmr:.1e}: to "
-            f"compare with others; it rests on {FOLD_FAR * result.impostor:.0f} false accepts"
+            f"{rate_name(FOLD_FAR)}, mean of the folds, for comparison with published results; FMR "
+            f"reached: {result.fold_val.fmr:.1e}; false accepts that support it: "
+            f"{FOLD_FAR * result.impostor:.0f}"
         )
     lines += [
         f"  accuracy {result.accuracy:.4f} at squared L2 {result.threshold:.4g}, the threshold in "
         "force",
         f"  accuracy {result.best_accuracy:.4f} at squared L2 {result.best_threshold:.4g}, the "
-        "best on these very pairs: flattered",
+        "best on these same pairs, so it is optimistic",
         f"  FMR at the threshold in force: {said(result.false_matches, 'impostor pairs')}",
         f"  FNMR at the threshold in force: {said(result.false_non_matches, 'genuine pairs')}",
         f"  EER {'-' if result.eer is None else share(result.eer)}, AUC {result.auc:.4f}",

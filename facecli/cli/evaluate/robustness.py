@@ -1,4 +1,4 @@
-"""`facecli evaluate robustness`: what photos may suffer."""
+"""`facecli evaluate robustness`: measure how much damage photos can take."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def robustness(
 
 
 def _opened(paths: Iterable[Path], unreadable: list[str]) -> Iterator[Picture]:
-    """Open one picture after the other; name what cannot be read and go on."""
+    """Open the pictures one by one. Report one that cannot be read, and go on."""
     from facecli.faces.images import open_picture
 
     for path in paths:
