@@ -59,7 +59,10 @@ def test_every_figure_agrees_with_plain_loops(seed: int, threshold: float) -> No
     point = result.val[0]
     assert point.far == 0.1
     first_refused = impostor[int(0.1 * len(impostor))]
-    assert point.val == sum(value < first_refused - 1e-6 for value in genuine) / len(genuine)
+    assert point.val is not None
+    # A genuine pair that lies on the threshold to a millionth may fall on either side.
+    fewest, most = (sum(v < first_refused + step for v in genuine) for step in (-1e-6, 1e-6))
+    assert fewest <= round(point.val * len(genuine)) <= most
     assert point.threshold == pytest.approx(first_refused, abs=1e-6)
 
 
