@@ -6,8 +6,12 @@ import base64
 import http.client
 import json
 import os
+import signal
+import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -17,11 +21,12 @@ from click.testing import CliRunner
 from fake_service import ADMIN, TOKEN, running
 from fakes import FakeDetector, FakeEncoder, PaintedFace, paint
 from record_check import problems
-from waiting import PATIENT
+from waiting import PATIENT, until
 
 from facecli.cli import cli
 from facecli.cli.settings import Settings
 from facecli.stores.decisions import DecisionLog
+from facecli.stores.gallery.sqlite.store import SqliteGallery
 
 Answer = tuple[int, Any, dict[str, str]]
 HOSTILE = 'Zoë <b>O\'Neil</b>; "--" ../..'
@@ -197,14 +202,242 @@ def test_a_gate_decides_once_and_the_decision_is_in_the_log(port: int, folder: P
         log.verify()
 
 
-def test_the_description_has_the_schemas_of_all_answers(port: int) -> None:
-    """Each field with its type and what it means, from the records' definitions."""
+def test_the_description_has_the_schema_of_every_answer(port: int) -> None:
+    """Each field with its type, its range and its meaning, from the records' definitions."""
     described = ask(port, "/openapi.json")[1]
-    schemas = described["components"]["schemas"]
-    answer = described["paths"]["/verify"]["post"]["responses"]["200"]["content"]
-    assert answer["application/json"]["schema"]["$ref"].endswith("/VerificationRecord")
+    paths, schemas = described["paths"], described["components"]["schemas"]
+    answers = {path: _answered(paths[path]) for path in paths}
+    assert answers == {
+        "/verify": "VerificationRecord",
+        "/identify": "list of IdentificationRecord",
+        "/enroll": "EnrollmentRecord",
+        "/forget": "ForgottenRecord",
+        "/people": "list of PersonRecord",
+        "/health": "HealthRecord",
+        "/gate": "SightingRecord",
+        "/metrics": "text/plain",
+    }
     fields = schemas["VerificationRecord"]["properties"]
-    assert fields["squared_l2"]["type"] == "number"
-    assert "squared L2" in fields["squared_l2"]["description"]
-    for name in ("IdentificationRecord", "EnrollmentRecord", "SightingRecord", "ErrorRecord"):
-        assert schemas[name]["properties"]["schema"]["type"] == "integer"
+    assert list(fields)[:3] == ["schema", "kind", "same"]
+    assert fields["squared_l2"] == {
+        "title": "Squared L2",
+        "type": "number",
+        "minimum": 0,
+        "maximum": 4,
+        "description": "between the two sides; for a person, the nearest template; squared L2",
+    }
+    status = schemas["IdentificationRecord"]["properties"]["status"]
+    assert status["enum"] == ["match", "unknown", "ambiguous", "no face", "error"]
+    event = schemas["SightingRecord"]["properties"]["events"]["items"]["$ref"]
+    assert "schema" not in schemas[event.rpartition("/")[2]]["properties"]
+
+
+def _answered(path: dict[str, Any]) -> str:
+    """Name what an address answers if all is well."""
+    (method,) = path.values()
+    ((kind, content),) = method["responses"]["200"]["content"].items()
+    if kind != "application/json":
+        return str(kind)
+    schema = content["schema"]
+    if schema.get("type") == "array":
+        return "list of " + str(schema["items"]["$ref"].rpartition("/")[2])
+    return str(schema["$ref"].rpartition("/")[2])
+
+
+def test_metrics_count_requests_and_decisions_and_name_nobody(port: int, folder: Path) -> None:
+    ask(port, "/identify", folder / "stranger.png")
+    ask(port, f"/{HOSTILE[0]}{quote(HOSTILE)}")
+    _, text, headers = ask(port, "/metrics")
+    assert headers["content-type"].startswith("text/plain; version=0.0.4")
+    values = dict(line.rsplit(" ", 1) for line in text.splitlines() if line[0] != "#")
+    assert int(values['facecli_requests_total{path="/identify",status="200"}']) >= 1
+    assert int(values['facecli_faces_total{status="unknown"}']) >= 1
+    assert values["facecli_people"] == "2"
+    count = values['facecli_request_seconds_count{path="/identify"}']
+    assert values['facecli_request_seconds_bucket{path="/identify",le="+Inf"}'] == count
+    assert 'path="other",status="404"' in text
+    assert "Ada" not in text
+    assert "Zo" not in text
+
+
+# limits
+
+
+@pytest.mark.parametrize("path", ["/people", "/metrics", "/openapi.json", "/nowhere"])
+def test_without_a_token_nothing_is_said(port: int, path: str) -> None:
+    for token in (None, "wrong", TOKEN[:-1], f"{TOKEN}t", "é"):
+        status, said, headers = ask(port, path, token=token)
+        assert (status, said["kind"], headers["www-authenticate"]) == (401, "error", "Bearer")
+
+
+def test_health_and_the_page_need_no_token(port: int) -> None:
+    assert ask(port, "/health", token=None)[0] == 200
+    assert ask(port, "/", token=None)[0] == 200
+
+
+@pytest.mark.parametrize("path", ["/enroll?name=Eve", "/forget"])
+def test_changes_need_the_administrators_token(port: int, path: str) -> None:
+    for token in (None, TOKEN):
+        assert ask(port, path, b"{}", token=token)[0] == 401
+
+
+def test_other_names_of_this_machine_and_other_sites_are_refused(port: int) -> None:
+    assert ask(port, "/people", Host="evil.example")[0] == 421
+    assert ask(port, "/people", Host=f"localhost:{port}")[0] == 200
+    assert ask(port, "/people", Host=f"[::1]:{port}")[0] == 200
+    assert ask(port, "/people", Origin="https://evil.example")[0] == 403
+    assert ask(port, "/people", Origin=f"http://127.0.0.1:{port}")[0] == 200
+
+
+def test_answers_are_not_kept_framed_or_shared(port: int) -> None:
+    headers = {name.lower(): value for name, value in ask(port, "/")[2].items()}
+    assert "script-src 'self'" in headers["content-security-policy"]
+    assert "unsafe" not in headers["content-security-policy"]
+    assert headers["cache-control"] == "no-store"
+    assert not [name for name in headers if name.startswith("access-control")]
+
+
+def test_a_body_too_long_is_refused_announced_or_not(port: int) -> None:
+    assert ask(port, "/identify", b"x", **{"Content-Length": str(10**12)})[0] == 413
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENT)
+    connection.putrequest("POST", "/identify")
+    connection.putheader("Authorization", f"Bearer {TOKEN}")
+    connection.putheader("Transfer-Encoding", "chunked")
+    connection.endheaders()
+    chunk = b"100000\r\n" + b"x" * 2**20 + b"\r\n"
+    with suppress(OSError):  # the service may have hung up by then, which is as good
+        for _ in range(40):
+            connection.send(chunk)
+        connection.send(b"0\r\n\r\n")
+    with suppress(OSError):
+        assert connection.getresponse().status == 413
+    connection.close()
+    assert ask(port, "/health")[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "reason"),
+    [
+        ("/identify", b"not a picture", "photo: not a picture in a known format"),
+        ("/identify", b"", "photo: empty file"),
+        ("/identify?k=0", b"", "k: "),
+        ("/identify?faces=some", b"", "faces: "),
+        ("/gate?session=../x", b"", "session: "),
+        ("/verify", {"a": {}, "b": {"person": "Ada"}}, "a: "),
+        ("/verify", {"a": {"person": "Nobody"}, "b": {"person": "Ada"}}, "no person 'Nobody'"),
+        ("/enroll", b"", "name: "),
+        ("/forget", {"names": []}, "names: "),
+        ("/forget", {"names": ["Nobody"]}, "no person 'Nobody'"),
+    ],
+)
+def test_mistakes_are_explained_in_one_line(port: int, path: str, body: Any, reason: str) -> None:
+    status, said, _ = ask(port, path, body, token=ADMIN)
+    assert (status, said["kind"]) == (422, "error")
+    assert said["reason"].startswith(reason)
+    assert "\n" not in said["reason"]
+
+
+def test_more_than_can_be_worked_on_are_asked_to_come_back(tmp_path: Path) -> None:
+    """And those taken on are all answered rightly."""
+    photo = paint(tmp_path / "a.png", PaintedFace(0))
+    with running(tmp_path / "g.db", slow=True) as (_, port), ThreadPoolExecutor(40) as pool:
+        answers = list(pool.map(lambda _: ask(port, "/identify", photo), range(40)))
+    statuses = [status for status, _, _ in answers]
+    assert set(statuses) == {200, 429}
+    assert statuses.count(200) >= 16
+    for status, said, headers in answers:
+        if status == 429:
+            assert (headers["retry-after"], said["kind"]) == ("1", "error")
+        else:
+            assert said[0]["status"] == "unknown"
+
+
+def test_concurrent_answers_are_those_given_one_by_one(port: int, folder: Path) -> None:
+    photos = [
+        paint(folder / "crowd" / f"{number}.png", PaintedFace(number % 3, number))
+        for number in range(24)
+    ]
+    alone = [ask(port, "/identify", photo)[1] for photo in photos]
+    with ThreadPoolExecutor(8) as pool:
+        together = list(pool.map(lambda photo: ask(port, "/identify", photo)[1], photos))
+    assert together == alone
+    assert {one[0]["status"] for one in alone} == {"match", "unknown"}
+
+
+LONG = "x" * 32
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["--host", "0.0.0.0"], "0.0.0.0 can be reached from other machines: give --token-file"),
+        (["--host", "::"], ":: can be reached from other machines: give --token-file"),
+        (["--token-file", "short"], "short: a token is one word of 32 ASCII characters or more"),
+        (["--token-file", "words"], "words: a token is one word"),
+        (["--token-file", "open"], "open: others may read it: chmod 600 it"),
+        (["--token-file", "none"], "none: No such file or directory"),
+        (["--token-file", "long", "--admin-token-file", "same"], "the two tokens are the same"),
+        ([], "gallery 'gallery.db': there is none"),
+    ],
+)
+def test_the_service_refuses_to_start_unsafely(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], reason: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    contents = {"short": "x" * 31, "words": f"{LONG} x", "open": LONG, "long": LONG, "same": LONG}
+    for name, content in contents.items():
+        Path(name).write_text(f"{content}\n")
+        Path(name).chmod(0o640 if name == "open" else 0o600)
+    settings = Settings(detector=FakeDetector(), encoder=FakeEncoder())
+    result = CliRunner().invoke(cli, ["serve", "--db", "gallery.db", *words], obj=settings)
+    assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
+    assert result.stderr.startswith(f"facecli: {reason}")
+
+
+def test_without_its_packages_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    result = CliRunner().invoke(cli, ["serve"])
+    assert (result.exit_code, "pip install 'facecli[serve]'" in result.stderr) == (2, True)
+
+
+# life and death
+
+
+def test_nothing_acknowledged_is_lost_when_the_service_is_killed(tmp_path: Path) -> None:
+    """It is killed while four clients enroll, started again, and knows all it said it did."""
+    photos = [
+        paint(tmp_path / f"{number}.png", PaintedFace(number % 16, 20 * (number // 16)))
+        for number in range(32)
+    ]
+    acknowledged: list[str] = []
+
+    def enroll(port: int, number: int) -> None:
+        try:
+            status, _, _ = ask(port, f"/enroll?name=p{number}", photos[number], token=ADMIN)
+        except (OSError, http.client.HTTPException):
+            return
+        if status == 200:
+            acknowledged.append(f"p{number}")
+
+    gallery = tmp_path / "g.db"
+    with running(gallery) as (process, port), ThreadPoolExecutor(4) as pool:
+        for number in range(32):
+            pool.submit(enroll, port, number)
+        until(lambda: len(acknowledged) >= 5)
+        os.kill(process.pid, signal.SIGKILL)
+    assert len(acknowledged) < 32
+    with running(gallery) as (_, port):
+        known = {one["name"] for one in ask(port, "/people")[1]}
+    assert set(acknowledged) <= known
+    with SqliteGallery(gallery) as reopened:
+        assert reopened.integrity_check() == []
+
+
+def test_it_stops_when_asked_having_answered(tmp_path: Path) -> None:
+    photo = paint(tmp_path / "a.png", PaintedFace(0))
+    with running(tmp_path / "g.db", slow=True) as (process, port), ThreadPoolExecutor(1) as pool:
+        asking = pool.submit(ask, port, "/identify", photo)
+        until(lambda: asking.done() or "in_flight 2" in ask(port, "/metrics")[1])
+        process.send_signal(signal.SIGTERM)
+        assert asking.result()[0] == 200
+        assert process.wait(PATIENT) == 0

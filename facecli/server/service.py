@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from facecli.faces.images import read_picture
 from facecli.recognition.recognizer import Enrolled, Faces, Recognizer
 from facecli.recognition.roster import EnrollmentRequest
-from facecli.records import recognition as records
-from facecli.records import stored
+from facecli.records.enrollment import EnrollmentRecord, enrollment
+from facecli.records.people import ForgottenRecord, PersonRecord, forgotten, person
 from facecli.records.recognition import (
-    EnrollmentRecord,
     IdentificationRecord,
     VerificationRecord,
+    identification,
+    verification,
 )
-from facecli.records.stored import ForgottenRecord, PersonRecord
 
 PHOTO = "photo"
 """What a picture without a file name is called in records and messages."""
@@ -50,7 +50,7 @@ class RecognitionService:
                 for side, called in zip(sides, ("a", "b"), strict=True)
             )
         )
-        return records.verification(verdict, recognizer.card, recognizer.point())
+        return verification(verdict, recognizer.card, recognizer.point())
 
     def identify(
         self, photo: bytes, *, k: int, gap: float | None, faces: Faces
@@ -59,7 +59,7 @@ class RecognitionService:
         recognizer = self.recognizer
         answers = recognizer.identify(read_picture(photo, PHOTO), k=k, gap=gap, faces=faces)
         point = recognizer.point()
-        return [records.identification(one, recognizer.card, point) for one in answers]
+        return [identification(one, recognizer.card, point) for one in answers]
 
     def enroll(self, photo: bytes, options: EnrollmentOptions) -> EnrollmentRecord:
         """Remember a person from a photo, or say why not; what is accepted is on the disk."""
@@ -69,15 +69,15 @@ class RecognitionService:
             allow_look_alikes=options.allow_look_alike,
             dry_run=options.dry_run,
         )
-        return records.enrollment(outcome, dry_run=options.dry_run)
+        return enrollment(outcome, dry_run=options.dry_run)
 
     def people(self) -> list[PersonRecord]:
         """List everyone enrolled, by name."""
-        return [stored.person(one) for one in self.recognizer.people()]
+        return [person(one) for one in self.recognizer.people()]
 
     def forget(self, names: list[str]) -> ForgottenRecord:
         """Erase people with all their templates."""
-        return stored.forgotten(self.recognizer.forget(names))
+        return forgotten(self.recognizer.forget(names))
 
     def counts(self) -> tuple[int, int]:
         """Return how many people and templates there are; raise GalleryError if out of reach."""
