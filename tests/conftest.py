@@ -19,7 +19,7 @@ from record_check import problems
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
-    from facecli.records import Record
+    from facecli.records.kinds import Record
     from facecli.stores.gallery.sqlite.store import SqliteGallery
     from facecli.types import Detector, Encoder
 
@@ -57,17 +57,21 @@ def own_library(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPa
 
 
 @pytest.fixture(autouse=True)
-def checked_records(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hold every JSON line that a command writes in this process to its definition."""
+def checked_records(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Hold every record that a command makes in this process to its definition."""
     from facecli.cli import output
     from facecli.records import as_line
 
-    def checked(record: Record) -> str:
-        line = as_line(record)
-        assert problems(json.loads(line)) == []
-        return line
+    tell = output.tell
+    wrong: list[str] = []
 
-    monkeypatch.setattr(output, "as_line", checked)
+    def checked(record: Record) -> None:
+        wrong.extend(problems(json.loads(as_line(record))))
+        tell(record)
+
+    monkeypatch.setattr(output, "tell", checked)
+    yield
+    assert wrong == []
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import click
@@ -20,10 +20,10 @@ from hypothesis import strategies as st
 from facecli.cli import COMMANDS, cli
 from facecli.cli.lazy import LazyGroup
 from facecli.cli.options import command_options
-from facecli.cli.output import confirmed, emit, emit_json, progress, shown, table
+from facecli.cli.output import confirmed, emit, progress, shown, table
 from facecli.cli.settings import Settings, pass_settings
 from facecli.errors import PictureError
-from facecli.records import Record
+from facecli.records.embedding import failure
 
 Install = Callable[[Callable[[], None]], None]
 
@@ -230,32 +230,25 @@ def test_only_yes_confirms_and_no_answer_is_no(
 
 
 def test_a_result_is_one_json_line_or_the_human_line(runner: CliRunner, install: Install) -> None:
-    install(
-        lambda: emit({"kind": "test", "path": Path("a\nb"), "name": "Zoë \udcff"}, "for people")
-    )
+    install(lambda: emit(failure("a\nb", "Zoë \udcff"), "for people"))
     assert runner.invoke(cli, ["probe"]).stdout == "for people\n"
     line = runner.invoke(cli, ["--json", "probe"]).stdout
     assert line.isascii()
     assert line.count("\n") == 1
-    assert json.loads(line) == {"schema": 1, "kind": "test", "path": "a\nb", "name": "Zoë \udcff"}
-
-
-def test_json_holds_numpy_numbers_and_arrays(runner: CliRunner, install: Install) -> None:
-    import numpy as np
-
-    vector = np.array([0.5, 0.25], np.float32)
-    install(lambda: emit_json({"kind": "test", "vector": vector, "count": np.int64(3)}))
-    record = json.loads(runner.invoke(cli, ["probe"]).stdout)
-    assert record["vector"] == [0.5, 0.25]
-    assert record["count"] == 3
+    assert json.loads(line) == {
+        "schema": 1,
+        "kind": "failure",
+        "path": "a\nb",
+        "reason": "Zoë \udcff",
+    }
 
 
 def test_results_are_heard_with_and_without_json(runner: CliRunner, install: Install) -> None:
-    heard: list[Record] = []
-    install(lambda: emit({"kind": "test"}, "text"))
+    heard: list[Mapping[str, object]] = []
+    install(lambda: emit(failure("a", "b"), "text"))
     runner.invoke(cli, ["probe"], obj=Settings(hear=heard.append))
     runner.invoke(cli, ["--json", "probe"], obj=Settings(hear=heard.append))
-    assert heard == [{"kind": "test"}] * 2
+    assert heard == [failure("a", "b")] * 2
 
 
 @given(st.text(st.characters()))

@@ -20,7 +20,7 @@ from facecli.cli.cluster import DEFAULT
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
 PAGES = [README, *sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))][1:]
-GENERATED = ["docs/commands.md", "docs/json.md", "docs/models.md"]
+GENERATED = ["docs/commands.md", "docs/models.md"]
 SET_UP = ["pip install '.[demo]' && facecli demo", "pip install '.[test]' && pytest"]
 MOST_BYTES = 10_000
 
@@ -38,7 +38,7 @@ def shell_blocks(page: Path) -> list[str]:
 def test_generated_parts_are_up_to_date(
     page: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """If this fails: cog -r docs/commands.md docs/json.md docs/models.md."""
+    """If this fails: cog -r docs/commands.md docs/models.md."""
     monkeypatch.setenv("XDG_DATA_HOME", "/nonexistent")  # a user's own models do not count
     assert Cog().main(["cog", "--check", str(ROOT / page)]) == 0, capsys.readouterr().out
 

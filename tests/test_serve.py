@@ -21,7 +21,7 @@ from click.testing import CliRunner
 from fake_service import ADMIN, TOKEN, running
 from fakes import FakeDetector, FakeEncoder, PaintedFace, paint
 from record_check import problems
-from waiting import PATIENT
+from waiting import PATIENT, until
 
 from facecli.cli import cli
 from facecli.cli.settings import Settings
@@ -202,17 +202,46 @@ def test_a_gate_decides_once_and_the_decision_is_in_the_log(port: int, folder: P
         log.verify()
 
 
-def test_the_description_has_the_schemas_of_all_answers(port: int) -> None:
-    """Each field with its type and what it means, from the records' definitions."""
+def test_the_description_has_the_schema_of_every_answer(port: int) -> None:
+    """Each field with its type, its range and its meaning, from the records' definitions."""
     described = ask(port, "/openapi.json")[1]
-    schemas = described["components"]["schemas"]
-    answer = described["paths"]["/verify"]["post"]["responses"]["200"]["content"]
-    assert answer["application/json"]["schema"]["$ref"].endswith("/VerificationRecord")
+    paths, schemas = described["paths"], described["components"]["schemas"]
+    answers = {path: _answered(paths[path]) for path in paths}
+    assert answers == {
+        "/verify": "VerificationRecord",
+        "/identify": "list of IdentificationRecord",
+        "/enroll": "EnrollmentRecord",
+        "/forget": "ForgottenRecord",
+        "/people": "list of PersonRecord",
+        "/health": "HealthRecord",
+        "/gate": "SightingRecord",
+        "/metrics": "text/plain",
+    }
     fields = schemas["VerificationRecord"]["properties"]
-    assert fields["squared_l2"]["type"] == "number"
-    assert "squared L2" in fields["squared_l2"]["description"]
-    for name in ("IdentificationRecord", "EnrollmentRecord", "SightingRecord", "ErrorRecord"):
-        assert schemas[name]["properties"]["schema"]["type"] == "integer"
+    assert list(fields)[:3] == ["schema", "kind", "same"]
+    assert fields["squared_l2"] == {
+        "title": "Squared L2",
+        "type": "number",
+        "minimum": 0,
+        "maximum": 4,
+        "description": "between the two sides; for a person, the nearest template; squared L2",
+    }
+    status = schemas["IdentificationRecord"]["properties"]["status"]
+    assert status["enum"] == ["match", "unknown", "ambiguous", "no face", "error"]
+    event = schemas["SightingRecord"]["properties"]["events"]["items"]["$ref"]
+    assert "schema" not in schemas[event.rpartition("/")[2]]["properties"]
+
+
+def _answered(path: dict[str, Any]) -> str:
+    """Name what an address answers if all is well."""
+    (method,) = path.values()
+    ((kind, content),) = method["responses"]["200"]["content"].items()
+    if kind != "application/json":
+        return str(kind)
+    schema = content["schema"]
+    if schema.get("type") == "array":
+        return "list of " + str(schema["items"]["$ref"].rpartition("/")[2])
+    return str(schema["$ref"].rpartition("/")[2])
 
 
 def test_metrics_count_requests_and_decisions_and_name_nobody(port: int, folder: Path) -> None:
@@ -270,7 +299,7 @@ def test_answers_are_not_kept_framed_or_shared(port: int) -> None:
 
 def test_a_body_too_long_is_refused_announced_or_not(port: int) -> None:
     assert ask(port, "/identify", b"x", **{"Content-Length": str(10**12)})[0] == 413
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENT)
     connection.putrequest("POST", "/identify")
     connection.putheader("Authorization", f"Bearer {TOKEN}")
     connection.putheader("Transfer-Encoding", "chunked")
@@ -394,8 +423,7 @@ def test_nothing_acknowledged_is_lost_when_the_service_is_killed(tmp_path: Path)
     with running(gallery) as (process, port), ThreadPoolExecutor(4) as pool:
         for number in range(32):
             pool.submit(enroll, port, number)
-        while len(acknowledged) < 5:
-            time.sleep(0.005)
+        until(lambda: len(acknowledged) >= 5)
         os.kill(process.pid, signal.SIGKILL)
     assert len(acknowledged) < 32
     with running(gallery) as (_, port):
@@ -409,7 +437,7 @@ def test_it_stops_when_asked_having_answered(tmp_path: Path) -> None:
     photo = paint(tmp_path / "a.png", PaintedFace(0))
     with running(tmp_path / "g.db", slow=True) as (process, port), ThreadPoolExecutor(1) as pool:
         asking = pool.submit(ask, port, "/identify", photo)
-        time.sleep(0.3)
+        until(lambda: asking.done() or "in_flight 2" in ask(port, "/metrics")[1])
         process.send_signal(signal.SIGTERM)
         assert asking.result()[0] == 200
-        assert process.wait(10) == 0
+        assert process.wait(PATIENT) == 0

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import itertools
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from fakes import GOOD
+from fakes import GOOD, FakeEncoder
 from people import crowd, samples_of
+from record_check import problems
 
 from facecli.errors import FacecliError
 from facecli.evaluation.folders import measure_folder, people_drawn, person_numbers
@@ -23,6 +25,8 @@ from facecli.evaluation.subgroups import (
     splits_by_quality,
 )
 from facecli.metrics import all_pairs
+from facecli.records import as_line
+from facecli.records.pairs import of_groups
 from facecli.vectors.distances import squared_l2
 
 
@@ -77,6 +81,14 @@ def test_a_difference_is_that_of_the_rates_and_clear_of_nothing_where_they_diffe
     assert values[1] is not None
     assert one.interval.estimate == pytest.approx(values[1] - values[0], abs=1e-12)
     assert one.interval.low < one.interval.estimate < one.interval.high < 0
+
+
+def test_rates_and_differences_of_groups_are_records(samples: Samples, tmp_path: Path) -> None:
+    measured = measure_groups(samples, by_person(samples, tmp_path / "g.csv"), threshold=1.0)
+    records = of_groups(measured, FakeEncoder().card)
+    assert {one["kind"] for one in records} == {"error_rates", "val_at_far", "rate_difference"}
+    for one in records:
+        assert problems(json.loads(as_line(one))) == []
 
 
 def test_every_group_follows_the_one_draw_of_people(samples: Samples, tmp_path: Path) -> None:

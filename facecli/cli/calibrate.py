@@ -11,7 +11,7 @@ from facecli.cli.options import Range, command_options, library_options
 from facecli.cli.output import confirmed, counted, emit, emit_all, shown
 from facecli.cli.settings import Settings, pass_settings
 from facecli.errors import FacecliError
-from facecli.records.stored import CalibrationClearedRecord, calibration
+from facecli.records import calibration as records
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -82,7 +82,9 @@ def _calibrate(settings: Settings, far: float, source: str) -> None:
     embeddings, people, text = _data(settings, source)
     made = calibrated_threshold(embeddings, people, far=far, card=card, source=text)
     settings.gallery(create=True).set_calibration(made)
-    emit(calibration(made), "\n".join([*_described(made), *_identification(settings, made)]))
+    emit(
+        records.calibration(made), "\n".join([*_described(made), *_identification(settings, made)])
+    )
 
 
 def _data(settings: Settings, source: str) -> tuple[FloatArray, npt.ArrayLike, str]:
@@ -101,7 +103,7 @@ def _show(settings: Settings) -> None:
     found = settings.gallery().calibrations()
     texts = ["\n".join(_described(one)) for one in found]
     nothing = "Nothing is calibrated: each model's own threshold counts."
-    emit_all([calibration(one) for one in found], "\n".join(texts) or nothing)
+    emit_all([records.calibration(one) for one in found], "\n".join(texts) or nothing)
 
 
 def _clear(settings: Settings, *, yes: bool) -> None:
@@ -110,8 +112,7 @@ def _clear(settings: Settings, *, yes: bool) -> None:
     if not yes and not confirmed("Go back to the models' own thresholds?"):
         raise FacecliError("nothing was cleared: the answer was no")
     cleared = gallery.clear_calibrations()
-    record: CalibrationClearedRecord = {"kind": "calibration_cleared", "calibrations": cleared}
-    emit(record, f"{counted(cleared, 'calibration')} cleared")
+    emit(records.calibration_cleared(cleared), f"{counted(cleared, 'calibration')} cleared")
 
 
 def _described(made: Calibration) -> list[str]:

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from facecli.cli.options import command_options
 from facecli.cli.output import emit, shown, strong, warn
 from facecli.cli.settings import Settings, pass_settings
-from facecli.records import Record
-from facecli.records.program import DemoRecord, DemoStepRecord
+from facecli.records import health as records
 
 if TYPE_CHECKING:
     from facecli.demo import Stage
+
+Heard = Mapping[str, Any]
+"""A record of a command that was run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +30,7 @@ class Step:
     says: str
     command: tuple[str, ...]
     exit_code: int = 0
-    right: Callable[[Sequence[Record]], bool] = lambda _: True
+    right: Callable[[Sequence[Heard]], bool] = lambda _: True
 
 
 @click.command()
@@ -57,12 +59,7 @@ def demo(ctx: click.Context, settings: Settings, folder: Path) -> None:
     wrong = [step for step in _steps(stage) if not _show(settings, step, shared)]
     for step in wrong:
         warn(f"came out wrong: {shlex.join(step.command)}")
-    record: DemoRecord = {
-        "kind": "demo",
-        "right": not wrong,
-        "folder": str(folder),
-        "gallery": str(stage.database),
-    }
+    record = records.demo(folder, stage.database, right=not wrong)
     emit(record, _farewell(stage, wrong=bool(wrong)))
     ctx.exit(1 if wrong else 0)
 
@@ -85,19 +82,13 @@ def _show(settings: Settings, step: Step, shared: list[str]) -> bool:
     typed = shlex.join(["facecli", *arguments])
     if not settings.json:
         click.echo(f"\n{shown(step.says)}\n{strong(shown(f'$ {typed}'))}")
-    heard: list[Record] = []
+    heard: list[Heard] = []
     inner = settings.for_another_command(hear=heard.append)
     code = cli.main(arguments, standalone_mode=False, obj=inner)
     if code == INTERRUPTED:
         raise KeyboardInterrupt
     right = code == step.exit_code and step.right(heard)
-    record: DemoStepRecord = {
-        "kind": "demo_step",
-        "command": typed,
-        "exit": code,
-        "right": right,
-    }
-    emit(record, "")
+    emit(records.demo_step(typed, code, right=right), "")
     return right
 
 
@@ -111,22 +102,22 @@ def _farewell(stage: Stage, *, wrong: bool) -> str:
     )
 
 
-def _lists_both(records: Sequence[Record]) -> bool:
+def _lists_both(heard: Sequence[Heard]) -> bool:
     """Tell whether the two sitters, and nobody else, are enrolled."""
     from facecli.demo import SITTERS
 
-    return {record["name"] for record in records} == {sitter.name for sitter in SITTERS}
+    return {record["name"] for record in heard} == {sitter.name for sitter in SITTERS}
 
 
-def _named_right(stage: Stage, records: Sequence[Record]) -> bool:
+def _named_right(stage: Stage, heard: Sequence[Heard]) -> bool:
     """Tell whether every take was given its sitter's name."""
-    named = {str(record["path"]): record["person"] for record in records}
+    named = {str(record["path"]): record["person"] for record in heard}
     return named == stage.sitters_by_take()
 
 
-def _sorted_right(stage: Stage, records: Sequence[Record]) -> bool:
+def _sorted_right(stage: Stage, heard: Sequence[Heard]) -> bool:
     """Tell whether the takes fell into one group a sitter."""
-    faces = [record for record in records if record["kind"] == "clustered_face"]
+    faces = [record for record in heard if record["kind"] == "clustered_face"]
     expected = stage.sitters_by_take()
     pairs = {(expected.get(str(face["path"])), face["cluster"]) for face in faces}
     sitters, clusters = {sitter for sitter, _ in pairs}, {cluster for _, cluster in pairs}

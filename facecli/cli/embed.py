@@ -11,7 +11,7 @@ from facecli.cli.options import command_options
 from facecli.cli.output import detail, emit, emit_json, progress, shown, warn
 from facecli.cli.settings import Settings, pass_settings
 from facecli.errors import FacecliError
-from facecli.records.recognition import EmbeddingsFileRecord, FailureRecord, embeddings
+from facecli.records import embedding as records
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,20 +62,15 @@ def embed(
         if isinstance(result, Failure):
             continue
         if out is None:
-            for record in embeddings(result, card):
+            for record in records.embeddings(result, card):
                 emit_json(record)
         else:
             pictures.append(result)
     if out is not None:
         _write_arrays(out, pictures, card.dimension)
         count = sum(len(picture.faces) for picture in pictures)
-        written: EmbeddingsFileRecord = {
-            "kind": "embeddings_file",
-            "path": str(out),
-            "faces": count,
-            "model": card.name,
-        }
-        emit(written, f"{shown(out)}: {count} faces of {len(pictures)} photos")
+        text = f"{shown(out)}: {count} faces of {len(pictures)} photos"
+        emit(records.embeddings_file(out, count, card), text)
     ctx.exit(code)
 
 
@@ -103,8 +98,7 @@ def _report(result: EmbeddedPicture | Failure, *, as_records: bool) -> int:
     reason = result.reason if isinstance(result, Failure) else NO_FACE_FOUND
     warn(f"{result.source}: {reason}")
     if as_records:
-        failed: FailureRecord = {"kind": "failure", "path": result.source, "reason": reason}
-        emit_json(failed)
+        emit_json(records.failure(result.source, reason))
     return 2 if isinstance(result, Failure) else 1
 
 

@@ -10,7 +10,7 @@ import click
 from facecli.cli.options import command_options, library_option
 from facecli.cli.output import bad, counted, emit, good, progress, shown, table, wants_json
 from facecli.cli.settings import Settings, pass_settings
-from facecli.records.recognition import EnrollmentSummaryRecord, enrollment
+from facecli.records import enrollment as records
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -154,7 +154,7 @@ def _requests(
 
 def _show_outcomes(outcomes: Sequence[PhotoOutcome], *, dry_run: bool) -> None:
     for outcome in outcomes:
-        emit(enrollment(outcome, dry_run=dry_run), "")
+        emit(records.enrollment(outcome, dry_run=dry_run), "")
     if not wants_json():
         header = ("outcome", "person", "photo", "why")
         rows = [
@@ -172,15 +172,7 @@ def _show_summary(
     would = "would be " if dry_run else ""
     photos, who = counted(len(outcomes), "photo"), counted(people, "person", "people")
     counts = f"{len(accepted)} of {photos} {would}enrolled, {who}"
-    record: EnrollmentSummaryRecord = {
-        "kind": "enrollment_summary",
-        "photos": len(outcomes),
-        "accepted": len(accepted),
-        "refused": refused,
-        "people": people,
-        "dry_run": dry_run,
-        "gallery": str(settings.database),
-    }
+    record = records.enrollment_summary(outcomes, dry_run=dry_run, gallery=settings.database)
     rest = f", {refused} refused" if refused else ""
     paint = bad if refused else good
     emit(record, f"{paint(counts + rest)}: {shown(settings.database)}")

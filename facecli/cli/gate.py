@@ -19,8 +19,8 @@ from facecli.cli.options import AnyCallable, Option, Range
 from facecli.cli.output import bad, detail, doubtful, emit, emit_json, good, note, shown, warn
 from facecli.cli.settings import Settings
 from facecli.files import DECISIONS, data_file
-from facecli.records import Record, stamped
-from facecli.records.gate import gate_event
+from facecli.records import stamped
+from facecli.records.gate import GateEventRecord, gate_event
 
 if TYPE_CHECKING:
     from facecli.calibration.operating import OperatingPoint
@@ -119,11 +119,11 @@ def stand_at_gate(
     note(f"watching {found.name}; decisions are logged in {path}")
 
     def announce(event: GateEvent) -> None:
-        record = stamped(gate_event(event, gate.point))
-        journal.append(record)
+        record = gate_event(event, gate.point)
+        journal.append(stamped(record))
         for statuses, outlet in outlets:
             if event.status in statuses:
-                outlet.offer(record)
+                outlet.offer(stamped(record))
         _show(event, record, gate.point)
 
     try:
@@ -231,7 +231,7 @@ def _stdin() -> BufferedReader:
         return BufferedReader(sys.stdin.buffer)  # type: ignore[arg-type]
 
 
-def _show(event: GateEvent, record: Record, point: OperatingPoint) -> None:
+def _show(event: GateEvent, record: GateEventRecord, point: OperatingPoint) -> None:
     """Write text on a terminal, else JSON, since a gate's output is mostly read by programs."""
     if not sys.stdout.isatty():
         emit_json(record)

@@ -14,7 +14,7 @@ from facecli.cli.options import MAX_SQUARED_L2, Option, Range, command_options
 from facecli.cli.output import bad, counted, detail, doubtful, emit, good, note, progress, shown
 from facecli.cli.settings import Settings, pass_settings
 from facecli.errors import FacecliError, PictureError
-from facecli.records.recognition import identification
+from facecli.records import recognition as records
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -169,7 +169,7 @@ def _show(
     lines = _described(answer, point, listed=listed)
     if answer.odds is not None:
         lines.insert(1, f"{'':11}{sentence(answer.odds, enrolled=enrolled)}")
-    emit(identification(answer, card, point), "\n".join(lines))
+    emit(records.identification(answer, card, point), "\n".join(lines))
     for line in (answer.reason, *answer.notes):
         detail(f"{answer.source}: {line}")
 

@@ -11,7 +11,7 @@ from facecli.cli.options import command_options, library_option
 from facecli.cli.output import confirmed, counted, emit, shown, warn
 from facecli.cli.settings import Settings, pass_settings
 from facecli.errors import LibraryError
-from facecli.records import stored
+from facecli.records import albums as records
 
 if TYPE_CHECKING:
     from facecli.stores.library import PhotosForgotten
@@ -34,7 +34,7 @@ def info(settings: Settings) -> None:
         f"{counted(found.files, 'file')}, {found.size / 1e6:.1f} MB"
     ]
     lines += [f"  {shown(name)}: {count} embedded" for name, count in found.models.items()]
-    emit(stored.library(found), "\n".join(lines))
+    emit(records.library(found), "\n".join(lines))
     if not found.private:
         warn(f"{found.path}: others may read it: chmod 600")
 
@@ -78,7 +78,7 @@ def _report(settings: Settings, receipt: PhotosForgotten) -> None:
     what = f"{counted(receipt.faces, 'face')} of {counted(receipt.photos, 'photo')}"
     left = "nothing of them is left in" if receipt.scrubbed else "erased from"
     emit(
-        stored.photos_forgotten(receipt),
+        records.photos_forgotten(receipt),
         f"Forgot {what}: {left} {shown(settings.library_database)}.",
     )
     if not receipt.scrubbed:

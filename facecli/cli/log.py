@@ -12,7 +12,7 @@ from facecli.cli.gate import PAINT, log_database, log_option
 from facecli.cli.options import command_options
 from facecli.cli.output import bad, confirmed, counted, emit, emit_all, emit_json, good, shown
 from facecli.errors import GateError
-from facecli.records import stored
+from facecli.records import gate as records
 
 if TYPE_CHECKING:
     from facecli.stores.decisions import Decision, DecisionLog
@@ -39,7 +39,9 @@ def show(log: Path | None, last: int) -> None:
     with _opened(log) as chain:
         found = list(chain.decisions(last=last))
     lines = [_described(one) for one in found]
-    emit_all([stored.decision(one) for one in found], "\n".join(lines) or "nothing was decided yet")
+    emit_all(
+        [records.decision(one) for one in found], "\n".join(lines) or "nothing was decided yet"
+    )
 
 
 @log.command()
@@ -62,7 +64,7 @@ def verify(ctx: click.Context, log: Path | None) -> None:
         text += f"; {found.erased} before them were erased" if found.erased else ""
     else:
         text = f"{bad('broken')}  {shown(path)}: decision {found.broken}: {found.reason}"
-    emit(stored.log_verification(path, found), text)
+    emit(records.log_verification(path, found), text)
     ctx.exit(0 if found.broken is None else 1)
 
 
@@ -73,7 +75,7 @@ def export(log: Path | None) -> None:
     """Write every decision as a JSON line, with its number and hash."""
     with _opened(log) as chain:
         for one in chain.decisions():
-            emit_json(stored.decision(one))
+            emit_json(records.decision(one))
 
 
 @log.command()
@@ -97,8 +99,7 @@ def prune(log: Path | None, older_than: int, yes: bool) -> None:
         raise GateError("nothing was erased: the answer was no")
     with _opened(log) as chain:
         erased = chain.prune(datetime.now(UTC) - timedelta(days=older_than))
-    record: stored.LogPrunedRecord = {"kind": "log_pruned", "erased": erased}
-    emit(record, f"Erased {counted(erased, 'decision')}.")
+    emit(records.log_pruned(erased), f"Erased {counted(erased, 'decision')}.")
 
 
 def _opened(path: Path | None) -> DecisionLog:

@@ -10,7 +10,7 @@ import click
 from facecli.cli.options import Option, command_options
 from facecli.cli.output import emit, emit_all, shown, strong, table, warn
 from facecli.cli.settings import Settings, pass_settings
-from facecli.records import program
+from facecli.records import models as records
 
 if TYPE_CHECKING:
     from facecli.types import ModelCard
@@ -40,7 +40,7 @@ def list_models() -> None:
     ]
     header = ("model", "numbers", "threshold (squared L2)", "licence", "description")
     emit_all(
-        [program.model_summary(card, default=card.name == DEFAULT_MODEL) for card in cards],
+        [records.listed_model(card, default=card.name == DEFAULT_MODEL) for card in cards],
         table(header, rows),
     )
 
@@ -54,7 +54,7 @@ def info(settings: Settings, name: str | None) -> None:
     from facecli.models.encoders import read_card
 
     card = read_card(name or settings.model_name)
-    emit(program.model(card), _described(card))
+    emit(records.model(card), _described(card))
 
 
 @models.command("import-dlib")
@@ -79,7 +79,7 @@ def import_dlib(file: Path, out: Path | None) -> None:
     path = out or encoders.user_models() / "dlib-128.safetensors"
     card = dlib_import.import_dlib(file, path)
     emit(
-        program.model_imported(card, path),
+        records.model_imported(path, card),
         f"{shown(path)}: {shown(card.name)}, fingerprint {card.fingerprint[:12]}",
     )
 

@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from facecli.cli.settings import settings_of
-from facecli.records import Record, as_line
+from facecli.records import as_line
 from facecli.text import shown as shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+
+    from facecli.records.kinds import Record
 
 Item = TypeVar("Item")
 
@@ -26,7 +28,7 @@ QUIET_SECONDS = 10.0
 
 
 def emit(record: Record, human: str) -> None:
-    """Write one result to stdout: `record`, which names its "kind", with --json; else `human`.
+    """Write one result to stdout: `record` with --json, else `human`.
 
     `human` may span lines and hold styling, so its foreign parts must have passed `shown`.
     """
@@ -40,15 +42,20 @@ def emit_all(records: Sequence[Record], human: str) -> None:
             emit_json(record)
         return
     for record in records:
-        settings_of(click.get_current_context()).hear(record)
+        tell(record)
     if human:
         click.echo(human)
 
 
 def emit_json(record: Record) -> None:
     """Write one result to stdout as a line of plain ASCII JSON, whether or not --json was given."""
-    settings_of(click.get_current_context()).hear(record)
+    tell(record)
     click.echo(as_line(record))
+
+
+def tell(record: Record) -> None:
+    """Hand one result to whoever listens to the results of this command."""
+    settings_of(click.get_current_context()).hear(record)
 
 
 def wants_json() -> bool:

@@ -10,7 +10,7 @@ from facecli.cli.options import command_options
 from facecli.cli.output import confirmed, emit, emit_all, shown, strong, table, warn
 from facecli.cli.settings import Settings, pass_settings
 from facecli.errors import GalleryError
-from facecli.records import stored
+from facecli.records import people as records
 
 if TYPE_CHECKING:
     from facecli.types import Person, Template
@@ -34,7 +34,7 @@ def list_people(settings: Settings) -> None:
     header = ("name", "templates", "enrolled", "external id")
     rows = [(one.name, one.templates, one.created, one.external_id or "") for one in everyone]
     nobody = f"Nobody is enrolled in {shown(gallery.location)}."
-    emit_all([stored.person(one) for one in everyone], table(header, rows) if rows else nobody)
+    emit_all([records.person(one) for one in everyone], table(header, rows) if rows else nobody)
 
 
 @people.command()
@@ -46,7 +46,7 @@ def show(settings: Settings, name: str) -> None:
     gallery = settings.gallery()
     person = gallery.person(name)
     templates = gallery.templates_of(name)
-    record = stored.person_with(person, templates)
+    record = records.person_in_full(person, templates)
     emit(record, _described(person, templates))
 
 
@@ -58,13 +58,7 @@ def show(settings: Settings, name: str) -> None:
 def rename(settings: Settings, old: str, new: str) -> None:
     """Rename a person. Refused if another person has the new name."""
     person = settings.gallery().rename(old, new)
-    record: stored.RenamedRecord = {
-        "kind": "renamed",
-        "id": person.id,
-        "from": old,
-        "to": person.name,
-    }
-    emit(record, f"{shown(old)} is now {shown(person.name)}")
+    emit(records.renamed(old, person), f"{shown(old)} is now {shown(person.name)}")
 
 
 @people.command()
@@ -75,14 +69,9 @@ def rename(settings: Settings, old: str, new: str) -> None:
 def merge(settings: Settings, source: str, target: str) -> None:
     """Move all templates of NAME to INTO_NAME, and remove NAME."""
     person = settings.gallery().merge(source, target)
-    record: stored.MergedRecord = {
-        "kind": "merged",
-        "from": source,
-        "into": person.name,
-        "templates": person.templates,
-    }
     count = _templates(person.templates)
-    emit(record, f"{shown(source)} is now part of {shown(person.name)}: {count}")
+    text = f"{shown(source)} is now part of {shown(person.name)}: {count}"
+    emit(records.merged(source, person), text)
 
 
 @people.command()
@@ -105,7 +94,7 @@ def forget(settings: Settings, names: tuple[str, ...], yes: bool) -> None:
     receipt = gallery.forget([person.name for person in known])
     left = "nothing of them is left in" if receipt.scrubbed else "erased from"
     emit(
-        stored.forgotten(receipt),
+        records.forgotten(receipt),
         f"Forgot {shown(listed)} with {count}: {left} {shown(gallery.location)}.",
     )
     if not receipt.scrubbed:

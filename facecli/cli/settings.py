@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from facecli.calibration.operating import OperatingPoint
     from facecli.recognition.recognizer import Recognizer
-    from facecli.records import Record
+    from facecli.records.kinds import Record
     from facecli.stores.contract import GalleryPlace, GalleryStore
     from facecli.stores.library import Library
     from facecli.types import Detector, Encoder, ModelCard

@@ -26,7 +26,7 @@ from facecli.cli.output import (
 )
 from facecli.cli.settings import Settings, pass_settings
 from facecli.errors import FacecliError
-from facecli.records.program import TrainingRecord, training_step
+from facecli.records import models as records
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -171,7 +171,7 @@ def train(settings: Settings, /, config: Path | None, **values: Any) -> None:
     )
     for step in _watched(session.train(), session.plan.config.steps):
         if wants_json():
-            emit_json(training_step(step))
+            emit_json(records.training_step(step))
     _show(session.finish(), request)
 
 
@@ -222,15 +222,6 @@ def _show(outcome: FinishedRun, request: TrainingRequest) -> None:
     from facecli.metrics.support import rate_name
 
     card, verdict = outcome.card, outcome.verdict
-    record: TrainingRecord = {
-        "kind": "training",
-        "path": str(request.out),
-        "folder": str(request.folder.path),
-        "better": verdict.better,
-        "verdict": verdict.reason,
-        "promoted": None if outcome.promoted is None else str(outcome.promoted),
-        "card": dataclasses.asdict(card),
-    }
     rows = [
         (
             rate_name(far),
@@ -254,4 +245,4 @@ def _show(outcome: FinishedRun, request: TrainingRequest) -> None:
         lines.append(f"promoted: {shown(outcome.promoted)}")
     elif request.promote:
         lines.append("not promoted, for that reason")
-    emit(record, "\n".join(lines))
+    emit(records.training(outcome, request.out, request.folder.path), "\n".join(lines))

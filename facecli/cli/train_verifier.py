@@ -11,7 +11,7 @@ from facecli.cli.options import Range, command_options, library_options
 from facecli.cli.output import bad, emit, good, shown, table
 from facecli.cli.settings import Settings, pass_settings
 from facecli.errors import FacecliError
-from facecli.records.pairs import verifier as verifier_record
+from facecli.records import calibration as records
 
 if TYPE_CHECKING:
     from facecli.calibration.comparing import VerifierComparison
@@ -67,8 +67,7 @@ def train_verifier(settings: Settings, data: Path, out: Path, far: float, form: 
         source=str(data),
     )
     save_verifier(out, verifier)
-    record = verifier_record(comparison, path=str(out), form=form)
-    emit(record, _described(out, comparison))
+    emit(records.verifier(out, form, comparison), _described(out, comparison))
 
 
 def _described(out: Path, comparison: VerifierComparison) -> str:

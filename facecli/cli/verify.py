@@ -10,7 +10,7 @@ import click
 from facecli.cli.options import command_options
 from facecli.cli.output import bad, counted, emit, good, shown
 from facecli.cli.settings import Settings, pass_settings
-from facecli.records.recognition import verification, verifier_answer
+from facecli.records import recognition as records
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,9 +54,8 @@ def verify(
     left, right = recognizer.samples([_side(a), _side(b)])
     verdict = compare(left, right, point)
     judged = None if unit is None else unit.judge(left.embeddings, right.embeddings)
-    record = verification(verdict, recognizer.card, point, judged=judged)
-    said = judged and verifier_file and verifier_answer(judged, verifier_file, PRIOR)
-    record["verifier"] = said or None
+    record = records.verification(verdict, recognizer.card, point)
+    record = records.judged(record, judged, verifier_file, prior=PRIOR)
     emit(record, "\n".join([*_answered(verdict, point, judged), *_details(verdict)]))
     ctx.exit(0 if record["same"] else 1)
 

@@ -1,121 +1,152 @@
-"""Fields that several kinds of records share."""
+"""What definitions are written with: units, choices, and fields that several records share."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, TypedDict
 
 if TYPE_CHECKING:
-    from facecli.calibration.odds import Odds
+    from facecli.calibration import Odds
     from facecli.calibration.operating import OperatingPoint
-    from facecli.evaluation.rates import Curve, Rate
+    from facecli.evaluation import rates as measured
     from facecli.metrics import Interval
-
-SquaredL2 = Annotated[float, "squared L2, 0 to 4; lower is more alike"]
-Threshold = Annotated[float, "the largest squared L2 that counts as the same person"]
-Box = Annotated[list[float], "left, top, right, bottom in pixels of the upright picture"]
-Path = Annotated[str, "path of a file"]
-Sha256 = Annotated[str, "SHA-256 of the file, hexadecimal"]
-Model = Annotated[str, "name of the model"]
-Fingerprint = Annotated[str, "SHA-256 that identifies the model; vectors compare only within one"]
-RateCurve = Annotated[dict[str, list[float]], "two error rates at a list of thresholds"]
-Utc = Annotated[str, "time in UTC, ISO 8601"]
+    from facecli.types import Failure
 
 
-class Strangers(TypedDict):
-    """How many strangers come as close as this face."""
+@dataclass(frozen=True, slots=True)
+class WrittenBy:
+    """The commands and the addresses of the service that write a kind; it marks `kind`."""
 
-    share: Annotated[float | None, "0 to 1; null if it is only known to lie between low and high"]
-    low: Annotated[float, "lower end of the 95 % interval"]
-    high: Annotated[float, "upper end of the 95 % interval"]
-    pairs: Annotated[int, "impostor pairs that this rests on"]
-    source: Annotated[str, "whose pairs they are"]
+    places: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """The unit of a number or the form of a text, and the range of a number.
+
+    `low` and `high` are the ends of the range, None where it is open.
+    """
+
+    name: str = ""
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """The only texts that a field may hold."""
+
+    texts: tuple[str, ...]
+
+
+SquaredL2 = Annotated[float, Unit("squared L2", 0, 4)]
+Share = Annotated[float, Unit(low=0, high=1)]
+Difference = Annotated[float, Unit(low=-1, high=1)]
+Probability = Annotated[float, Unit(low=0, high=1)]
+Count = Annotated[int, Unit(low=0)]
+Position = Annotated[int, Unit(low=1)]
+Seconds = Annotated[float, Unit("seconds", 0)]
+Bytes = Annotated[int, Unit("bytes", 0)]
+Time = Annotated[str, Unit("UTC, ISO 8601")]
+Sha256 = Annotated[str, Unit("SHA-256, 64 hexadecimal digits")]
+Box = Annotated[
+    tuple[float, float, float, float], Unit("pixels: left, top, right, bottom of the upright photo")
+]
 
 
 class Calibrated(TypedDict):
-    """The calibration that the threshold comes from."""
+    """The calibration that set the threshold."""
 
-    far: Annotated[float, "false match rate that was asked for"]
-    created: Utc
+    far: Annotated[Share, "the highest false match rate that was allowed"]
+    created: Annotated[Time, "when it was made"]
 
 
-class Operating(TypedDict):
-    """Where the threshold comes from, and what is known of strangers under it."""
+class Strangers(TypedDict):
+    """How many strangers come as close: the share of pairs of different people."""
 
-    calibrated: Annotated[Calibrated | None, "null if the threshold was given, or is the model's"]
-    strangers: Annotated[Strangers | None, "null if nothing is known of strangers"]
+    share: Annotated[Share | None, "the share; null if it is only known to be within the interval"]
+    low: Annotated[Share, "lower end of the 95 % interval"]
+    high: Annotated[Share, "upper end of the 95 % interval"]
+    pairs: Annotated[Count, "pairs of different people that this was counted on"]
+    source: Annotated[str, "the photos these pairs are from"]
+
+
+Threshold = Annotated[SquaredL2, "the largest squared L2 that counts as the same person"]
+ModelName = Annotated[str, "name of the model in use"]
+Fingerprint = Annotated[
+    Sha256, "fingerprint of the model; embeddings of different fingerprints cannot be compared"
+]
+InForce = Annotated[
+    Calibrated | None,
+    "the calibration that set the threshold; null if --threshold or the model set it",
+]
+AsClose = Annotated[
+    Strangers | None,
+    "how many strangers come as close; null if it is not known",
+]
+
+
+def calibrated(point: OperatingPoint) -> Calibrated | None:
+    """Return the calibration that set a threshold."""
+    made = point.calibration
+    return None if made is None else {"far": made.far, "created": made.created}
+
+
+def strangers(point: OperatingPoint, odds: Odds | None) -> Strangers | None:
+    """Return how many strangers come as close, where that is known."""
+    known = point.strangers
+    if odds is None or known is None:
+        return None
+    return {
+        "share": odds.share,
+        "low": odds.low,
+        "high": odds.high,
+        "pairs": known.pairs,
+        "source": known.source,
+    }
+
+
+class Unusable(TypedDict):
+    """A file that could not be used."""
+
+    source: Annotated[str, "the file"]
+    reason: Annotated[str, "the reason, in one line"]
+
+
+def unusable(failure: Failure) -> Unusable:
+    """Return a file that could not be used."""
+    return {"source": failure.source, "reason": failure.reason}
+
+
+class Rate(TypedDict):
+    """Errors among comparisons or searches, and the share that they are."""
+
+    errors: Annotated[Count, "how many were wrong"]
+    of: Annotated[Count, "out of how many"]
+    rate: Annotated[Share | None, "the share; null if there are fewer than 30 errors"]
+    low: Annotated[Share | None, "lower end of the 95 % interval; null if there is none"]
+    high: Annotated[Share | None, "upper end of the 95 % interval; null if there is none"]
+
+
+def rate(found: measured.Rate) -> Rate:
+    """Return errors among comparisons or searches."""
+    return {
+        "errors": found.errors,
+        "of": found.of,
+        "rate": found.value,
+        **limits(found.interval),
+    }
 
 
 class Limits(TypedDict):
-    """A 95 % interval over people, null where too few errors support it."""
+    """A 95 % interval."""
 
-    low: Annotated[float | None, "lower end of the 95 % interval"]
-    high: Annotated[float | None, "upper end of the 95 % interval"]
-
-
-class RateOf(TypedDict):
-    """A rate with what it rests on."""
-
-    errors: Annotated[int, "number of errors"]
-    of: Annotated[int, "number of comparisons or searches"]
-    rate: Annotated[float | None, "0 to 1; null if fewer than 30 errors support it"]
-    low: Annotated[float | None, "lower end of the 95 % interval"]
-    high: Annotated[float | None, "upper end of the 95 % interval"]
-
-
-class Estimate(TypedDict):
-    """A number with its 95 % interval over people."""
-
-    estimate: float
-    low: float
-    high: float
-
-
-class FailedPhoto(TypedDict):
-    """A photo that could not be used."""
-
-    source: Path
-    reason: Annotated[str, "why, in one line"]
-
-
-def operating(point: OperatingPoint, odds: Odds | None) -> Operating:
-    """Return where a threshold comes from, and the odds of an answer."""
-    known = point.strangers
-    strangers: Strangers | None = None
-    if odds is not None and known is not None:
-        strangers = {
-            "share": odds.share,
-            "low": odds.low,
-            "high": odds.high,
-            "pairs": known.pairs,
-            "source": known.source,
-        }
-    found = point.calibration
-    calibrated: Calibrated | None = None
-    if found is not None:
-        calibrated = {"far": found.far, "created": found.created}
-    return {"calibrated": calibrated, "strangers": strangers}
-
-
-def rate_of(rate: Rate) -> RateOf:
-    """Return a rate; `rate` is null where too few errors support it."""
-    return {"errors": rate.errors, "of": rate.of, "rate": rate.value, **limits(rate.interval)}
+    low: Annotated[Share | None, "lower end; null if there is none"]
+    high: Annotated[Share | None, "upper end; null if there is none"]
 
 
 def limits(interval: Interval | None) -> Limits:
-    """Return a 95 % interval."""
-    return {"low": low_of(interval), "high": high_of(interval)}
-
-
-def low_of(interval: Interval | None) -> float | None:
-    """Return the lower end of an interval, None without one."""
-    return interval.low if interval else None
-
-
-def high_of(interval: Interval | None) -> float | None:
-    """Return the upper end of an interval, None without one."""
-    return interval.high if interval else None
-
-
-def curve_of(curve: Curve, false_match: str = "fmr", miss: str = "fnmr") -> dict[str, object]:
-    """Return a curve, under the names that its two rates have."""
-    return {"thresholds": curve.thresholds, false_match: curve.fmr, miss: curve.fnmr}
+    """Return a 95 % interval, or that there is none."""
+    if interval is None:
+        return {"low": None, "high": None}
+    return {"low": interval.low, "high": interval.high}

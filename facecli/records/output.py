@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from pathlib import PurePath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-Record = Mapping[str, Any]
+if TYPE_CHECKING:
+    from facecli.records.kinds import Record
 
 SCHEMA = 1
 """Version of the JSON records; it rises when a field changes its meaning or is removed."""
@@ -18,21 +18,11 @@ def as_line(record: Record) -> str:
     return to_json(stamped(record))
 
 
-def to_json(value: object) -> str:
-    """Return what records are made of as plain ASCII JSON."""
-    return json.dumps(value, allow_nan=False, default=_jsonable)
+def to_json(value: Mapping[str, Any] | list[Mapping[str, Any]]) -> str:
+    """Return one record, or several, as plain ASCII JSON."""
+    return json.dumps(value, allow_nan=False)
 
 
-def stamped(record: Record) -> dict[str, Any]:
-    """Return a record with the version of its kind."""
-    assert "kind" in record
+def stamped(record: Record) -> Mapping[str, Any]:
+    """Return a record with the version of the records in front."""
     return {"schema": SCHEMA, **record}
-
-
-def _jsonable(value: object) -> object:
-    """Turn paths and NumPy's numbers and arrays into what JSON has."""
-    if isinstance(value, PurePath):
-        return str(value)
-    if hasattr(value, "tolist"):
-        return value.tolist()
-    raise TypeError(f"{type(value).__name__} has no place in a JSON record")

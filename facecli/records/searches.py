@@ -1,187 +1,184 @@
-"""Records of searching galleries, of clustering, and of photos that are altered."""
+"""Records of evaluate identification: people enrolled from one photo, and searches for others."""
 
 from __future__ import annotations
 
-import dataclasses
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NotRequired, TypedDict, cast
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Literal, TypedDict
 
 from facecli.records.fields import (
-    Model,
-    RateCurve,
-    RateOf,
+    Count,
+    ModelName,
+    Rate,
+    Share,
+    SquaredL2,
     Threshold,
-    curve_of,
-    high_of,
-    low_of,
-    rate_of,
+    WrittenBy,
+    limits,
+    rate,
 )
 
 if TYPE_CHECKING:
-    from facecli.evaluation.clustering import ClusteringResult
     from facecli.evaluation.growth import GallerySize
     from facecli.evaluation.identification import ClosedSet, OpenSet
-    from facecli.evaluation.rates import Val
-    from facecli.evaluation.robustness import Robustness
+    from facecli.evaluation.rates import Curve, Val
+    from facecli.types import ModelCard
 
 
 class ClosedSetRecord(TypedDict):
-    """Identification where every probe has a mate enrolled."""
+    """Searches for people who are all enrolled."""
 
-    kind: Literal["closed_set"]
-    enrolled: Annotated[int, "people enrolled from one photo each"]
-    probes: Annotated[int, "other photos of them"]
-    without_face: Annotated[int, "probes without a face, which count as not found"]
-    cmc: Annotated[list[float], "share found at rank 1, 2, ... 10"]
-    missed: Annotated[list[RateOf], "those not found at each rank"]
-    threshold: NotRequired[Threshold]
-    model: NotRequired[Model]
+    kind: Annotated[Literal["closed_set"], WrittenBy(("facecli evaluate identification",))]
+    enrolled: Annotated[Count, "people enrolled, one photo each"]
+    probes: Annotated[Count, "other photos of them, which are searched for"]
+    without_face: Annotated[Count, "of these, photos without a face; they count as not found"]
+    cmc: Annotated[
+        Sequence[Share], "share of probes whose person is among the first 1, 2, … 10 found"
+    ]
+    missed: Annotated[Sequence[Rate], "the others, for the first 1, 2, … 10"]
+    threshold: Threshold
+    model: ModelName
+
+
+def closed_set(found: ClosedSet, card: ModelCard, *, threshold: float) -> ClosedSetRecord:
+    """Return the record of searches for people who are all enrolled."""
+    return {
+        "kind": "closed_set",
+        "enrolled": found.enrolled,
+        "probes": found.probes,
+        "without_face": found.lost,
+        "cmc": found.cmc.tolist(),
+        "missed": [rate(one) for one in found.missed],
+        "threshold": threshold,
+        "model": card.name,
+    }
+
+
+class SearchCurve(TypedDict):
+    """Error rates of searches at each of some thresholds."""
+
+    thresholds: Annotated[Sequence[SquaredL2], "thresholds, ascending"]
+    fpir: Annotated[Sequence[Share], "false positive identification rate at each"]
+    fnir: Annotated[Sequence[Share], "false negative identification rate at each"]
 
 
 class OpenSetRecord(TypedDict):
-    """Identification where half of the people are not enrolled."""
+    """Searches for people of whom half are enrolled."""
 
-    kind: Literal["open_set"]
-    enrolled: int
-    strangers: Annotated[int, "people who are not enrolled"]
-    fpir: Annotated[RateOf, "searches by strangers that return somebody"]
-    fnir: Annotated[RateOf, "searches by people enrolled that do not return them"]
-    curve: RateCurve
-    threshold: NotRequired[Threshold]
-    model: NotRequired[Model]
+    kind: Annotated[Literal["open_set"], WrittenBy(("facecli evaluate identification",))]
+    enrolled: Annotated[Count, "people enrolled, one photo each"]
+    strangers: Annotated[Count, "people left out"]
+    fpir: Annotated[
+        Rate, "false positive identification rate: searches by strangers that return somebody"
+    ]
+    fnir: Annotated[
+        Rate,
+        "false negative identification rate: searches by enrolled people that do not return them "
+        "first and within the threshold",
+    ]
+    curve: Annotated[SearchCurve, "error rates at other thresholds"]
+    threshold: Threshold
+    model: ModelName
 
 
 class FnirAtFpirRecord(TypedDict):
-    """The miss rate of identification at a false positive rate."""
+    """How many enrolled people are missed when few strangers are taken for somebody."""
 
-    kind: Literal["fnir_at_fpir"]
-    enrolled: int
-    fpir: Annotated[float, "false positive identification rate"]
-    fnir: Annotated[float | None, "null where the searches do not support it"]
-    low: Annotated[float | None, "lower end of the 95 % interval"]
-    high: Annotated[float | None, "upper end of the 95 % interval"]
-    at: Annotated[float | None, "squared L2 at that rate"]
-    reason: Annotated[str | None, "why there is no number"]
-    threshold: NotRequired[Threshold]
-    model: NotRequired[Model]
-
-
-class GallerySizeRecord(TypedDict):
-    """Identification in a gallery of another size."""
-
-    kind: Literal["gallery_size"]
-    size: Annotated[int, "people enrolled"]
-    measured: Annotated[bool, "false if it is computed from the impostor distribution"]
-    fpir: Annotated[float | None, "null where the data do not reach"]
-    fnir: Annotated[float | None, "null where the data do not reach"]
-    rank_one: Annotated[float | None, "null where the data do not reach"]
-    threshold: NotRequired[Threshold]
-    model: NotRequired[Model]
-
-
-class PartitionRecord(TypedDict):
-    """How clusters agree with people."""
-
-    precision: float
-    recall: float
-    f: Annotated[float, "harmonic mean of both"]
-
-
-class ClusteringScoreRecord(TypedDict):
-    """How well clustering finds people."""
-
-    kind: Literal["clustering_score"]
-    photos: int
-    people: Annotated[int, "how many there are"]
-    found: Annotated[int, "clusters that their photos are in"]
-    unnamed: Annotated[int, "photos of nobody named, which are not scored"]
-    failures: Annotated[int, "photos without a face"]
-    threshold: Annotated[float, "squared L2 within which faces were sorted"]
-    pairwise: Annotated[PartitionRecord, "over pairs of photos"]
-    bcubed: Annotated[PartitionRecord, "over photos"]
-    k: Annotated[int | None, "number of clusters that was asked for"]
-    model: Model
-
-
-class RobustnessRecord(TypedDict):
-    """How photos fare under one alteration."""
-
-    kind: Literal["robustness"]
-    series: Annotated[str, "kind of alteration"]
-    level: Annotated[float, "how strong it is"]
-    alteration: Annotated[str, "both in words"]
-    photos: int
-    verified: Annotated[int, "photos within the threshold of their original"]
-    missed: Annotated[int, "photos whose face was lost"]
-    median: Annotated[float | None, "median squared L2 to the original; null if all are lost"]
-    share: Annotated[float, "photos that still verify, 0 to 1"]
+    kind: Annotated[Literal["fnir_at_fpir"], WrittenBy(("facecli evaluate identification",))]
+    enrolled: Annotated[Count, "people enrolled, one photo each"]
+    fpir: Annotated[Share, "the false positive identification rate"]
+    fnir: Annotated[Share | None, "the false negative one; null if the searches do not support it"]
+    low: Annotated[Share | None, "lower end of the 95 % interval; null if there is none"]
+    high: Annotated[Share | None, "upper end of the 95 % interval; null if there is none"]
+    at: Annotated[SquaredL2 | None, "the threshold with this `fpir`; null without `fnir`"]
+    reason: Annotated[str | None, "why there is no rate; null if there is one"]
     threshold: Threshold
-    model: Model
+    model: ModelName
 
 
-def closed_set(closed: ClosedSet) -> ClosedSetRecord:
-    """Return what is said of a search in which everybody is enrolled."""
+def open_set(found: OpenSet, card: ModelCard) -> OpenSetRecord:
+    """Return the record of searches for people of whom half are enrolled."""
     return {
-        "kind": "closed_set",
-        "enrolled": closed.enrolled,
-        "probes": closed.probes,
-        "without_face": closed.lost,
-        "cmc": list(closed.cmc),
-        "missed": [rate_of(one) for one in closed.missed],
-    }
-
-
-def open_set(opened: OpenSet) -> list[Any]:
-    """Return what is said of a search in which half of the people are strangers."""
-    rates: dict[str, Any] = {
         "kind": "open_set",
-        "enrolled": opened.enrolled,
-        "strangers": opened.strangers,
-        "fpir": rate_of(opened.fpir),
-        "fnir": rate_of(opened.fnir),
-        "curve": curve_of(opened.curve, "fpir", "fnir"),
+        "enrolled": found.enrolled,
+        "strangers": found.strangers,
+        "fpir": rate(found.fpir),
+        "fnir": rate(found.fnir),
+        "curve": _curve(found.curve),
+        "threshold": found.threshold,
+        "model": card.name,
     }
-    points: list[FnirAtFpirRecord] = [
-        {
-            "kind": "fnir_at_fpir",
-            "enrolled": opened.enrolled,
-            "fpir": point.far,
-            "fnir": point.missed,
-            "low": low_of(point.missed_interval),
-            "high": high_of(point.missed_interval),
-            "at": point.threshold,
-            "reason": search_reason(point) or None,
-        }
-        for point in opened.at
-    ]
-    return [rates, *points]
+
+
+def fnir_at_fpir(
+    point: Val, card: ModelCard, *, enrolled: int, threshold: float
+) -> FnirAtFpirRecord:
+    """Return the record of one point of the open set."""
+    return {
+        "kind": "fnir_at_fpir",
+        "enrolled": enrolled,
+        "fpir": point.far,
+        "fnir": point.missed,
+        **limits(point.missed_interval),
+        "at": point.threshold,
+        "reason": search_reason(point) or None,
+        "threshold": threshold,
+        "model": card.name,
+    }
 
 
 def search_reason(point: Val) -> str:
-    """Say why there is no miss rate of a search; empty where there is one."""
+    """Say why there is no rate; empty where there is one."""
     return point.reason(genuine="searches by people enrolled", impostor="searches by strangers")
 
 
-def gallery_size(size: GallerySize) -> GallerySizeRecord:
-    """Return what is said of a gallery of another size."""
-    return cast("GallerySizeRecord", {"kind": "gallery_size", **dataclasses.asdict(size)})
-
-
-def clustering_score(
-    result: ClusteringResult, *, k: int | None, model: str
-) -> ClusteringScoreRecord:
-    """Return how well clustering finds people."""
-    record = {"kind": "clustering_score", **dataclasses.asdict(result), "k": k, "model": model}
-    return cast("ClusteringScoreRecord", record)
-
-
-def robustness(line: Robustness, *, threshold: float, model: str) -> RobustnessRecord:
-    """Return how photos fare under one alteration."""
-    record = {
-        "kind": "robustness",
-        **dataclasses.asdict(line),
-        "median": None if line.missed == line.photos else line.median,
-        "share": line.share,
-        "threshold": threshold,
-        "model": model,
+def _curve(curve: Curve) -> SearchCurve:
+    return {
+        "thresholds": curve.thresholds.tolist(),
+        "fpir": curve.fmr.tolist(),
+        "fnir": curve.fnmr.tolist(),
     }
-    return cast("RobustnessRecord", record)
+
+
+class GallerySizeRecord(TypedDict):
+    """Error rates for a gallery of another size. A rate is null if too few errors support it."""
+
+    kind: Annotated[
+        Literal["gallery_size"], WrittenBy(("facecli evaluate identification --gallery-size",))
+    ]
+    size: Annotated[Count, "people enrolled, one photo each"]
+    measured: Annotated[bool, "whether the rates were measured; if not, they were computed"]
+    fpir: Annotated[Share | None, "false positive identification rate"]
+    fnir: Annotated[Share | None, "false negative identification rate"]
+    rank_one: Annotated[Share | None, "share of searches that return the right person first"]
+    threshold: Threshold
+    model: ModelName
+
+
+def gallery_size(size: GallerySize, card: ModelCard, *, threshold: float) -> GallerySizeRecord:
+    """Return the record of a gallery of another size."""
+    return {
+        "kind": "gallery_size",
+        "size": size.size,
+        "measured": size.measured,
+        "fpir": size.fpir,
+        "fnir": size.fnir,
+        "rank_one": size.rank_one,
+        "threshold": threshold,
+        "model": card.name,
+    }
+
+
+SearchRecord = ClosedSetRecord | OpenSetRecord | FnirAtFpirRecord | GallerySizeRecord
+
+
+def of_searches(
+    closed: ClosedSet, opened: OpenSet, sizes: Sequence[GallerySize], card: ModelCard
+) -> list[SearchRecord]:
+    """Return the records of all searches of a folder."""
+    threshold, enrolled = opened.threshold, opened.enrolled
+    return [
+        closed_set(closed, card, threshold=threshold),
+        open_set(opened, card),
+        *(fnir_at_fpir(one, card, enrolled=enrolled, threshold=threshold) for one in opened.at),
+        *(gallery_size(one, card, threshold=threshold) for one in sizes),
+    ]

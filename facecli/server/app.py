@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import Body, FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import Response
+from fastapi.responses import PlainTextResponse, Response
 from pydantic import Base64Bytes, BaseModel, model_validator
 from starlette.exceptions import HTTPException
 
@@ -16,8 +16,13 @@ from facecli import __version__
 from facecli.errors import FacecliError, GalleryUnavailable
 from facecli.recognition.identify import CANDIDATES
 from facecli.recognition.networks import Faces
-from facecli.records import Record, program, recognition, stamped, stored, to_json
+from facecli.records import health as records
+from facecli.records import stamped, to_json
+from facecli.records.enrollment import EnrollmentRecord
 from facecli.records.gate import SightingRecord
+from facecli.records.kinds import Record
+from facecli.records.people import ForgottenRecord, PersonRecord
+from facecli.records.recognition import IdentificationRecord, VerificationRecord
 from facecli.server.access import Access
 from facecli.server.limits import LimitedApp, Workers
 from facecli.server.metrics import CONTENT_TYPE, Metrics
@@ -85,7 +90,7 @@ def build(
         description=DESCRIPTION,
         docs_url=None,  # these pages load files from other servers
         redoc_url=None,
-        responses={"4XX": answer(program.ErrorRecord, "Refused, and why, in one line")},
+        responses={"4XX": answer(records.ErrorRecord, "Refused, and why, in one line")},
     )
     metrics = Metrics()
     limited = LimitedApp(app, access, workers, metrics)
@@ -101,7 +106,7 @@ def build(
 def _add_questions(
     app: FastAPI, service: RecognitionService, workers: Workers, metrics: Metrics
 ) -> None:
-    @app.post("/verify", responses={200: answer(recognition.VerificationRecord, "The verdict")})
+    @app.post("/verify", responses={200: answer(VerificationRecord, "The verdict")})
     async def verify(pair: Pair) -> Response:
         """Tell whether two photos, or a photo and an enrolled person, are the same person."""
         return _json(await workers.do(lambda: service.verify((pair.a.given, pair.b.given))))
@@ -109,9 +114,7 @@ def _add_questions(
     @app.post(
         "/identify",
         openapi_extra=PICTURE,
-        responses={
-            200: answer(recognition.IdentificationRecord, "An answer for each face", many=True)
-        },
+        responses={200: answer(IdentificationRecord, "An answer for each face", many=True)},
     )
     async def identify(
         request: Request,
@@ -123,7 +126,7 @@ def _add_questions(
         photo = await request.body()
         found = await workers.do(lambda: service.identify(photo, k=k, gap=gap, faces=faces))
         metrics.faces(str(one["status"]) for one in found)
-        return _json(found)
+        return _json_list(found)
 
 
 def _add_changes(app: FastAPI, service: RecognitionService, workers: Workers) -> None:
@@ -131,8 +134,8 @@ def _add_changes(app: FastAPI, service: RecognitionService, workers: Workers) ->
         "/enroll",
         openapi_extra=PICTURE,
         responses={
-            200: answer(recognition.EnrollmentRecord, "Stored now, or stored already"),
-            422: answer(recognition.EnrollmentRecord, "Refused, and why"),
+            200: answer(EnrollmentRecord, "Stored now, or stored already"),
+            422: answer(EnrollmentRecord, "Refused, and why"),
         },
     )
     async def enroll(
@@ -149,7 +152,7 @@ def _add_changes(app: FastAPI, service: RecognitionService, workers: Workers) ->
         record = await workers.do(lambda: service.enroll(photo, wanted))
         return _json(record, status=422 if record["refused"] else 200)
 
-    @app.post("/forget", responses={200: answer(stored.ForgottenRecord, "The receipt")})
+    @app.post("/forget", responses={200: answer(ForgottenRecord, "The receipt")})
     async def forget(people: Names) -> Response:
         """Erase people with all their templates. Needs the administrator's token."""
         return _json(await workers.do(lambda: service.forget(people.names)))
@@ -160,14 +163,18 @@ def _add_state(
 ) -> None:
     workers = limited.workers
 
-    @app.get(
-        "/people", responses={200: answer(stored.PersonRecord, "Everyone, by name", many=True)}
-    )
+    @app.get("/people", responses={200: answer(PersonRecord, "Everyone, by name", many=True)})
     async def people() -> Response:
         """List everyone enrolled."""
-        return _json(await workers.do(lambda: service.people()))
+        return _json_list(await workers.do(service.people))
 
-    @app.get("/health", responses={200: answer(program.HealthRecord, "The gallery can be read")})
+    @app.get(
+        "/health",
+        responses={
+            200: answer(records.HealthRecord, "The gallery can be read"),
+            503: answer(records.HealthRecord, "It cannot be read"),
+        },
+    )
     async def health() -> Response:
         """Tell whether the gallery can be read. Needs no token and shows no names."""
         try:
@@ -175,14 +182,10 @@ def _add_state(
             healthy = True
         except FacecliError:
             healthy = False
-        record: program.HealthRecord = {
-            "kind": "health",
-            "healthy": healthy,
-            "version": __version__,
-        }
+        record = records.health(__version__, healthy=healthy)
         return _json(record, status=200 if healthy else 503)
 
-    @app.get("/metrics")
+    @app.get("/metrics", response_class=PlainTextResponse)
     async def count() -> Response:
         """Return counts for Prometheus."""
         enrolled, templates = await workers.do(service.counts)
@@ -239,10 +242,16 @@ def _add_errors(app: FastAPI) -> None:
 
 
 def _error(status: int, reason: str) -> Response:
-    record: program.ErrorRecord = {"kind": "error", "reason": reason}
-    return _json(record, status=status)
+    return _json(records.error(reason), status=status)
 
 
-def _json(said: Record | Sequence[Record], *, status: int = 200) -> Response:
-    whole = stamped(said) if isinstance(said, Mapping) else [stamped(one) for one in said]
-    return Response(to_json(whole), status_code=status, media_type="application/json")
+def _json(record: Record, *, status: int = 200) -> Response:
+    return _answered(to_json(stamped(record)), status)
+
+
+def _json_list(several: Sequence[Record]) -> Response:
+    return _answered(to_json([stamped(one) for one in several]), 200)
+
+
+def _answered(text: str, status: int) -> Response:
+    return Response(text, status_code=status, media_type="application/json")

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from facecli.records import stamped, to_json
-from facecli.records.program import ErrorRecord
+from facecli.records.health import error
 from facecli.server.access import Access, Refusal
 from facecli.server.metrics import Metrics
 
@@ -142,8 +142,7 @@ class _Reply:
         await self._send(message)
 
     async def refuse(self, refusal: Refusal) -> None:
-        error: ErrorRecord = {"kind": "error", "reason": refusal.reason}
-        body = to_json(stamped(error)).encode()
+        body = to_json(stamped(error(refusal.reason))).encode()
         headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
         headers.append((b"content-length", str(len(body)).encode()))
         if refusal.status == 429:

@@ -9,14 +9,14 @@ from facecli.recognition.networks import Faces
 from facecli.recognition.recognizer import Recognizer
 from facecli.recognition.roster import EnrollmentRequest
 from facecli.recognition.verify import Enrolled, compare
-from facecli.records import recognition as records
-from facecli.records import stored
+from facecli.records.enrollment import EnrollmentRecord, enrollment
+from facecli.records.people import ForgottenRecord, PersonRecord, forgotten, person
 from facecli.records.recognition import (
-    EnrollmentRecord,
     IdentificationRecord,
     VerificationRecord,
+    identification,
+    verification,
 )
-from facecli.records.stored import ForgottenRecord, PersonRecord
 
 PHOTO = "photo"
 """The name of a picture without a file name, in records and messages."""
@@ -53,7 +53,7 @@ class RecognitionService:
             ]
         )
         point = recognizer.point()
-        return records.verification(compare(left, right, point), recognizer.card, point)
+        return verification(compare(left, right, point), recognizer.card, point)
 
     def identify(
         self, photo: bytes, *, k: int, gap: float | None, faces: Faces
@@ -64,7 +64,7 @@ class RecognitionService:
         # Read after the embedding: a person forgotten meanwhile must not match.
         snapshot = recognizer.snapshot()
         answers = recognizer.answers(pictures, snapshot, k=k, gap=gap)
-        return [records.identification(one, recognizer.card, snapshot.point) for one in answers]
+        return [identification(one, recognizer.card, snapshot.point) for one in answers]
 
     def enroll(self, photo: bytes, options: EnrollmentOptions) -> EnrollmentRecord:
         """Enroll a person from a photo, or give the reasons for a refusal.
@@ -77,15 +77,15 @@ class RecognitionService:
             allow_look_alikes=options.allow_look_alike,
             dry_run=options.dry_run,
         )
-        return records.enrollment(outcome, dry_run=options.dry_run)
+        return enrollment(outcome, dry_run=options.dry_run)
 
     def people(self) -> list[PersonRecord]:
         """List everyone enrolled, by name."""
-        return [stored.person(one) for one in self.recognizer.people()]
+        return [person(one) for one in self.recognizer.people()]
 
     def forget(self, names: list[str]) -> ForgottenRecord:
         """Erase people with all their templates."""
-        return stored.forgotten(self.recognizer.forget(names))
+        return forgotten(self.recognizer.forget(names))
 
     def counts(self) -> tuple[int, int]:
         """Return the number of people and of templates enrolled."""

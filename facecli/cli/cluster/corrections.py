@@ -10,7 +10,7 @@ import click
 from facecli.cli.options import command_options, library_option
 from facecli.cli.output import counted, emit, emit_all, shown, table
 from facecli.cli.settings import Settings, pass_settings
-from facecli.records.albums import ClusterCorrectionRecord, correction
+from facecli.records import albums as records
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,13 +40,7 @@ def name(settings: Settings, number: int, name: str) -> None:
     The name stays with the cluster number. Clusters with different names are never merged.
     """
     stored = _corrections(settings).name(number, name)
-    record: ClusterCorrectionRecord = {
-        "kind": "cluster_correction",
-        "what": "name",
-        "clusters": [number],
-        "name": stored,
-    }
-    emit(record, f"cluster {number} is {shown(stored)}")
+    emit(records.named(number, stored), f"cluster {number} is {shown(stored)}")
 
 
 @_correction(
@@ -59,7 +53,7 @@ def merge(settings: Settings, into: int, others: tuple[int, ...]) -> None:
     The first cluster keeps its number and name; the others are added to it.
     """
     _corrections(settings).merge(into, others)
-    record = _about("merge", into, *others)
+    record = records.corrected("merge", into, *others)
     emit(record, f"clusters {', '.join(map(str, others))} are now {into}")
 
 
@@ -74,7 +68,7 @@ def split(settings: Settings, number: int, photos: tuple[Path, ...]) -> None:
     """
     contents = [_content(settings, photo) for photo in photos]
     new = _corrections(settings).split(number, contents)
-    record = _about("split", number, new)
+    record = records.corrected("split", number, new)
     emit(record, f"{counted(len(set(contents)), 'face')} of cluster {number} are now {new}")
 
 
@@ -90,7 +84,7 @@ def move(settings: Settings, number: int, target: int, photos: tuple[Path, ...])
     """
     contents = [_content(settings, photo) for photo in photos]
     _corrections(settings).move(number, target, contents)
-    record = _about("move", number, target)
+    record = records.corrected("move", number, target)
     emit(record, f"{counted(len(set(contents)), 'face')} of cluster {number} now in {target}")
 
 
@@ -101,7 +95,7 @@ def not_same(settings: Settings, one: int, other: int) -> None:
     They are never merged, however many photos are added.
     """
     _corrections(settings).not_same(one, other)
-    record = _about("not-same", one, other)
+    record = records.corrected("not-same", one, other)
     emit(record, f"clusters {one} and {other} are different people")
 
 
@@ -112,12 +106,7 @@ def undo(settings: Settings) -> None:
     Run it again to undo the correction before that, and so on.
     """
     undone = _corrections(settings).undo()
-    record: ClusterCorrectionRecord = {
-        "kind": "cluster_correction",
-        "what": "undo",
-        "undone": undone.said,
-    }
-    emit(record, f"undone: {shown(undone.said)}")
+    emit(records.undone(undone.said), f"undone: {shown(undone.said)}")
 
 
 @_correction()
@@ -127,13 +116,9 @@ def log(settings: Settings) -> None:
     The newest correction comes first; undo takes back that one.
     """
     found = _store(settings).corrections()
-    records = [correction(one) for one in found]
+    listed = [records.correction(one) for one in found]
     rows = [(one.id, one.created, one.said) for one in found]
-    emit_all(records, table(("number", "when", "what"), rows) if rows else "no corrections")
-
-
-def _about(what: str, *clusters: int) -> ClusterCorrectionRecord:
-    return {"kind": "cluster_correction", "what": what, "clusters": list(clusters)}
+    emit_all(listed, table(("number", "when", "what"), rows) if rows else "no corrections")
 
 
 def _store(settings: Settings) -> AlbumStore:

@@ -138,7 +138,7 @@ def _export(grouping: Grouping, folder: Path, *, copies: bool, dry_run: bool, as
         raise FacecliError(f"{error.filename or folder}: {reason}") from error
     words = ("link", "links") if made.linked else ("copy", "copies")
     text = f"{folder}: {counted(len(made.entries), *words)} {'to write' if dry_run else 'written'}"
-    record = records.export(made, folder, dry_run=dry_run)
+    record = records.export(made, dry_run=dry_run)
     lines = [*(f"  {entry}" for entry in made.entries if dry_run), text]
     emit(record, "" if as_csv else "\n".join(map(shown, lines)))
     if as_csv:

@@ -12,7 +12,7 @@ from facecli.cli.cluster.pages import note_without_map, sheet_facts, sort_faces
 from facecli.cli.options import cluster_count, command_options, library_options
 from facecli.cli.output import emit, note
 from facecli.cli.settings import Settings, pass_settings
-from facecli.records.albums import ReviewRecord
+from facecli.records import albums as records
 
 if TYPE_CHECKING:
     from facecli.server.review import ReviewPage
@@ -46,8 +46,7 @@ def review(
     from facecli.server.loopback import Server
 
     server = Server(_page(settings, paths, k), port=port)
-    record: ReviewRecord = {"kind": "review", "address": server.address}
-    emit(record, server.address)
+    emit(records.review(server.address), server.address)
     note("only this machine can open it; Ctrl-C ends it")
     if opens:
         click.launch(server.address)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from facecli.cli.output import counted, emit, note, warn
-from facecli.records.albums import SidecarsRecord, failed_photos
+from facecli.records import albums as records
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -31,12 +31,7 @@ def write_names(grouping: Grouping, pictures: Pictures, *, dry_run: bool, as_csv
     written, failures = write_sidecars(grouping, pictures, dry_run=dry_run)
     complain(failures)
     text = f"{counted(written, 'sidecar')} {'to write' if dry_run else 'written'}"
-    record: SidecarsRecord = {
-        "kind": "sidecars",
-        "written": written,
-        "failed": failed_photos(failures),
-        "dry_run": dry_run,
-    }
+    record = records.sidecars(written, failures, dry_run=dry_run)
     emit(record, "" if as_csv else text)
     if as_csv:
         note(text)

@@ -8,7 +8,7 @@ from facecli.cli.lazy import LazyGroup
 from facecli.cli.options import command_options
 from facecli.cli.output import bad, counted, emit, good, shown
 from facecli.cli.settings import Settings, pass_settings
-from facecli.records.program import DiagnosisRecord, FindingRecord
+from facecli.records import health as records
 
 CHECKS = {
     "gallery": "Check the gallery for look-alikes and for photos of the wrong person.",
@@ -41,13 +41,7 @@ def _examine(settings: Settings) -> int:
     ):
         problems += not finding.healthy
         mark = good("ok     ") if finding.healthy else bad("PROBLEM")
-        record: FindingRecord = {
-            "kind": "finding",
-            "topic": finding.topic,
-            "healthy": finding.healthy,
-            "text": finding.text,
-        }
-        emit(record, f"{mark} {finding.topic}: {shown(finding.text)}")
-    diagnosis: DiagnosisRecord = {"kind": "diagnosis", "problems": problems}
-    emit(diagnosis, counted(problems, "problem") if problems else "All in order.")
+        emit(records.finding(finding), f"{mark} {finding.topic}: {shown(finding.text)}")
+    text = counted(problems, "problem") if problems else "All in order."
+    emit(records.diagnosis(problems), text)
     return 1 if problems else 0

@@ -9,7 +9,7 @@ import click
 from facecli.cli.options import command_options
 from facecli.cli.output import bad, counted, emit, good, shown, strong, table
 from facecli.cli.settings import Settings, pass_settings
-from facecli.records import program
+from facecli.records import survey as records
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -48,13 +48,9 @@ def gallery(ctx: click.Context, settings: Settings, probes_per_day: int) -> None
     matrix = settings.gallery().matrix(card)
     found = survey(matrix, threshold=point.threshold)
     odds = point.odds(point.threshold, templates=len(matrix.template_ids))
-    for one in found.standings:
-        emit(program.standing(one), "")
-    for pair in found.look_alikes:
-        emit(program.look_alikes(pair), "")
-    for template in found.strays:
-        emit(program.stray(template), "")
-    record = program.gallery_survey(found, card, point, odds, probes=probes_per_day)
+    for one in records.findings(found):
+        emit(one, "")
+    record = records.gallery_survey(found, card, point, odds=odds, probes=probes_per_day)
     emit(record, "\n".join(_described(found, point, odds, probes_per_day)))
     ctx.exit(1 if found.look_alikes or found.strays else 0)
 

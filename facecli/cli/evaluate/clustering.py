@@ -12,7 +12,7 @@ from facecli.cli.output import counted, emit, shown, table
 from facecli.cli.reports import facts_of, publish, report_option
 from facecli.cli.samples import naming, read_samples
 from facecli.cli.settings import Settings, pass_settings
-from facecli.records.searches import clustering_score
+from facecli.records import scores as records
 
 if TYPE_CHECKING:
     from facecli.evaluation.clustering import ClusteringResult
@@ -43,7 +43,7 @@ def clustering(
     rates = card.thresholds if settings.threshold is None else None
     with naming(data):
         result = measure_clustering(samples, threshold=threshold, rates=rates, k=k)
-    emit(clustering_score(result, k=k, model=card.name), _described(result, card.name))
+    emit(records.clustering_score(result, card, k=k), _described(result, card.name))
     if report is not None:
         from facecli.report.clustering import clustering_page
 

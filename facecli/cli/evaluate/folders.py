@@ -21,8 +21,7 @@ from facecli.cli.output import counted, emit_all, note, shown, table, warn
 from facecli.cli.reports import facts_of, publish, report_option
 from facecli.cli.samples import naming, read_samples
 from facecli.cli.settings import Settings, pass_settings
-from facecli.records.pairs import folder
-from facecli.records.pairs import groups as group_records
+from facecli.records import pairs as records
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,14 +77,11 @@ def folders(
     with naming(data):
         result = measure_folder(samples, threshold=threshold, watch=watched)
     groups = [_measured(samples, split, threshold) for split in splits_of(samples)]
-    records = [
-        *folder(result, samples),
-        *(line for one in groups for line in group_records(one)),
-    ]
-    for record in records:
-        record["model"] = card.name
+    found = records.of_folder(result, samples, card)
+    for one in groups:
+        found += records.of_groups(one, card)
     texts = [_described(result, samples, card.name), *map(_groups_described, groups)]
-    emit_all(records, "\n\n".join(texts))
+    emit_all(found, "\n\n".join(texts))
     if report is not None:
         from facecli.report.verification import folders_page
 

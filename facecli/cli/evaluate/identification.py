@@ -81,17 +81,12 @@ def identification(
     if gallery_size is not None:
         others = _distractors(settings, distractors, samples)
         sizes = gallery_sizes(samples, others, threshold=threshold, largest=gallery_size)
-    lines = [
-        records.closed_set(closed),
-        *records.open_set(opened),
-        *map(records.gallery_size, sizes),
-    ]
-    made = [{**line, "threshold": threshold, "model": card.name} for line in lines]
+    found = records.of_searches(closed, opened, sizes, card)
     head = f"model {shown(card.name)}, threshold {threshold:.4g} squared L2"
     texts = [head, _closed_text(closed), _open_text(opened)]
     if sizes:
         texts.append(_sizes_text(sizes))
-    emit_all(made, "\n\n".join(texts))
+    emit_all(found, "\n\n".join(texts))
     if report is not None:
         from facecli.report.identification import identification_page
 

@@ -17,7 +17,7 @@ from facecli.cli.options import command_options, library_options
 from facecli.cli.output import counted, emit_all, progress, shown, table, warn
 from facecli.cli.reports import facts_of, publish, report_option
 from facecli.cli.settings import Settings, pass_settings
-from facecli.records.pairs import lfw as lfw_record
+from facecli.records import lfw as records
 from facecli.records.pairs import val_at_far
 
 if TYPE_CHECKING:
@@ -86,13 +86,7 @@ def lfw(
 def _show(result: LfwResult, pairs: PairList, card: ModelCard) -> None:
     from facecli.evaluation.lfw import ASSUMPTION, BASELINES
 
-    record = lfw_record(
-        result,
-        source=str(pairs.source),
-        baselines=BASELINES,
-        assumption=ASSUMPTION,
-        model=card.name,
-    )
+    record = records.lfw(result, pairs, card, assumption=ASSUMPTION, baselines=BASELINES)
     lines = [*_described(result, pairs, card), "", table(VAL_HEADER, map(val_row, result.val))]
     emit_all([record, *map(val_at_far, result.val)], "\n".join(lines))
 

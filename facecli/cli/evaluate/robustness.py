@@ -12,13 +12,13 @@ from facecli.cli.output import counted, emit_all, progress, table, warn
 from facecli.cli.reports import facts_of, publish, report_option
 from facecli.cli.settings import Settings, pass_settings
 from facecli.errors import FacecliError, FaceError
-from facecli.records.searches import robustness as robustness_record
+from facecli.records import scores as records
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from facecli.evaluation.robustness import Robustness
-    from facecli.types import Picture
+    from facecli.types import ModelCard, Picture
 
 
 @click.command()
@@ -60,7 +60,7 @@ def robustness(
     if not rows:
         raise FaceError("no face in any of these photos")
     summary = summarise(rows, threshold)
-    _show(summary, threshold, encoder.card.name)
+    _show(summary, threshold, encoder.card)
     if report is not None:
         from facecli.report.robustness import robustness_page
 
@@ -81,8 +81,8 @@ def _opened(paths: Iterable[Path], unreadable: list[str]) -> Iterator[Picture]:
             unreadable.append(str(path))
 
 
-def _show(summary: list[Robustness], threshold: float, model: str) -> None:
-    records = [robustness_record(line, threshold=threshold, model=model) for line in summary]
+def _show(summary: list[Robustness], threshold: float, card: ModelCard) -> None:
+    found = [records.robustness(line, card, threshold=threshold) for line in summary]
     rows = [
         (
             line.alteration,
@@ -98,4 +98,4 @@ def _show(summary: list[Robustness], threshold: float, model: str) -> None:
         "faces lost",
         "median squared L2",
     )
-    emit_all(records, table(header, rows))
+    emit_all(found, table(header, rows))
