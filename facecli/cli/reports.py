@@ -27,7 +27,7 @@ def report_option(function: AnyCallable) -> AnyCallable:
     If the page could not be written, the command stops before its work begins.
     """
     return _option(
-        "Write the results as a page as well, with plots; it needs no network to be read.",
+        "Also write the results as a page with plots. It can be read offline.",
         _drawable,
     )(function)
 
@@ -35,7 +35,7 @@ def report_option(function: AnyCallable) -> AnyCallable:
 def sheet_option(function: AnyCallable) -> AnyCallable:
     """Add --report for a page without plots, which needs no plotting library."""
     return _option(
-        "Write a contact sheet as well: a page with all faces, person by person.", _writable
+        "Also write a contact sheet: a page with all faces, person by person.", _writable
     )(function)
 
 
