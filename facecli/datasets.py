@@ -1,4 +1,4 @@
-"""Folders and lists of people: scanning, identity-disjoint splits and P×K batches."""
+"""Photos of known people: read from folders or lists, split by person, drawn in P×K batches."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ UNKNOWN = -1
 
 @dataclass(frozen=True, slots=True)
 class PhotoSet:
-    """Photos with labels: `labels[i]` indexes `people`, or is UNKNOWN for a photo of nobody named.
+    """Photos with labels: `labels[i]` is an index of `people`, or UNKNOWN.
 
-    `paths` are relative to `root`; `validation` marks the photos kept from training. `loose` are
-    pictures found in no person's folder, which belong to nobody and are left out.
+    `paths` are relative to `root`. `validation` marks the photos that are not for training. `loose`
+    are pictures outside the folders of people; they are not part of the set.
     """
 
     root: Path
@@ -36,7 +36,7 @@ class PhotoSet:
         return len(self.paths)
 
     def subset(self, keep: BoolArray) -> PhotoSet:
-        """Return the photos where `keep` is true, with the labels they have."""
+        """Return the photos where `keep` is true, with the same labels."""
         chosen = np.flatnonzero(keep)
         return PhotoSet(
             root=self.root,
@@ -48,13 +48,12 @@ class PhotoSet:
 
 
 def read_photo_set(data: Path, *, unlabelled: Sequence[str] = ()) -> PhotoSet:
-    """Read a folder of people or a manifest CSV with the columns path, person and split.
+    """Read a folder of people, or a manifest: a CSV file with the columns path, person and split.
 
-    In a folder, walked as `find_pictures` does, the person of a photo is the folder it lies in, as
-    a path relative to `data`; folders under one of the names in `unlabelled` hold photos of nobody
-    named. In a manifest an
-    empty person means the same, paths are relative to the file, and split is `train`,
-    `validation` or empty. Raises TrainingError if nothing usable is there.
+    In a folder, `find_pictures` finds the photos. The person of a photo is the path of its folder,
+    relative to `data`; photos below one of the folders in `unlabelled` have no person. In a
+    manifest, paths are relative to the file, a photo without a person has an empty one, and split
+    is `train`, `validation` or empty. Raises TrainingError if there are no photos.
     """
     loose: tuple[str, ...] = ()
     if data.is_dir():
@@ -80,14 +79,15 @@ def read_photo_set(data: Path, *, unlabelled: Sequence[str] = ()) -> PhotoSet:
 def _scan(
     data: Path, unlabelled: frozenset[str]
 ) -> tuple[list[tuple[str, str, str]], tuple[str, ...]]:
-    """Return path, person and split of the photos in people's folders, and the loose paths.
+    """Return path, person and split of the photos in the folders of people, and the loose paths.
 
-    A folder that may not be read stands for a photo in it, which cannot be opened: no silent skip.
+    A folder without permission to read counts as a photo that cannot be opened, so that it is
+    reported.
     """
     rows, loose = [], []
     for path in find_pictures([data]):
         if path == data:
-            raise TrainingError(f"{data}: a folder that may not be read")
+            raise TrainingError(f"{data}: no permission to read this folder")
         folder = path if path.is_dir() else path.parent
         person = folder.relative_to(data).as_posix()
         relative = path.relative_to(data)
@@ -119,11 +119,11 @@ def _read_manifest(path: Path) -> list[tuple[str, str, str]]:
 
 
 def split_by_person(photos: PhotoSet, *, share: float, seed: int) -> BoolArray:
-    """Choose people with two or more photos for validation; return which photos are theirs.
+    """Draw people with two or more photos for validation; return which photos are theirs.
 
-    No person is in both parts (identity-disjoint). `share` of those people are drawn, at least
-    two, and two at least are left; a split that the photo set came with is kept as it is, and
-    checked.
+    No person is in both parts (identity-disjoint). `share` of these people are drawn, but at least
+    two, and at least two are left. A photo set that comes with a split keeps it. Raises
+    TrainingError for too few people, and if the given split has a person in both parts.
     """
     if photos.validation.any():
         both = np.intersect1d(photos.labels[photos.validation], photos.labels[~photos.validation])
@@ -146,10 +146,10 @@ def split_by_person(photos: PhotoSet, *, share: float, seed: int) -> BoolArray:
 class BatchSampler:
     """P×K batches: P people with K photos each, then photos of anybody.
 
-    The batch of a step depends on the seed and the step alone, so that an interrupted run
-    continues as if nothing had happened. A person with fewer than K photos gives all of theirs,
-    and photos of anybody fill the batch, which has P·K + `others` rows at every step: networks
-    run fastest on one shape. A person with one photo can only be somebody's negative.
+    The batch of a step depends only on the seed and the step, so that an interrupted run continues
+    with the same batches. If a person has fewer than K photos, all of them are used, and photos of
+    anybody fill the batch: it always has P·K + `others` rows, since networks run fastest on one
+    shape. A person with one photo is used as a negative only.
     """
 
     def __init__(
@@ -164,13 +164,13 @@ class BatchSampler:
         self.people, self.photos, self.others, self.seed = people, photos, others, seed
         if people and len(self.groups) < 2:
             raise TrainingError("triplets need at least two people with two photos each")
-        # A person is drawn in proportion to the root of their photo count: someone with 80
-        # photos has more to teach than someone with two, but not forty times more.
+        # A person is drawn in proportion to the root of the number of their photos: 80 photos
+        # teach more than two, but not forty times more.
         weights = np.sqrt([len(group) for group in self.groups])
         self.weights = weights / weights.sum()
 
     def batch(self, step: int) -> IntArray:
-        """Return the photo indices of one step: grouped by person first, then the others."""
+        """Return the photo indices of one step: first those of each person, then the others."""
         random = np.random.default_rng([self.seed, step])
         parts: list[IntArray] = []
         if self.people:

@@ -244,7 +244,7 @@ def test_copies_are_written_once_and_edited_ones_are_not_overwritten(
     copy.write_bytes(b"edited by hand")
     result = run(shoebox, "--export", out, "--copy")
     assert result.exit_code == 2
-    assert "a0.png: exists and is not the export's" in result.stderr
+    assert "a0.png: exists and is not from an export" in result.stderr
     assert copy.read_bytes() == b"edited by hand"
 
 

@@ -427,7 +427,7 @@ def test_cluster_refuses_a_folder_of_others_before_it_looks_at_photos(
     result = run("cluster", crowd, "--export", tmp_path / "out")
     assert result.exit_code == 2
     assert result.stdout == ""
-    assert "holds files that are not an export's" in result.stderr
+    assert "holds files that are not from an export" in result.stderr
 
 
 def test_an_export_is_one_more_record_and_never_in_the_csv(

@@ -118,7 +118,7 @@ def test_a_link_that_became_a_file_of_the_user_stays(tmp_path: Path, photos: lis
     mine = tmp_path / "out" / "person-1" / "a.jpg"
     mine.unlink()
     mine.write_text("mine")
-    with pytest.raises(FacecliError, match="exists and is not the export's"):
+    with pytest.raises(FacecliError, match="exists and is not from an export"):
         export(grouping(photos), tmp_path / "out")
     assert mine.read_text() == "mine"
 
@@ -126,7 +126,7 @@ def test_a_link_that_became_a_file_of_the_user_stays(tmp_path: Path, photos: lis
 def test_a_folder_of_somebody_elses_is_refused_untouched(
     tmp_path: Path, photos: list[Path]
 ) -> None:
-    with pytest.raises(FacecliError, match="holds files that are not an export's"):
+    with pytest.raises(FacecliError, match="holds files that are not from an export"):
         export(grouping(photos), photos[0].parent)
     assert sorted(photos[0].parent.iterdir()) == photos
 
@@ -154,7 +154,7 @@ def test_a_group_that_became_a_link_is_not_followed(tmp_path: Path, photos: list
     export(grouping(photos), out)
     (out / "person-1").rename(tmp_path / "elsewhere")
     (out / "person-1").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(FacecliError, match="exists and is not the export's"):
+    with pytest.raises(FacecliError, match="exists and is not from an export"):
         export(grouping(photos), out)
     assert len(list((tmp_path / "elsewhere").iterdir())) == 3
 

@@ -287,8 +287,8 @@ def test_a_hostile_file_of_targets_is_refused_unread(tmp_path: Path, content: by
         ({"paths": np.array([1]), "targets": np.ones((1, 128))}, "paths must be text"),
         ({"paths": np.array(["a"]), "targets": np.ones((1, 64))}, r"shape \(1, 128\)"),
         ({"paths": np.array(["a"]), "targets": np.ones((1, 128), int)}, "must be floats"),
-        ({"paths": np.array(["a"]), "targets": np.zeros((1, 128))}, "not finite or zero"),
-        ({"paths": np.array(["a"]), "targets": np.full((1, 128), np.inf)}, "not finite or zero"),
+        ({"paths": np.array(["a"]), "targets": np.zeros((1, 128))}, "zero or not finite"),
+        ({"paths": np.array(["a"]), "targets": np.full((1, 128), np.inf)}, "zero or not finite"),
         ({"paths": np.array(["b"]), "targets": np.ones((1, 128))}, "none of its 1 paths"),
     ],
 )

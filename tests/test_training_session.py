@@ -149,7 +149,7 @@ def test_without_steps_the_model_is_the_mean_of_trunks_with_a_solved_head(
     config.write_text(solved + "[taps]\n5 = 2\n")
     refused = train(people, config, out)
     assert refused.exit_code == 2
-    assert "teacher dlib-128 joins targets, and none were given" in refused.stderr
+    assert "teacher dlib-128 needs targets, and none were given" in refused.stderr
     more = ("--average", trained, "--targets", targets)
     result = train(people, config, out, *more)
     assert result.exit_code == 0, result.output
@@ -177,7 +177,7 @@ def test_trunks_of_two_kinds_have_no_mean(people: Path, config: Path, tmp_path: 
     config.write_text(SMALL)
     result = train(people, config, tmp_path / "x.safetensors", "--average", deeper)
     assert result.exit_code == 2
-    assert "deeper.safetensors: its trunk is not built as that of dlib-128" in result.stderr
+    assert "deeper.safetensors: its trunk is not built like that of dlib-128" in result.stderr
 
 
 def test_targets_far_from_the_head_give_it_a_new_start(

@@ -1,1 +1,1 @@
-"""Photos nobody named: looked at once, sorted into people, corrected, written out."""
+"""Photos sorted into people: looking at photos, clusters, corrections, folders and sidecars."""

@@ -1,4 +1,4 @@
-"""Photos nobody named, sorted into people, for programs."""
+"""Albums: photos sorted into people, as programs use them."""
 
 from __future__ import annotations
 

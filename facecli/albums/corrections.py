@@ -1,8 +1,7 @@
-"""What people say about clusters: names, merges, splits and moves, kept for every later run.
+"""Corrections of clusters: names, merges, splits and moves, which all later runs keep.
 
-Faces taken out of a cluster or put into one are kept exactly so, since whoever did that has looked
-at them: those of the clusters touched stay together, and new faces may join. Every correction is
-one entry of the undo log.
+After a split, move or merge the faces of the clusters concerned stay together as they are, since a
+user has looked at them; new faces may join. Each correction is one step to undo.
 """
 
 from __future__ import annotations
@@ -15,17 +14,17 @@ from facecli.stores.names import clean_name, name_key
 
 
 class Corrections:
-    """The commands that correct clusters, which go by their number.
+    """The commands that correct clusters, which are given by their numbers.
 
-    Each raises FaceError, and changes nothing, where a cluster or photo is not there or where two
-    faces of one photo would be one person.
+    Each raises FaceError and changes nothing if a cluster or photo does not exist, or if two faces
+    of one photo would become one person.
     """
 
     def __init__(self, store: AlbumStore) -> None:
         self._store = store
 
     def name(self, number: int, name: str) -> str:
-        """Call a cluster's person by a name and return it as it is stored."""
+        """Name the person of a cluster; return the name as it is stored."""
         members = self._members(number)
         wanted = clean_name(name)
         for other, known in self._store.names().items():
@@ -37,13 +36,13 @@ class Corrections:
         return wanted
 
     def merge(self, into: int, others: Sequence[int]) -> None:
-        """Say that clusters are one person, who keeps the number and the name of `into`.
+        """Say that clusters are one person, with the number and the name of `into`.
 
-        If that has none, the first name of the others.
+        If `into` has no name, the person gets the first name of the others.
         """
         groups = [self._members(number) for number in dict.fromkeys([into, *others])]
         if len(groups) < 2:
-            raise FaceError(f"cluster {into}: merging takes another cluster")
+            raise FaceError(f"cluster {into}: name another cluster to merge it with")
         faces = [one for group in groups for one in group]
         self._refuse_twice(faces)
         names = [self._facts_of(group, "name") for group in groups]
@@ -55,42 +54,42 @@ class Corrections:
         self._store.correct(f"merge {listed}", facts=_bound(faces), ended=ended, moved=moved)
 
     def split(self, number: int, photos: Iterable[str]) -> int:
-        """Make another person of a cluster's faces in these photos, by SHA-256.
+        """Say that a cluster's faces in these photos, given by SHA-256, are another person.
 
-        Return the new number; name and number stay with the rest.
+        Return the number of the new cluster; the other faces keep name and number.
         """
         members = self._members(number)
         out = [self._face(members, number, sha256) for sha256 in dict.fromkeys(photos)]
         rest = [one for one in members if one not in out]
         if not out or not rest:
-            raise FaceError(f"cluster {number}: splitting must leave faces on both sides")
+            raise FaceError(f"cluster {number}: a split must leave faces on both sides")
         new = self._store.new_identity()
         self._part(f"split {number} into {new}", out, rest, new)
         return new
 
     def move(self, number: int, target: int, photos: Iterable[str]) -> None:
-        """Say that a cluster's faces in these photos, by SHA-256, are another cluster's person."""
+        """Move a cluster's faces in these photos, given by SHA-256, to the cluster `target`."""
         if number == target:
             raise FaceError(f"cluster {number}: the faces are there already")
         members, others = self._members(number), self._members(target)
         out = [self._face(members, number, sha256) for sha256 in dict.fromkeys(photos)]
         if not out:
-            raise FaceError(f"cluster {number}: moving takes a face")
+            raise FaceError(f"cluster {number}: name at least one photo to move")
         self._refuse_twice([*out, *others])
         rest = [one for one in members if one not in out]
         self._part(f"move {len(out)} from {number} to {target}", out, rest, target, joined=others)
 
     def not_same(self, one: int, other: int) -> None:
-        """Say that two clusters are different people, so that they never become one."""
+        """Say that two clusters are different people: they are never merged."""
         first, second = self._members(one)[0], self._members(other)[0]
         if first.id == second.id:
-            raise FaceError(f"cluster {one}: it takes another cluster to differ from")
+            raise FaceError(f"cluster {one}: name another cluster that it differs from")
         self._store.correct(
             f"not-same {one} {other}", facts=[Fact(0, "different", first.id, second.id)]
         )
 
     def undo(self) -> Correction:
-        """Take the last correction back and return it."""
+        """Take back the last correction and return it."""
         undone = self._store.undo()
         if undone is None:
             raise FaceError("there is no correction to undo")
@@ -105,9 +104,9 @@ class Corrections:
         *,
         joined: Sequence[StoredFace] = (),
     ) -> None:
-        """Take faces out of the rest of their cluster and join them to those of another.
+        """Part faces from the rest of their cluster and bind them to those of another.
 
-        The name stays with the rest, even if it was one of the faces that it was given for.
+        The rest keeps the name, even if it was given for one of the faces that leave.
         """
         together = [*joined, *out]
         facts = [*_bound(together), *_bound(rest)]
@@ -134,7 +133,7 @@ class Corrections:
         raise FaceError(f"cluster {number}: no face of it is in that photo")
 
     def _refuse_twice(self, faces: Sequence[StoredFace]) -> None:
-        """Raise FaceError where a photo would show a person twice."""
+        """Raise FaceError if a photo would show one person twice."""
         seen: set[str] = set()
         for one in faces:
             if one.sha256 in seen:
@@ -143,12 +142,12 @@ class Corrections:
             seen.add(one.sha256)
 
     def _facts_of(self, faces: Sequence[StoredFace], kind: str) -> list[int]:
-        """Return the facts of a kind that are about one of the faces alone."""
+        """Return the ids of the facts of a kind that are about one of the faces."""
         ids = {one.id for one in faces}
         return [fact.id for fact in self._store.facts() if fact.kind == kind and fact.one in ids]
 
     def _touching(self, faces: Sequence[StoredFace]) -> list[int]:
-        """Return what binds the faces to any other."""
+        """Return the ids of the facts that bind one of the faces to another face."""
         ids = {one.id for one in faces}
         return [
             fact.id
@@ -157,7 +156,7 @@ class Corrections:
         ]
 
     def _between(self, faces: Sequence[StoredFace], others: Sequence[StoredFace]) -> list[int]:
-        """Return what sets faces apart from the others."""
+        """Return the ids of the facts that say that faces differ from the others."""
         ids, theirs = {one.id for one in faces}, {one.id for one in others}
         return [
             fact.id
@@ -171,5 +170,5 @@ class Corrections:
 
 
 def _bound(faces: Sequence[StoredFace]) -> list[Fact]:
-    """Bind faces to the first of them."""
+    """Return the facts that bind faces to the first of them."""
     return [Fact(0, "same", faces[0].id, one.id) for one in faces[1:]]

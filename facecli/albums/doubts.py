@@ -1,6 +1,6 @@
-"""What a person should look at: faces that may be in the wrong cluster, clusters that may be one.
+"""What a user should check: faces in a doubtful cluster, and clusters that may be one person.
 
-The measure is the mean squared L2 to all faces of a cluster, by which clusters were joined.
+The measure is the mean squared L2 to all faces of a cluster: clusters were joined by it, too.
 """
 
 from __future__ import annotations
@@ -18,20 +18,22 @@ from facecli.types import Failure, FloatArray, IntArray
 from facecli.vectors.distances import COMPARISONS_HELD
 
 QUEUE = 60
-"""Doubts of each kind that are shown: an evening's work."""
+"""At most this many doubts of each kind are shown: work for one evening."""
 
 NEAR = 1.15
-"""Times the threshold: what missed it by up to this much may be one person after all."""
+"""Times the threshold: what is up to this far apart may still be one person."""
 
 GAP = 0.1
-"""Times the threshold: a face that is hardly nearer to its own cluster than to another."""
+"""Times the threshold: a face is doubtful if its own cluster is nearer by less than this."""
 
 
 @dataclass(frozen=True, slots=True)
 class DoubtfulFace:
-    """A face, the mean squared L2 to the others of its cluster, and to the nearest other cluster.
+    """A face that may be in the wrong cluster.
 
-    `other` is that cluster's number, None where there is no other that it could be in.
+    `own` is the mean squared L2 to the other faces of its cluster, `squared_l2` that to the faces
+    of the nearest other cluster, and `other` the number of that cluster; None if there is none that
+    it could be in.
     """
 
     face: ClusteredFace
@@ -42,7 +44,7 @@ class DoubtfulFace:
 
 @dataclass(frozen=True, slots=True)
 class SimilarClusters:
-    """Two clusters by number, the larger first, and the mean squared L2 between their faces."""
+    """The numbers of two clusters, the larger first, and the mean squared L2 of their faces."""
 
     one: int
     other: int
@@ -51,7 +53,7 @@ class SimilarClusters:
 
 @dataclass(frozen=True, slots=True)
 class Doubts:
-    """What to look at, the most doubtful first, at most QUEUE of each kind."""
+    """What to check, the most doubtful first, at most QUEUE of each kind."""
 
     faces: tuple[DoubtfulFace, ...]
     clusters: tuple[SimilarClusters, ...]
@@ -59,10 +61,11 @@ class Doubts:
 
 @dataclass(frozen=True, slots=True)
 class _Table:
-    """All clusters, and all different faces with the row of their cluster.
+    """All clusters, and all different faces.
 
-    `means` float32 (k, d) are the plain means of the `sizes` (k,) faces, whose `vectors` are
-    float32 (n, d); `rows` and `photos` are int64 (n,).
+    `vectors` float32 (n, d) are the embeddings of the faces, `rows` int64 (n,) their clusters and
+    `photos` int64 (n,) their photos. `sizes` (k,) are the numbers of faces in the clusters, and
+    `means` float32 (k, d) the means of their vectors, not scaled to unit length.
     """
 
     clusters: tuple[Cluster, ...]
@@ -80,10 +83,10 @@ def find_doubts(
     *,
     apart: Collection[tuple[int, int]] = (),
 ) -> Doubts:
-    """Look for doubts in a grouping of these pictures.
+    """Return the doubts about a grouping of these pictures.
 
-    Clusters that share a photo, that have two names, or that were said to be `apart`, as pairs of
-    numbers, are different people beyond doubt.
+    There is no doubt that two clusters are different people if they share a photo, if they have
+    different names, or if they are one of the pairs of numbers in `apart`.
     """
     table = _table(grouping, pictures)
     people = {one.number for one in grouping.people}
@@ -96,7 +99,7 @@ def find_doubts(
 
 
 def said_apart(store: AlbumStore) -> set[tuple[int, int]]:
-    """Return the clusters, by number, that somebody said are different people."""
+    """Return the numbers of clusters that a correction says are different people, as pairs."""
     facts = [fact for fact in store.facts() if fact.kind == "different"]
     if not facts:
         return set()
@@ -134,7 +137,7 @@ def _table(grouping: Grouping, pictures: Iterable[EmbeddedPicture | Failure]) ->
 
 
 def _doubtful(table: _Table, threshold: float) -> list[DoubtfulFace]:
-    """List faces of clusters of two or more that are nearly as near to another cluster."""
+    """List the faces, in clusters of two or more, that are nearly as near to another cluster."""
     inside = np.flatnonzero(table.sizes[table.rows] > 1)
     found: list[tuple[float, DoubtfulFace]] = []
     height = max(1, COMPARISONS_HELD // len(table.means))
@@ -143,7 +146,7 @@ def _doubtful(table: _Table, threshold: float) -> list[DoubtfulFace]:
         squared = 2 - 2 * table.vectors[some] @ table.means.T
         place, cluster = np.arange(len(some)), table.rows[some]
         size = table.sizes[cluster]
-        # Of its own cluster's mean the face itself, at squared L2 0, is a part.
+        # The mean of its own cluster includes the face itself, at squared L2 0.
         own = squared[place, cluster] * size / (size - 1)
         for column, same_photo in enumerate(_in_photos_of(table, some)):
             squared[column, same_photo] = np.inf
@@ -159,7 +162,7 @@ def _doubtful(table: _Table, threshold: float) -> list[DoubtfulFace]:
 
 
 def _in_photos_of(table: _Table, faces: IntArray) -> Iterable[IntArray]:
-    """Yield for each face the clusters with a face in its photo, its own among them."""
+    """Yield, for each face, the clusters with a face in the same photo, its own included."""
     order = np.argsort(table.photos, kind="stable")
     starts = np.searchsorted(table.photos[order], np.arange(table.photos.max() + 2))
     for photo in table.photos[faces]:
@@ -169,7 +172,7 @@ def _in_photos_of(table: _Table, faces: IntArray) -> Iterable[IntArray]:
 def _look_alikes(
     table: _Table, people: set[int], apart: Collection[frozenset[int]], threshold: float
 ) -> Iterable[SimilarClusters]:
-    """Yield clusters that are nearly one, the nearest first, one of them a person's at least."""
+    """Yield pairs of clusters that may be one, the nearest first; at least one is a person."""
     photos: dict[int, set[int]] = {}
     for row, photo in zip(table.rows.tolist(), table.photos.tolist(), strict=True):
         photos.setdefault(row, set()).add(photo)
@@ -186,7 +189,7 @@ def _look_alikes(
 
 
 def _near_clusters(means: FloatArray, limit: float) -> list[tuple[float, int, int]]:
-    """List mean squared L2 and rows of every two clusters up to a limit, the nearest first."""
+    """List mean squared L2 and rows of all pairs of clusters within a limit, the nearest first."""
     found: list[tuple[float, int, int]] = []
     height = max(1, COMPARISONS_HELD // len(means))
     for start in range(0, len(means), height):

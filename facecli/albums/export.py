@@ -1,4 +1,4 @@
-"""Lay clusters out as folders of links to the photos, one folder a person."""
+"""Write clusters as folders of links to the photos, one folder per person."""
 
 from __future__ import annotations
 
@@ -15,33 +15,33 @@ from facecli.errors import FacecliError
 from facecli.faces.images import display_name
 
 MANIFEST = ".facecli-export.json"
-"""Lists what an export wrote, which is all that the next one removes."""
+"""The list of what an export wrote; the next export removes nothing else."""
 
 SEEN_ONCE = "seen-once"
 
 FORBIDDEN = re.compile(r'[\\/:*?"<>|\x00-\x1f]')
-"""What one system or another does not allow in a name (Windows' list, and every other's)."""
+"""Characters that Windows or another system does not allow in file names."""
 
 UNFINISHED = ".facecli-copy.part"
-"""A copy on its way: one cut short is never taken for a file of somebody else's."""
+"""The name of an unfinished copy, so that it is never taken for a file of the user."""
 
 COARSEST_SECONDS = 2.0
-"""How far apart the times of equal files may be: FAT keeps every other second."""
+"""The largest difference of times between equal files: FAT stores times in steps of 2 s."""
 
 MOST_CHARACTERS = 60
-"""Of a name in a folder's: at most 240 bytes, where file systems stop at 255."""
+"""The longest folder name: at most 240 bytes, and file systems allow 255."""
 
 
 Stamp = tuple[int, float]
-"""Bytes of a file, and when it was last changed in seconds."""
+"""The size of a file in bytes, and the time of its last change in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """What was written: paths of two parts, group/name, below the folder.
+    """What an export wrote: its entries are paths of two parts, group/name, below the folder.
 
-    `linked` is false for copies, made on demand or where the disk cannot hold symbolic links.
-    `stamps` are bytes and time of each copy, by which one that was edited since is known.
+    `linked` is false for copies, which are made on request or if the disk allows no symbolic links.
+    `stamps` hold size and time of each copy, to recognise copies that were edited since.
     """
 
     folder: Path
@@ -53,11 +53,11 @@ class Export:
 def export(
     grouping: Grouping, folder: Path, *, copies: bool = False, dry_run: bool = False
 ) -> Export:
-    """Write relative links to the photos of each person, or copies, into groups below `folder`.
+    """Write relative links to the photos of each person, or copies, into folders below `folder`.
 
-    A folder that an earlier export made is brought up to date, leaving alone whatever else is in
-    it; a dry run only says what would be in it. Raises FacecliError for any other folder that is
-    not empty, and for a file in the way.
+    The folder of an earlier export is updated, and other files in it stay as they are. A dry run
+    only returns what would be written. Raises FacecliError for any other folder that is not empty,
+    and if another file has the name of an entry.
     """
     earlier = _earlier(folder)
     planned = dict(_planned(grouping))
@@ -77,8 +77,8 @@ def export(
         _remove(one, kept)
     for name in planned.keys() - kept:
         _refuse_occupied(folder / name)
-    # On record before anything is written: a run cut short leaves nothing that the next one would
-    # not know for its own.
+    # Recorded before anything is written, so that the next export recognises what an interrupted
+    # one has left.
     _record(now)
     for name, source in planned.items():
         if name not in kept:
@@ -87,12 +87,12 @@ def export(
 
 
 def check_folder(folder: Path) -> None:
-    """Raise FacecliError for a folder that `export` would refuse, before the work is done."""
+    """Raise FacecliError for a folder that `export` would refuse."""
     _earlier(folder)
 
 
 def _earlier(folder: Path) -> list[Export]:
-    """Return what the last export wrote here; raise FacecliError for a folder that is not ours."""
+    """Return what the last export wrote here; raise FacecliError for a folder with other files."""
     if not folder.is_dir():
         if folder.exists() or folder.is_symlink():
             raise FacecliError(f"{display_name(folder)}: not a folder")
@@ -101,7 +101,7 @@ def _earlier(folder: Path) -> list[Export]:
     if not manifest.exists():
         if any(folder.iterdir()):
             raise FacecliError(
-                f"{display_name(folder)}: holds files that are not an export's; choose another"
+                f"{display_name(folder)}: holds files that are not from an export; choose another"
             )
         return []
     try:
@@ -115,7 +115,7 @@ def _earlier(folder: Path) -> list[Export]:
 
 
 def _safe(entry: str) -> str:
-    """Return an entry if it is group/name and nothing else: it names what will be deleted."""
+    """Return an entry if it is group/name; raise ValueError if not, since entries are deleted."""
     parts = entry.split("/")
     if len(parts) != 2 or any(part in ("", ".", "..") or os.sep in part for part in parts):
         raise ValueError(entry)
@@ -123,11 +123,11 @@ def _safe(entry: str) -> str:
 
 
 def _planned(grouping: Grouping) -> Iterator[tuple[str, Path]]:
-    """Yield each entry with the photo it is for, a photo once in a group."""
+    """Yield each entry with its photo; a photo is in a group only once."""
     groups: dict[str, dict[str, None]] = {}
     folders: dict[str, str] = {}
     for one in grouping.people:
-        # Some disks take Ada and ada for one folder.
+        # On some disks Ada and ada are the same folder.
         wanted = _folder_name(one)
         group = folders.setdefault(wanted.casefold(), wanted)
         groups.setdefault(group, {}).update(dict.fromkeys(face.source for face in one.faces))
@@ -139,9 +139,9 @@ def _planned(grouping: Grouping) -> Iterator[tuple[str, Path]]:
 
 
 def _folder_name(one: Cluster) -> str:
-    """Return what a person's folder is called: no name leads out of it or hides it.
+    """Return the name of a person's folder, which is neither hidden nor outside the export.
 
-    A name that looks like a number's folder or a list's gets an underscore.
+    A name that looks like another folder of the export gets an underscore.
     """
     if one.name is None:
         return f"person-{one.number}"
@@ -151,12 +151,12 @@ def _folder_name(one: Cluster) -> str:
 
 
 def _named(group: str, sources: Iterable[str]) -> Iterator[tuple[str, Path]]:
-    """Name the photos of one group as they are named, numbering those that share a name."""
+    """Yield the photos of one group under their own names, with numbers where names are equal."""
     taken: set[str] = set()
     for source in sorted(sources):
         path = Path(source)
         name, number = path.name, 2
-        # Some disks take Ada.jpg and ada.jpg for one file.
+        # On some disks Ada.jpg and ada.jpg are the same file.
         while name.casefold() in taken:
             name = f"{path.stem}-{number}{path.suffix}"
             number += 1
@@ -165,7 +165,7 @@ def _named(group: str, sources: Iterable[str]) -> Iterator[tuple[str, Path]]:
 
 
 def _can_link(folder: Path) -> bool:
-    """Try whether the disk and the account allow symbolic links."""
+    """Tell whether disk and account allow symbolic links, by making one."""
     trial = folder / ".facecli-link"
     try:
         trial.symlink_to("nowhere")
@@ -176,7 +176,7 @@ def _can_link(folder: Path) -> bool:
 
 
 def _is_written(path: Path, source: Path, *, linked: bool) -> bool:
-    """Tell whether an entry is as it would be written."""
+    """Tell whether an entry exists as it would be written."""
     if path.parent.is_symlink():
         return False
     if linked:
@@ -190,14 +190,14 @@ def _stamp(path: Path) -> Stamp:
 
 
 def _alike(one: Stamp, other: Stamp) -> bool:
-    """Tell whether two stamps are of one content, times being as coarse as some disks keep them."""
+    """Tell whether two stamps are equal, with times as exact as every disk stores them."""
     return one[0] == other[0] and abs(one[1] - other[1]) <= COARSEST_SECONDS
 
 
 def _remove(earlier: Export, kept: Collection[str]) -> None:
-    """Remove what an export wrote, but for what is kept, and the groups that this empties.
+    """Remove what an export wrote, except what is kept, and groups that are empty then.
 
-    A link that somebody has replaced by a file of their own stays, and so does an edited copy.
+    A link that the user has replaced by a file stays, and so does an edited copy.
     """
     for entry in earlier.entries:
         if entry in kept:
@@ -217,7 +217,7 @@ def _remove(earlier: Export, kept: Collection[str]) -> None:
 
 
 def _record(made: Export) -> None:
-    """Write the manifest, whole or not at all."""
+    """Write the manifest; the old one is replaced only when the new one is complete."""
     record = {
         "schema": 1,
         "linked": made.linked,
@@ -230,9 +230,9 @@ def _record(made: Export) -> None:
 
 
 def _refuse_occupied(path: Path) -> None:
-    """Raise FacecliError for an entry in whose place there is something of somebody else's."""
+    """Raise FacecliError if something else has the name of an entry."""
     if path.parent.is_symlink() or path.exists() or path.is_symlink():
-        raise FacecliError(f"{display_name(path)}: exists and is not the export's")
+        raise FacecliError(f"{display_name(path)}: exists and is not from an export")
 
 
 def _write(path: Path, source: Path, *, linked: bool, draft: Path) -> None:
@@ -248,10 +248,10 @@ def _write(path: Path, source: Path, *, linked: bool, draft: Path) -> None:
 
 
 def _from(folder: Path, source: Path) -> str:
-    """Return the way to a photo from a folder: relative, so that both can move together."""
+    """Return the path from a folder to a photo: relative, so that both can be moved together."""
     target = os.path.abspath(source)  # noqa: PTH100 - resolve() would follow the photo's own link
     try:
         return os.path.relpath(target, folder.resolve())
     except ValueError:
-        # Another drive of Windows: there is no relative way.
+        # On Windows there is no relative path to another drive.
         return target

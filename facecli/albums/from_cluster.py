@@ -1,4 +1,4 @@
-"""Enroll someone from the faces of a cluster, as the photo library remembers them."""
+"""Enroll a person from the faces of a cluster in the photo library."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from facecli.stores.names import clean_name, name_key
 from facecli.types import ModelCard, NewTemplate
 
 FACES = 5
-"""Faces enrolled of a cluster at most: the most typical ones; more would say little new."""
+"""At most this many faces of a cluster are enrolled, the most typical: more would add little."""
 
 
 def faces_to_enroll(
@@ -25,10 +25,10 @@ def faces_to_enroll(
     card: ModelCard,
     external_id: str | None = None,
 ) -> list[PhotoOutcome]:
-    """Return the most typical faces of a cluster that are good enough, to be judged and stored.
+    """Return the most typical faces of a cluster that are good enough to be judged and stored.
 
-    A photo that somebody else is enrolled from is passed over: it would be refused. Raises
-    FaceError where no face is left, saying why not.
+    Photos from which somebody else is enrolled are left out, since they would be refused. Raises
+    FaceError, with a reason, if no face is left.
     """
     members = store.members(number)
     if not members:
@@ -57,7 +57,7 @@ def faces_to_enroll(
 def _template(
     sighting: StoredFace, person: str, store: AlbumStore, card: ModelCard, external_id: str | None
 ) -> NewTemplate | str:
-    """Return what the library knows of a face as a template, or why it cannot be one."""
+    """Return a template of a face, from the library, or the reason why there is none."""
     finder = finder_of(card.geometry)
     known = store.library.recall(sighting.sha256, finder=finder, card=card)
     if known is None or known.embeddings is None:
@@ -74,4 +74,4 @@ def _template(
                 quality=face.quality,
                 external_id=external_id,
             )
-    return "the face is not found there any more: run facecli cluster first"
+    return "the face is no longer found there: run facecli cluster first"

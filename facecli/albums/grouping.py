@@ -1,4 +1,4 @@
-"""What sorting photos into people gives, and what each of them is called."""
+"""The result of sorting photos into people: clusters, their numbers and their names."""
 
 from __future__ import annotations
 
@@ -8,24 +8,25 @@ from dataclasses import dataclass
 from facecli.types import Box, Failure
 
 STRANGERS = 0.2
-"""Strangers that may lie within the threshold of a face among all those it is sorted with.
+"""The number of strangers within the threshold of a face that is accepted, on average.
 
-The more faces, the more strangers come as near as one's own photos. Over 500 to 35,000 faces (LFW's
-development people, CelebA, all training chips) and three models the best BCubed F let in 0.1 to 3 a
-face; a fifth is at the strict end, since two people in one album are worse than one in two. It cost
-0.003 of F on LFW, 0.005 on CelebA's 16,000 and 0.026 on all 35,000, where a fixed threshold of FMR
-1e-4 had a precision of 0.924 and this one 0.969.
+With more faces, more strangers are as near as other photos of the same person. Over 500 to 35,000
+faces (LFW's development people, CelebA, all training chips) and three models, the best BCubed F had
+0.1 to 3 strangers per face. 0.2 is a strict choice, since two people in one cluster are worse than
+one person in two clusters. It costs 0.003 of F on LFW, 0.005 on the 16,000 faces of CelebA, and
+0.026 on all 35,000 faces. There, a fixed threshold at FMR 1e-4 had a precision of 0.924, and this
+one has 0.969.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class ClusteredFace:
-    """One face and where it belongs.
+    """One face of a photo, and its cluster.
 
-    `face` counts from 0 in its photo, the largest first. `cluster` is the number of its cluster.
-    `squared_l2` is to the cluster's centroid, small for a typical face of it. A `weak` one is too
-    small, blurred, dark, turned away, cut off or doubtful to found a cluster: it joins people or
-    stays alone.
+    `face` counts the faces of the photo from 0, the largest first. `cluster` is the number of the
+    cluster. `squared_l2` is the squared L2 to the cluster's centroid: small for a typical face. A
+    `weak` face is too small, blurred, dark, turned away, cut off or doubtful to start a cluster: it
+    joins one or stays alone.
     """
 
     source: str
@@ -40,10 +41,11 @@ class ClusteredFace:
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """The faces taken for one person, the most typical first.
+    """The faces of one person, the most typical first.
 
-    `number` is the same in every run, as long as most of its faces are. `name` is what somebody
-    called it, or else, and then `enrolled` is true, who of the gallery it is.
+    `number` stays the same from run to run as long as most of the faces stay. `name` is the name
+    that a user gave the cluster. Without one it is the name of an enrolled person, and then
+    `enrolled` is true; or it is None.
     """
 
     number: int
@@ -53,17 +55,18 @@ class Cluster:
 
     @property
     def photos(self) -> int:
-        """Number of different pictures."""
+        """The number of different pictures."""
         return len({face.sha256 for face in self.faces})
 
 
 @dataclass(frozen=True, slots=True)
 class Grouping:
-    """All faces of a set of photos, cluster by cluster, those of most faces first.
+    """All faces of a set of photos in clusters, the largest first.
 
-    Whoever is in fewer than `min_photos` photos and has no name is not one of the `people`.
-    `without_face` and `failures` are the photos that gave nothing. `threshold`, in squared L2, is
-    what they were last sorted with, and `overruled` counts what was said against newer corrections.
+    Clusters without a name in fewer than `min_photos` photos are not among the `people`.
+    `without_face` are photos without a face, `failures` those that cannot be read. `threshold`, in
+    squared L2, is the one the faces were sorted with. `overruled` counts the facts from corrections
+    that contradict newer ones and are ignored.
     """
 
     clusters: tuple[Cluster, ...]
@@ -76,12 +79,12 @@ class Grouping:
 
     @property
     def people(self) -> tuple[Cluster, ...]:
-        """Return those with a name or enough photos."""
+        """The clusters with a name or enough photos."""
         return tuple(one for one in self.clusters if self._counts(one))
 
     @property
     def seen_once(self) -> tuple[ClusteredFace, ...]:
-        """Return the faces of everybody else."""
+        """The faces of all other clusters."""
         return tuple(face for one in self.clusters if not self._counts(one) for face in one.faces)
 
     def _counts(self, one: Cluster) -> bool:
@@ -89,11 +92,11 @@ class Grouping:
 
 
 def threshold_among(faces: int, threshold: float, rates: Mapping[str, float]) -> float:
-    """Return the squared L2 within which so many faces are sorted, at most `threshold`.
+    """Return the threshold in squared L2 for this number of faces, which is at most `threshold`.
 
     `rates` maps false match rates such as "1e-4" to squared L2, as a model's card does. Between and
-    beyond them the squared L2 is taken to be linear in the rate's logarithm. A model that states
-    fewer than two keeps its threshold.
+    beyond these rates the squared L2 is assumed to be linear in the logarithm of the rate. With
+    fewer than two rates the threshold is returned as it is.
     """
     import numpy as np
 

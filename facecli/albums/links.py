@@ -1,4 +1,4 @@
-"""What corrections demand of the next clustering: who belongs together, who does not, and names."""
+"""What the next clustering must keep of all corrections: who belongs together and who does not."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from facecli.stores.names import name_key
 
 @dataclass
 class Links:
-    """Sightings bound together, by the newest of what was said about them.
+    """Groups of stored faces that corrections bind together. The newest facts count first.
 
-    `photos` maps a sighting to its photo, of which a person has one face. `overruled` counts facts
-    that contradict newer ones and therefore are passed over.
+    `photos` maps the id of a face to its photo; a person has one face in a photo. `overruled`
+    counts the facts that contradict newer ones and are ignored.
     """
 
     photos: Mapping[int, str]
@@ -27,7 +27,7 @@ class Links:
 
     @classmethod
     def of(cls, facts: Iterable[Fact], photos: Mapping[int, str]) -> Links:
-        """Gather facts, the newest first; what is known of faces out of sight binds those seen."""
+        """Build the groups from facts, the newest first, about all faces in the library."""
         links = cls(photos)
         named: dict[str, int] = {}
         for fact in facts:
@@ -43,7 +43,7 @@ class Links:
         return links
 
     def group(self, sighting: int) -> int:
-        """Return what stands for all that is bound to a sighting."""
+        """Return the group of a face: the id of the face that stands for it."""
         root = sighting
         while (up := self._parent.get(root, root)) != root:
             root = up
@@ -53,11 +53,11 @@ class Links:
         return root
 
     def name(self, sighting: int) -> str | None:
-        """Return the name of the person a sighting is bound to, as it was last given."""
+        """Return the name of the group of a face, the newest one; None if it has no name."""
         return self._names.get(self.group(sighting))
 
     def apart(self) -> set[tuple[int, int]]:
-        """Return the groups that are different people, the lower first."""
+        """Return the pairs of groups that are different people, the lower id first."""
         pairs = {(one, other) for one, foes in self._foes.items() for other in foes}
         pairs.update(combinations(self._names, 2))
         return {(min(pair), max(pair)) for pair in pairs}
@@ -76,7 +76,7 @@ class Links:
         return True
 
     def _bind(self, one: int, other: int) -> bool:
-        """Make two groups one; tell whether nothing newer speaks against it."""
+        """Make two groups one, unless a newer fact contradicts it; tell whether it was done."""
         first, second = self.group(one), self.group(other)
         if first == second:
             return True

@@ -1,4 +1,4 @@
-"""People of the gallery who name the clusters that resemble them, and only them."""
+"""Names from the gallery for clusters that are clearly one enrolled person."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from facecli.vectors.distances import COMPARISONS_HELD, MAXIMUM
 
 @dataclass(frozen=True, slots=True)
 class Namer:
-    """Who is enrolled, how near a cluster must be to be called so, and how much nearer than others.
+    """The people enrolled, and how near a cluster must be to one of them to get the name.
 
-    `threshold` and `gap` are in squared L2, here the mean over all faces of a cluster to the
-    nearest of a person's templates.
+    The squared L2 between a cluster and a person is the mean over the faces of the cluster, for the
+    person's nearest template. It must be at most `threshold`, and smaller than that of any other
+    person by at least `gap`.
     """
 
     matrix: TemplateMatrix
@@ -31,10 +32,10 @@ class Namer:
         *,
         given: Mapping[int, str],
     ) -> dict[int, str]:
-        """Return the names of clusters 0..k-1 that have none `given` and are near one person only.
+        """Return the names of the clusters that are near one person only and have no `given` name.
 
-        `embeddings` is (n, d), `labels` and `photos` int64 (n,). Several clusters may be one
-        person, but for those that share a photo: there the nearest has the name.
+        `embeddings` is (n, d), `labels` int64 (n,) in 0..k-1, `photos` int64 (n,). Several clusters
+        may get the same name, but if they share a photo only the nearest gets it.
         """
         shown: dict[str, set[int]] = {}
         for label, name in given.items():
@@ -48,7 +49,7 @@ class Namer:
         return found
 
     def _near(self, embeddings: FloatArray, labels: IntArray) -> list[tuple[float, int, str]]:
-        """Return squared L2, cluster and name where somebody is near and clearly the nearest."""
+        """Return squared L2, cluster and name for each cluster that is clearly near one person."""
         ids = self.matrix.person_ids
         if not len(ids):
             return []
@@ -74,7 +75,7 @@ class Namer:
 
 
 def _means(embeddings: FloatArray, labels: IntArray) -> FloatArray:
-    """Return the plain mean of each cluster's vectors, float32 (k, d), shorter than 1."""
+    """Return the mean of each cluster's vectors, float32 (k, d), not scaled to unit length."""
     sums = np.zeros((int(labels.max()) + 1, embeddings.shape[1]))
     np.add.at(sums, labels, embeddings)
     return (sums / np.bincount(labels)[:, None]).astype(np.float32)

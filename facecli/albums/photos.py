@@ -1,4 +1,4 @@
-"""Photos to people: look at what is new, sort all faces, name who is known."""
+"""From photos to people: look at new photos, sort all faces, name the people who are known."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from facecli.types import Failure
 
 Scanned = EmbeddedPicture | Failure
 FollowScan = Callable[[Iterable[Scanned], int], Iterable[Scanned]]
-"""Receives the photos as they are looked at and how many they are, and passes them on."""
+"""Receives photos as they are looked at, and their number; yields each of them again."""
 
 
 @dataclass(frozen=True, slots=True)
 class SortedPhotos:
-    """Photos in the order given, their faces sorted into people, and who gives names to those."""
+    """Photos in the order given, their faces sorted into people, and names from the gallery."""
 
     pictures: list[Scanned]
     grouping: Grouping
@@ -36,7 +36,7 @@ class SortedPhotos:
 
 @dataclass(frozen=True, slots=True)
 class Listeners:
-    """Who is told of what happens: progress, photos that cannot be used, names from sidecars."""
+    """Called as photos are sorted: for progress, failed photos, names from sidecars, and notes."""
 
     follow: FollowScan = lambda found, _: found
     failed: Callable[[Failure], None] = lambda _: None
@@ -57,9 +57,9 @@ def sort_photos(
 ) -> SortedPhotos:
     """Look at the photos that the library does not know, and sort the faces of all of them.
 
-    Folders stand for the pictures in them. `workers` processes look for faces. With `from_sidecars`
-    the names in XMP sidecars count as corrections. Raises FacecliError if there are no
-    pictures, and FaceError if there is no face or if `k` clusters cannot be made.
+    A folder means all pictures in it. `workers` processes look for faces. With `from_sidecars` the
+    names in XMP sidecars count as corrections. Raises FacecliError if there are no pictures, and
+    FaceError if there is no face or if `k` clusters cannot be made.
     """
     tell = tell or Listeners()
     pictures = _scanned(paths, recognizer, library, workers, tell)
@@ -89,7 +89,7 @@ def sort_photos(
 def _scanned(
     paths: Sequence[Path], recognizer: Recognizer, library: Library, workers: int, tell: Listeners
 ) -> list[Scanned]:
-    """Look at all photos that have not been looked at."""
+    """Return all photos with their faces, and look at those that the library does not know."""
     if not paths:
         raise FacecliError("no photos to sort")
     found = find_pictures(paths)
@@ -110,7 +110,7 @@ def _scanned(
 
 
 def _namer(recognizer: Recognizer, threshold: float, tell: Listeners) -> Namer | None:
-    """Return who is enrolled, or None without a gallery of this model."""
+    """Return the names of the people enrolled; None without a gallery of this model."""
     if not recognizer.place.exists():
         return None
     try:

@@ -1,4 +1,4 @@
-"""The faces of many photos with their embeddings, none looked at twice."""
+"""The faces of many photos with their embeddings; no photo is searched twice."""
 
 from __future__ import annotations
 
@@ -29,29 +29,29 @@ from facecli.types import (
 )
 
 READERS = 2
-"""Threads that read and hash new files ahead of the search."""
+"""Threads that read and hash new files before they are searched."""
 
 AHEAD = 8
-"""Files read ahead at most."""
+"""At most this many files are read before they are needed."""
 
 SEARCHES = 4
-"""Photos a worker has waiting, so that a large one holds nobody up."""
+"""Photos waiting for each worker, so that a large photo does not hold up the others."""
 
 WINDOW = 256
-"""Photos in hand at most, so that memory is bounded however many are known."""
+"""At most this many photos are held at a time, so that memory stays limited."""
 
 STORE_SECONDS = 2.0
 STORE_PICTURES = 64
-"""What is learnt is stored this often, and after so many pictures: it is all a kill can lose."""
+"""Results are stored this often, and after this many pictures; a kill loses no more than that."""
 
 
 def scan(
     paths: Sequence[Path], *, library: Library, detector: Detector, encoder: Encoder, workers: int
 ) -> Generator[EmbeddedPicture | Failure, None, None]:
-    """Yield each photo with all its faces in the order given, or why it could not be read.
+    """Yield each photo with all its faces, or the reason why it cannot be read, in the order given.
 
-    What the library knows is not read, searched or embedded again, and what is new it learns.
-    Photos are searched for faces by `workers` processes.
+    Photos that the library knows are not read, searched or embedded again; new ones are added to
+    it. `workers` processes search for faces.
     """
     card = encoder.card
     with Searchers(detector, card.geometry, workers) as searchers:
@@ -67,14 +67,14 @@ def scan(
 
 
 def finder_of(geometry: ChipGeometry) -> str:
-    """Return the name of what finds faces now and cuts them to this geometry."""
+    """Return a name for the way in which faces are found, and chips of this geometry are cut."""
     places = hashlib.sha256(repr(geometry.landmarks).encode()).hexdigest()[:12]
     return f"{FINDER_VERSION} {ALIGNMENT_VERSION} {geometry.size} {places}"
 
 
 @dataclass(frozen=True, slots=True)
 class _Photo:
-    """A photo whose content is known by its hash, and not yet what it shows."""
+    """A photo whose hash is known, but not yet its faces."""
 
     path: Path
     sha256: str
@@ -82,7 +82,7 @@ class _Photo:
 
 @dataclass(slots=True)
 class _Lesson:
-    """What was learnt since it was last stored."""
+    """The results that are not stored yet."""
 
     files: dict[FileState, str] = field(default_factory=dict)
     pictures: dict[str, Acquisition] = field(default_factory=dict)
@@ -90,7 +90,7 @@ class _Lesson:
 
 
 class _Learning:
-    """The library as one scan sees it: asks it, and tells it what is new every few seconds."""
+    """The library during one scan: it is asked about photos, and stores new results in between."""
 
     def __init__(self, library: Library, finder: str, card: ModelCard) -> None:
         self._library = library
@@ -101,29 +101,29 @@ class _Learning:
         self._unembedded: set[str] = set()
 
     def content(self, file: FileState) -> str | None:
-        """Return the hash of a file that has not changed since it was read."""
+        """Return the SHA-256 of a file if it has not changed since it was read; otherwise None."""
         return self._library.content(file)
 
     def read(self, file: FileState, sha256: str) -> None:
-        """Learn what a file holds."""
+        """Keep the SHA-256 of a file."""
         self._lesson.files[file] = sha256
         self._store_now_and_then()
 
     def seen(self, picture: Acquisition) -> None:
-        """Learn what a picture shows."""
+        """Keep the faces of a picture."""
         self._lesson.pictures[picture.sha256] = picture
         self._unembedded.add(picture.sha256)
         self._store_now_and_then()
 
     def embedded(self, picture: EmbeddedPicture) -> None:
-        """Learn the embeddings of a picture's faces, unless they came from the library."""
+        """Keep the embeddings of a picture's faces, unless they came from the library."""
         if picture.sha256 in self._unembedded:
             self._unembedded.discard(picture.sha256)
             self._lesson.embeddings[picture.sha256] = picture.embeddings
             self._store_now_and_then()
 
     def recall(self, photo: _Photo) -> EmbeddedPicture | Acquisition | None:
-        """Return what is known of a photo: all of it, its chips at least, or nothing."""
+        """Return what is known of a photo: its embeddings, or only its chips, or None."""
         if photo.sha256 in self._lesson.pictures:
             self.store()
         key, source = photo.sha256, str(photo.path)
@@ -143,7 +143,7 @@ class _Learning:
         return Acquisition(source, key, known.size, known.faces, chips, known.notes)
 
     def store(self) -> None:
-        """Store what is new."""
+        """Store the new results."""
         lesson, self._lesson = self._lesson, _Lesson()
         self._stored = time.monotonic()
         if lesson.files or lesson.pictures or lesson.embeddings:
@@ -165,7 +165,7 @@ _Waiting = Failure | EmbeddedPicture | Acquisition | _Photo | Future[Acquisition
 
 
 class _Looking:
-    """The way from paths to faces, in order: hash, ask the library, search for what is new."""
+    """From paths to faces, in order: hash each file, ask the library, search new photos."""
 
     def __init__(self, learning: _Learning, searchers: Searchers, workers: int) -> None:
         self._learning = learning
@@ -174,7 +174,7 @@ class _Looking:
         self._begun: set[str] = set()
 
     def at(self, paths: Sequence[Path]) -> Iterator[Acquisition | EmbeddedPicture | Failure]:
-        """Yield what each photo shows, or why it could not be read."""
+        """Yield the faces of each photo, or the reason why it cannot be read."""
         waiting: deque[_Waiting] = deque()
         searching = 0
 
@@ -194,7 +194,7 @@ class _Looking:
             yield self._finish(waiting.popleft())
 
     def _begin(self, photo: _Photo) -> _Waiting:
-        """Recall a photo, or start to search it unless that has begun under another name."""
+        """Ask the library for a photo, or start to search it, unless a copy is being searched."""
         if photo.sha256 in self._begun:
             return photo
         known = self._learning.recall(photo)
@@ -206,7 +206,7 @@ class _Looking:
     def _finish(self, begun: _Waiting) -> Acquisition | EmbeddedPicture | Failure:
         if isinstance(begun, _Photo):
             known = self._learning.recall(begun)
-            # Nothing is remembered of a picture that cannot be read.
+            # The library knows nothing of a picture that cannot be read.
             begun = known or self._searchers.submit(begun.path)
         if not isinstance(begun, Future):
             return begun
@@ -216,7 +216,7 @@ class _Looking:
         return found
 
     def _photos(self, paths: Sequence[Path]) -> Iterator[_Photo | Failure]:
-        """Yield the hash of each file, read in a thread only if it is new or has changed."""
+        """Yield each file with its hash. New and changed files are read, in threads."""
         waiting: deque[_Photo | tuple[Path, FileState | None, Future[str]]] = deque()
         with ThreadPoolExecutor(READERS, thread_name_prefix="read") as pool:
             for path in paths:
@@ -245,7 +245,7 @@ class _Looking:
 
 
 def _state(path: Path) -> FileState | None:
-    """Describe a file, before it is read; None if it cannot be, which reading it will explain."""
+    """Describe a file before it is read; None if that fails: reading it will give the reason."""
     try:
         return FileState.of(path)
     except (OSError, ValueError):

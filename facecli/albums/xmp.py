@@ -1,4 +1,4 @@
-"""Names into the XMP sidecars beside photos, and names taken back from them."""
+"""Write names to the XMP sidecars of photos, and read names from them."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from facecli.stores.names import clean_name, name_key
 from facecli.types import Box, Failure
 
 SAME_FACE = 0.3
-"""Overlap (intersection over union) from which a region is the face that was found there."""
+"""Overlap (intersection over union) from which a region is a face that was found."""
 
 ENDING = ".xmp"
 
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """What sidecars said: how many faces got a name by it, and what could not be used and why."""
+    """How many faces got a name from sidecars, and what could not be used, with reasons."""
 
     faces: int
     failures: tuple[Failure, ...]
 
 
 def _finder() -> Callable[[Path], Path]:
-    """Return what says where a photo's sidecar is: photo.jpg.xmp, or photo.xmp if only that exists.
+    """Return a function that finds the sidecar of a photo: photo.jpg.xmp, or photo.xmp.
 
-    The second is some programs' way. With two photos of one stem it would be about either. Each
-    folder is listed once at most.
+    The second is used if only it exists, since some programs write it, and if no other photo has
+    the same stem. Each folder is listed only once.
     """
 
     @functools.cache
@@ -61,11 +61,11 @@ def write_sidecars(
     *,
     dry_run: bool = False,
 ) -> tuple[int, tuple[Failure, ...]]:
-    """Write the names of faces beside their photos; return how many files changed, and failures.
+    """Write the names of faces to sidecars; return how many files changed, and the failures.
 
-    A sidecar that is there keeps what others wrote, and a new one starts from the photo's own XMP;
-    one that says all already is not touched, and none is made for a photo of nobody named. A dry
-    run only counts.
+    A sidecar keeps what other programs wrote; a new one starts from the photo's own XMP. A sidecar
+    that is up to date is not written again, and a photo without names gets none. A dry run only
+    counts.
     """
     named: dict[str, list[tuple[str, Box]]] = {}
     for one in grouping.clusters:
@@ -91,7 +91,7 @@ def write_sidecars(
 def _content(
     sidecar: Path, picture: EmbeddedPicture, named: Sequence[tuple[str, Box]]
 ) -> bytes | None:
-    """Return what a sidecar is to hold, or None where it stays as it is."""
+    """Return the new content of a sidecar, or None if it stays as it is."""
     photo = Path(picture.source)
     if _exists(sidecar):
         before: bytes | None = sidecar.read_bytes()
@@ -112,41 +112,25 @@ def _write(sidecar: Path, content: bytes) -> None:
 
 
 def names_from_sidecars(pictures: Iterable[EmbeddedPicture | Failure], store: AlbumStore) -> Named:
-    """Take the names that sidecars give to faces; all of them are one correction, to be undone.
+    """Give faces the names that sidecars say; all of them are one correction.
 
-    The pictures have been clustered, so that their faces are known. What facecli wrote itself may
-    be older than a correction: it counts only for faces of which this library was told nothing. A
-    name twice in one photo, one that is no name, and a region without a face are failures, which
-    name the sidecar.
+    The pictures have been clustered, so that their faces are stored. A name that facecli wrote may
+    be older than a correction: it counts only for faces without corrections. Names that are twice
+    in one photo or not allowed, and regions without a face, are failures that name the sidecar.
     """
     said = store.facts()
     given = {fact.one: fact for fact in said if fact.kind == "name"}
     corrected = {face for fact in said for face in (fact.one, fact.other)}
     named = store.names()
-    sidecar_of = _finder()
-    facts: list[Fact] = []
-    failures: list[Failure] = []
-    for picture in {
-        one.sha256: one for one in pictures if isinstance(one, EmbeddedPicture)
-    }.values():
-        sidecar = sidecar_of(Path(picture.source))
-        try:
-            regions = read_regions(sidecar.read_bytes()) if _exists(sidecar) else []
-        except (FacecliError, OSError) as error:
-            failures.append(_failure(sidecar, error))
-            continue
-        found, problems = _matched(picture, regions, store.sightings([picture.sha256]))
-        facts += [
-            Fact(0, "name", face.id, name=name)
-            for face, name, ours in found
-            if not (ours and (face.id in corrected or face.identity in named))
-        ]
-        failures += [Failure(str(sidecar), problem) for problem in problems]
+    found, failures = _read_names(pictures, store)
     new = [
-        fact
-        for fact in facts
-        if fact.one not in given
-        or name_key(given[fact.one].name or "") != name_key(fact.name or "")
+        Fact(0, "name", one.face.id, name=one.name)
+        for one in found
+        if not (one.ours and (one.face.id in corrected or one.face.identity in named))
+        and (
+            one.face.id not in given
+            or name_key(given[one.face.id].name or "") != name_key(one.name)
+        )
     ]
     if new:
         ended = [given[fact.one].id for fact in new if fact.one in given]
@@ -154,11 +138,41 @@ def names_from_sidecars(pictures: Iterable[EmbeddedPicture | Failure], store: Al
     return Named(len(new), tuple(failures))
 
 
+@dataclass(frozen=True, slots=True)
+class _NamedFace:
+    """A stored face and its name in a sidecar; `ours` is true if facecli wrote the name."""
+
+    face: StoredFace
+    name: str
+    ours: bool
+
+
+def _read_names(
+    pictures: Iterable[EmbeddedPicture | Failure], store: AlbumStore
+) -> tuple[list[_NamedFace], list[Failure]]:
+    """Return the faces of all different pictures that sidecars name, and the failures."""
+    different = {one.sha256: one for one in pictures if isinstance(one, EmbeddedPicture)}
+    sidecar_of = _finder()
+    found: list[_NamedFace] = []
+    failures: list[Failure] = []
+    for picture in different.values():
+        sidecar = sidecar_of(Path(picture.source))
+        try:
+            regions = read_regions(sidecar.read_bytes()) if _exists(sidecar) else []
+        except (FacecliError, OSError) as error:
+            failures.append(_failure(sidecar, error))
+            continue
+        named, problems = _matched(picture, regions, store.sightings([picture.sha256]))
+        found += named
+        failures += [Failure(str(sidecar), problem) for problem in problems]
+    return found, failures
+
+
 def _matched(
     picture: EmbeddedPicture, regions: Sequence[Region], faces: Sequence[StoredFace]
-) -> tuple[list[tuple[StoredFace, str, bool]], list[str]]:
-    """Return the faces that regions name, whether it is ours, and what is wrong with others."""
-    found: list[tuple[StoredFace, str, bool]] = []
+) -> tuple[list[_NamedFace], list[str]]:
+    """Return the faces that regions name, and the problems with other regions."""
+    found: list[_NamedFace] = []
     problems: list[str] = []
     orientation = stored_orientation(Path(picture.source)) if regions else 1
     areas = [stored_area(face.box, picture.size, orientation) for face in faces]
@@ -175,15 +189,15 @@ def _matched(
             problems.append(f"{name} is in it {keys.count(key)} times")
         elif best is None or shares[best] < SAME_FACE:
             problems.append(f"no face was found where it shows {name}")
-        elif any(face == faces[best] for face, _, _ in found):
+        elif any(one.face == faces[best] for one in found):
             problems.append(f"{name} is where another name is as well")
         else:
-            found.append((faces[best], name, region.ours))
+            found.append(_NamedFace(faces[best], name, region.ours))
     return found, problems
 
 
 def _exists(path: Path) -> bool:
-    """Tell whether a file exists; a name longer than the disk allows is of none."""
+    """Tell whether a file exists; a name that is too long for the disk does not."""
     try:
         return path.exists()
     except OSError:

@@ -1,8 +1,8 @@
-"""What happens to a chip before the network sees it in training, on any device, seeded.
+"""Random changes to chips in training: place, light, resolution, compression, hidden parts.
 
-Photos at a gate are dark, small, grey, compressed, blurred and half hidden; the photos one trains
-on are not. Each transformation touches a random share of the batch. All work on float tensors
-(n, 3, size, size) of values 0 to 255.
+Photos at a gate are dark, small, grey, compressed, blurred and partly hidden; training photos are
+not. Each change is made to a random share of the batch. All functions take float tensors
+(n, 3, size, size) with values from 0 to 255, on any device, and give the same result for one seed.
 """
 
 from __future__ import annotations
@@ -21,13 +21,15 @@ LUMA = (0.299, 0.587, 0.114)
 
 @dataclass(frozen=True, slots=True)
 class Augmentation:
-    """How much of what: shares are probabilities from 0 to 1, the rest are largest amounts.
+    """How often chips are changed, and how much at most.
 
-    `scale` is relative, `rotation` in degrees, `shift` in pixels of a chip of 150, `light` the
-    largest relative change of brightness and contrast, `smallest` the side in pixels that a
-    low-resolution chip is at least shrunk to, `worst_jpeg` the lowest JPEG quality, `tint` the
-    largest relative change of one colour against the others. `glasses` are a dark band over the
-    eyes, whose place in a chip alignment has fixed.
+    `mirror`, `grey`, `low_resolution`, `jpeg`, `blur`, `occlusion` and `glasses` are shares of the
+    chips, from 0 to 1. The others are limits: `scale` is the largest relative change of size,
+    `rotation` is in degrees, `shift` in pixels of a chip of 150 pixels, `light` is the largest
+    relative change of brightness, contrast and colour, `tint` that of one colour against the
+    others, `smallest` the shortest side in pixels of a low-resolution chip, and `worst_jpeg` the
+    lowest JPEG quality. `glasses` are a dark band over the eyes, which are at the same place in
+    every chip.
     """
 
     mirror: float = 0.5
@@ -47,7 +49,7 @@ class Augmentation:
 
 
 def augment(chips: Tensor, amounts: Augmentation, random: torch.Generator) -> Tensor:
-    """Return altered copies of RGB chips (n, 3, size, size); `random` lives on their device."""
+    """Return changed copies of RGB chips (n, 3, size, size); `random` is on the same device."""
     chips = _warp(chips, amounts, random)
     chips = _some(chips, amounts.blur, random, _blur)
     chips = _some(chips, amounts.low_resolution, random, _shrinker(amounts.smallest))
@@ -90,7 +92,7 @@ def _warp(chips: Tensor, amounts: Augmentation, random: torch.Generator) -> Tens
 
 
 def _relight(chips: Tensor, amounts: Augmentation, random: torch.Generator) -> Tensor:
-    """Change brightness, contrast and colour, and take the colour of some away."""
+    """Change brightness, contrast and colour, and make some chips grey."""
     column = (-1, 1, 1, 1)
     gain, contrast = (
         (1 + _uniform(chips, -1, 1, random) * amounts.light).view(column) for _ in range(2)
@@ -109,7 +111,7 @@ def _relight(chips: Tensor, amounts: Augmentation, random: torch.Generator) -> T
 
 
 def _blur(chips: Tensor, random: torch.Generator) -> Tensor:
-    """Blur by a Gaussian of one random width, 0.5 to 3 pixels, for the whole selection."""
+    """Blur all chips given by one Gaussian of a random width, 0.5 to 3 pixels."""
     sigma = 0.5 + 2.5 * float(torch.rand((), generator=random, device=random.device))
     radius = math.ceil(2.5 * sigma)
     offsets = torch.arange(-radius, radius + 1, device=chips.device, dtype=chips.dtype)
@@ -122,7 +124,7 @@ def _blur(chips: Tensor, random: torch.Generator) -> Tensor:
 
 def _shrinker(smallest: int) -> Change:
     def shrink(chips: Tensor, random: torch.Generator) -> Tensor:
-        """Shrink to a random side and enlarge again, four sides a batch."""
+        """Shrink to a random size and enlarge again; the chips get four different sizes."""
         size = chips.shape[-1]
         parts = []
         for part in chips.chunk(4):
@@ -136,7 +138,7 @@ def _shrinker(smallest: int) -> Change:
 
 
 def _occlude(chips: Tensor, random: torch.Generator) -> Tensor:
-    """Cover a random rectangle, up to half the side each way, with one random grey."""
+    """Cover a random rectangle, at most half as wide and high as the chip, with a random grey."""
     size = chips.shape[-1]
     height, width = (_uniform(chips, 0.15, 0.5, random) * size for _ in range(2))
     top, left = (_uniform(chips, -0.1, 0.9, random) * size for _ in range(2))
@@ -175,9 +177,9 @@ _CHROMA_STEPS = (
 
 def _compressor(worst: int) -> Change:
     def compress(chips: Tensor, random: torch.Generator) -> Tensor:
-        """Apply the losses of baseline JPEG, without chroma subsampling, one quality a chip."""
+        """Lose what baseline JPEG loses, without chroma subsampling, with one quality per chip."""
         quality = _uniform(chips, worst, 75, random)
-        # The customary mapping from quality to step size of the Independent JPEG Group.
+        # The usual mapping from quality to step size, that of the Independent JPEG Group.
         factor = torch.where(quality < 50, 5000 / quality, 200 - 2 * quality) / 100
         pixels = _to_ycbcr(chips.float().round()).round() - 128
         size = chips.shape[-1]

@@ -1,4 +1,4 @@
-"""What a run learns from, a batch of it on the device, and the loss of that batch."""
+"""The training data, batches of it on the device, and the loss of a batch."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from facecli.types import FloatArray, IntArray, PixelArray
 
 @dataclass(frozen=True, slots=True)
 class TrainingData:
-    """What a run learns from, row by row: n chips, their labels and, where known, their targets.
+    """n chips to learn from, with their labels and, where known, their targets.
 
-    `chips` uint8 (m, size, size, 3), of which `rows` int64 (n,) are used, or all if it is None;
-    `labels` int64 (n,) with -1 for nobody named, `targets` float32 (n, 128) unit vectors with
-    rows of NaN where there is none, or None.
+    `chips` is uint8 (m, size, size, 3), of which `rows` int64 (n,) are used; None means all.
+    `labels` is int64 (n,), -1 for photos without a name. `targets` is float32 (n, 128): unit
+    vectors, or rows of NaN for photos without a target. It is None if there are no targets.
     """
 
     chips: PixelArray
@@ -30,11 +30,12 @@ class TrainingData:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """One batch on the device: chips float32 (n, 3, size, size) of values 0 to 255 and its rows.
+    """One batch on the device.
 
-    `labels` int64 (n,) and `targets` (n, 128) are its own; `all_targets` (m, 128) and `all_labels`
-    (m,) those of the whole data, in which `rows` (n,) finds it. `complete` says that every row has
-    a target.
+    `chips` is float32 (n, 3, size, size), values 0 to 255. `labels` int64 (n,) and `targets`
+    (n, 128) belong to the batch, `all_labels` (m,) and `all_targets` (m, 128) to the whole data;
+    `rows` (n,) says which of those are in the batch. `complete` is true if every photo of the data
+    has a target.
     """
 
     chips: Tensor
@@ -47,7 +48,7 @@ class Batch:
 
 
 class Batches:
-    """Rows of the training data as tensors; on an accelerator all of it is moved there once."""
+    """Takes batches from the training data. An accelerator gets all of the data once, at first."""
 
     def __init__(self, data: TrainingData, device: torch.device) -> None:
         self.device = device
@@ -79,9 +80,10 @@ class Batches:
 
 
 def batch_loss(embeddings: Tensor, batch: Batch, config: TrainingConfig) -> dict[str, Tensor]:
-    """Return the weighted `loss` of a batch, its parts and what else is reported of it.
+    """Return the weighted `loss` of a batch, its parts, and the other numbers to report.
 
-    `embeddings` are float32 (n, 128) unit rows. Targets may have rows of NaN for photos without.
+    `embeddings` are float32 (n, 128) unit rows. Targets may have rows of NaN, where a photo has no
+    target.
     """
     zero = embeddings.new_zeros(())
     squared = losses.pairwise_squared_l2(embeddings)
@@ -117,7 +119,7 @@ def _target_losses(
     batch: Batch,
     config: TrainingConfig,
 ) -> dict[str, Tensor]:
-    """Return the losses against the targets, over the rows that have one."""
+    """Return the losses against the targets, over the rows that have a target."""
     assert batch.all_targets is not None
     if not batch.complete:
         there = torch.isfinite(wanted).all(dim=1)

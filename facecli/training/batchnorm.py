@@ -1,10 +1,10 @@
-"""Batch normalisation for the time of training only.
+"""Batch normalisation that exists only during training.
 
-dlib's published trunk has none left: it was folded away, and what remains diverges at learning
-rates that a normalised network takes easily. Here each convolution gets a batch normalisation
-that at first changes nothing (its scale and shift are the mean and spread it removes), and after
-training it is folded away again (Jacob et al. 2018, section 3.2), so that the architecture that
-is saved stays the same.
+dlib's published trunk has no batch normalisation: it was folded into the convolutions. Without it,
+training diverges at learning rates that a normalised network can use. Here each convolution gets a
+batch normalisation that changes nothing at first: its scale and shift restore the mean and spread
+that it removes. After training it is folded into the convolution again (Jacob et al. 2018, section
+3.2), so the saved architecture stays the same.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from facecli.models.networks import FaceNetwork
 
 
 class NormalisedConvolution(nn.Conv2d):
-    """A convolution followed by batch normalisation; its own parameters keep their names."""
+    """A convolution with batch normalisation after it; its parameters keep their names."""
 
     def __init__(self, plain: nn.Conv2d, outputs: Tensor) -> None:
         super().__init__(
@@ -39,11 +39,11 @@ class NormalisedConvolution(nn.Conv2d):
             self.norm.weight.copy_((variance + self.norm.eps).sqrt())
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (n, c, h, w) as the plain convolution does, then normalise each channel."""
+        """Apply the convolution to (n, c, h, w), then normalise each channel."""
         return cast("Tensor", self.norm(super().forward(x)))
 
     def folded(self) -> nn.Conv2d:
-        """Return the plain convolution that equals this one outside training."""
+        """Return a plain convolution that computes the same outside training."""
         plain = nn.Conv2d(
             self.in_channels,
             self.out_channels,
@@ -65,8 +65,8 @@ class NormalisedConvolution(nn.Conv2d):
 def insert_batch_norm(network: FaceNetwork, pixels: Tensor) -> None:
     """Normalise every convolution of the trunk by its statistics over `pixels`, in place.
 
-    `pixels` (n, 3, size, size) are chips of values 0 to 255, some hundred of them. Outside
-    training mode the network computes what it did before.
+    `pixels` (n, 3, size, size) are a few hundred chips with values from 0 to 255. Outside training
+    mode the network computes the same as before.
     """
     outputs: dict[str, Tensor] = {}
     hooks = []
@@ -92,7 +92,7 @@ def insert_batch_norm(network: FaceNetwork, pixels: Tensor) -> None:
 
 
 def fold_batch_norm(network: FaceNetwork) -> None:
-    """Fold every batch normalisation that `insert_batch_norm` made back into its convolution."""
+    """Fold each batch normalisation from `insert_batch_norm` into its convolution, in place."""
     for name, module in list(network.trunk.named_modules()):
         if isinstance(module, NormalisedConvolution):
             parent, _, child = name.rpartition(".")

@@ -1,4 +1,4 @@
-"""All chips of a photo set in one memory-mapped array, so that an epoch reads no picture twice."""
+"""All chips of a photo set in one memory-mapped array, so that each picture is read only once."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from facecli.faces.images import open_picture
 from facecli.types import NO_FACE_FOUND, Acquisition, BoolArray, ChipGeometry, Failure, PixelArray
 
 Acquire = Callable[[Iterable[Path], ChipGeometry], Iterable[Acquisition | Failure]]
-"""Finds the faces of photos, as `recognition.acquisition.acquire` does with some detector."""
+"""Finds the faces in photos, as `faces.acquisition.acquire` does with a detector."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChipStore:
-    """The chips of a photo set, row by row.
+    """The chips of a photo set, one row per photo.
 
-    `chips` is uint8 (n, size, size, 3), of which those where `usable` (n,) is true hold a face;
-    `skipped` says of each of the others which photo it was and why.
+    `chips` is uint8 (n, size, size, 3). Rows where `usable` (n,) is true hold a face. `skipped`
+    names each of the other photos and the reason.
     """
 
     chips: PixelArray
@@ -43,12 +43,11 @@ def load_chips(
     acquire: Acquire | None = None,
     on_photo: Callable[[], None] = lambda: None,
 ) -> ChipStore:
-    """Return the chips of all photos, read from `folder` when an earlier run put them there.
+    """Return the chips of all photos; chips that an earlier run stored in `folder` are read again.
 
-    Without `acquire` the photos are chips already and are only brought to the right size; with
-    it, each photo gives its largest face. A photo that cannot be read or has no face is skipped
-    and counted. `on_photo` is called after each photo. Raises TrainingError if the folder cannot
-    be written.
+    With `acquire`, each photo gives its largest face. Without it the photos are chips already, and
+    are only resized. A photo that cannot be read or has no face is skipped. `on_photo` is called
+    after each photo. Raises TrainingError if the folder cannot be written.
     """
     files = [photos.root / path for path in photos.paths]
     key = _key(files, geometry, ready_made=acquire is None)
@@ -57,7 +56,7 @@ def load_chips(
         known = _known(notes, key)
         if known is None or not cached.is_file():
             folder.mkdir(parents=True, exist_ok=True)
-            notes.unlink(missing_ok=True)  # it must never speak of other chips than are there
+            notes.unlink(missing_ok=True)  # it must never describe chips of another run
             rows = _faces(files, acquire, geometry) if acquire else _ready_made(files, geometry)
             usable, skipped = _write(cached, rows, len(files), geometry.size, on_photo)
             known = {"key": key, "usable": usable, "skipped": skipped}
@@ -65,12 +64,12 @@ def load_chips(
         chips: PixelArray = np.load(cached, mmap_mode="r")
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise TrainingError(f"{folder}: chips cannot be kept: {reason}") from error
+        raise TrainingError(f"{folder}: chips cannot be stored: {reason}") from error
     return ChipStore(chips, np.array(known["usable"], bool), tuple(known["skipped"]))
 
 
 def _key(files: list[Path], geometry: ChipGeometry, *, ready_made: bool) -> str:
-    """Return a hash that changes when the photos, or what is cut from them, do."""
+    """Return a hash that changes if the photos change, or the way in which chips are cut."""
     digest = hashlib.sha256(f"{geometry} {ready_made}".encode())
     for file in files:
         try:
@@ -83,7 +82,7 @@ def _key(files: list[Path], geometry: ChipGeometry, *, ready_made: bool) -> str:
 
 
 def _known(notes: Path, key: str) -> dict[str, Any] | None:
-    """Return what an earlier run noted of the same chips, if it did."""
+    """Return the notes of an earlier run about the same chips; None if there are none."""
     try:
         known: dict[str, Any] = json.loads(notes.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
@@ -98,9 +97,9 @@ def _write(
     size: int,
     on_photo: Callable[[], None],
 ) -> tuple[list[bool], list[str]]:
-    """Write the chips one after the other; return which are usable and what was skipped.
+    """Write the chips one after the other; return which are usable, and what was skipped.
 
-    A memory-mapped file would be easier to fill, but a full disk kills the process that does.
+    A memory-mapped file would be easier to fill, but then a full disk kills the process.
     """
     usable, skipped = [], []
     blank = bytes(size * size * 3)
@@ -139,7 +138,7 @@ def _ready_made(files: list[Path], geometry: ChipGeometry) -> Iterator[PixelArra
         return np.asarray(pixels)
 
     with ThreadPoolExecutor() as pool:
-        # A block at a time: all at once would pile up finished chips in memory.
+        # Block by block: all at once would fill the memory with finished chips.
         for start in range(0, len(files), 256):
             yield from pool.map(read, files[start : start + 256])
 

@@ -1,4 +1,4 @@
-"""One frozen record of everything that decides a training run."""
+"""The settings of a training run: one frozen record, and how it is read from TOML."""
 
 from __future__ import annotations
 
@@ -16,34 +16,33 @@ from facecli.training.losses import TRIPLET_MINING
 
 @dataclass(frozen=True, slots=True)
 class TrainingConfig:
-    """Settings of a run, stored with its result; two runs of one config and seed are equal.
+    """All settings of a run, stored with its result. Two runs with the same ones are equal.
 
-    `init` names the model to start from; the weights of its trunk are the mean of its own and those
-    of the models in `average`, if any (Wortsman et al. 2022, "Model soups"). `taps` are the maps
-    that feed the head and the side each is pooled to, `deeper` the blocks added to stages
-    (ResNet-29 only; empty: as in `init`). `frozen` lists parameters, by the start of their name,
-    that do not move, such as `trunk.stem`; for the first `head_steps` steps only the head moves.
-    `ridge` is the strength of the ridge in the closed-form start of a new head, `whitening` the
-    power by which that evens out how far the embeddings reach in each direction, 0 to 1. Without
-    any `steps` that start is the result.
+    `init` names the model to start from. With `average`, the trunk starts from the mean of its
+    weights and those of the models listed (Wortsman et al. 2022, "Model soups"). `taps` maps the
+    stages that feed the head to the side that each is pooled to; `deeper` maps stages to the number
+    of blocks added (both for ResNet-29 only; empty means as in `init`).
 
-    `teacher` names a model that is imitated beside the targets' network, by a joined head and
-    without `steps`: two networks that err differently know more together. Its squared L2 count
-    `teacher_weight`² times.
+    A head that does not fit is solved in closed form: `ridge` is the strength of the ridge
+    regression. `whitening`, 0 to 1, is how much the spread of the embeddings is made equal in all
+    directions. With `steps` 0 this start is the result. `teacher` names a second model to imitate,
+    beside the network that gave the targets, by a joined head; it needs `steps` 0. Its squared L2
+    counts `teacher_weight`² times.
 
-    A batch holds `people` × `photos` and `others` drawn from all photos. `margin` is in squared
-    L2. The loss is `triplet_weight` × triplet + `target_weight` × (1 − cosine to the targets) +
-    `relation_weight` × relational distillation + `contrast_weight` × picking one's own target out
-    of all. Where targets exist, pairs whose labels they contradict are left out of the triplets:
-    genuine pairs beyond `doubt[1]` squared L2 between their targets, impostor pairs below
-    `doubt[0]`.
+    A batch has `photos` photos of each of `people` people, and `others` photos of anybody. The loss
+    is `triplet_weight` × triplet loss, with `margin` in squared L2, + `target_weight` ×
+    (1 − cosine to the target) + `relation_weight` × relational distillation + `contrast_weight` ×
+    cross entropy of finding the right target. Triplets leave out pairs whose targets contradict
+    their labels: genuine pairs whose targets are more than `doubt[1]` squared L2 apart, and
+    impostor pairs whose targets are less than `doubt[0]` apart.
 
-    `learning_rate` applies to the head, times `trunk_rate` to the trunk; it rises for `warm_up`
-    steps, then falls as a cosine to a hundredth. `clip` is the largest norm of a gradient.
-    `batch_norm` normalises the trunk while it trains. `ema` is the decay a step of the averaged
-    weights that are saved. `validate_every` is how many steps lie between two saved states.
-    `validation_share` is the share of people kept for validation; `threshold` is the squared L2
-    at which the false match rate `threshold_fmr` shall lie.
+    `learning_rate` is that of the head; the trunk's is `trunk_rate` times as large. It rises for
+    `warm_up` steps, then falls along a cosine to a hundredth. Parameters whose name starts with one
+    of `frozen`, such as `trunk.stem`, do not change, and for the first `head_steps` steps only the
+    head changes. `clip` is the largest norm of a gradient. `batch_norm` normalises the trunk during
+    training. The weights that are saved are a moving average, and `ema` is its decay per step. The
+    state is saved every `validate_every` steps. `validation_share` of the people are held out.
+    At `threshold`, in squared L2, the false match rate is to be `threshold_fmr`.
     """
 
     init: str = "dlib-128"
@@ -83,7 +82,7 @@ class TrainingConfig:
     augmentation: Augmentation = field(default_factory=Augmentation)
 
     def on_card(self) -> dict[str, Any]:
-        """Return the settings for others to read: models by name, not by where they lay."""
+        """Return the settings for the card, with the names of models instead of their paths."""
         models = {
             "init": Path(self.init).name,
             "average": [Path(one).name for one in self.average],
@@ -92,7 +91,7 @@ class TrainingConfig:
         return dataclasses.asdict(self) | models
 
     def __post_init__(self) -> None:
-        """Refuse values that cannot train anything."""
+        """Raise TrainingError for values that no run can use."""
         if self.steps < 0 or self.validate_every < 1:
             raise TrainingError("steps must be at least 0, and validate_every at least 1")
         if self.people + self.others < 2:
@@ -108,7 +107,7 @@ class TrainingConfig:
         if self.learning_rate <= 0 or not 0 <= self.ema < 1:
             raise TrainingError("learning_rate must be above 0, and ema in [0, 1)")
         if self.teacher and self.steps:
-            raise TrainingError("a teacher is joined to a solved head: it needs steps = 0")
+            raise TrainingError("a teacher needs steps = 0: its head is solved, not trained")
         if not 0 <= self.whitening <= 1 or self.teacher_weight <= 0:
             raise TrainingError("whitening lies between 0 and 1, and teacher_weight above 0")
         if self.clip <= 0 or self.ridge <= 0 or not 0 < self.threshold < 4:
@@ -116,12 +115,12 @@ class TrainingConfig:
 
 
 def read_config(path: Path | None, overrides: dict[str, Any]) -> TrainingConfig:
-    """Read a TOML file, if any, then apply the given values; raise TrainingError for bad ones."""
+    """Read a TOML file, if there is one, and override it; raise TrainingError for bad values."""
     return config_from_dict({**(read_toml(path) if path else {}), **overrides})
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """Read a TOML file; raise TrainingError if it is none."""
+    """Read a TOML file; raise TrainingError if that fails."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
@@ -139,7 +138,7 @@ def config_from_dict(values: dict[str, Any]) -> TrainingConfig:
 
 
 def _typed(values: dict[str, Any], defaults: Any, prefix: str) -> dict[str, Any]:
-    """Return the values in the types of the defaults, or raise TrainingError."""
+    """Return the values in the types of the defaults; raise TrainingError if that fails."""
     known = {item.name for item in dataclasses.fields(defaults)}
     unknown = [prefix + name for name in values if name not in known]
     if unknown:
@@ -149,13 +148,15 @@ def _typed(values: dict[str, Any], defaults: Any, prefix: str) -> dict[str, Any]
         default = getattr(defaults, name)
         fitting = _as(value, default)
         if fitting is None:
-            raise TrainingError(f"{prefix}{name}: {value!r} is no value for it, as {default!r} is")
+            raise TrainingError(
+                f"{prefix}{name}: {value!r} does not fit; an example is {default!r}"
+            )
         result[name] = fitting
     return result
 
 
 def _as(value: Any, default: Any) -> Any:
-    """Return a value in the type of its default, or None if it has no place there."""
+    """Return a value in the type of its default, or None if it has another type."""
     if isinstance(default, float) and type(value) in (int, float):
         return float(value) if math.isfinite(value) else None
     if isinstance(default, dict) and isinstance(value, dict):

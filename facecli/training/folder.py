@@ -1,4 +1,4 @@
-"""The run folder: what an interrupted run continues from, and what is left to look at."""
+"""The run folder: the state of a run, so that it can be continued, its log and its curves."""
 
 from __future__ import annotations
 
@@ -21,30 +21,30 @@ from facecli.types import BoolArray, FloatArray
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class RunFolder:
-    """The files of one run. Every write that fails raises TrainingError with the reason."""
+    """The files of one run. A write that fails raises TrainingError with the reason."""
 
     path: Path
 
     @property
     def state(self) -> Path:
-        """Where the trainer keeps what a resumed run continues from."""
+        """The file with the state that a resumed run continues from."""
         return self.path / "state.safetensors"
 
     @property
     def log(self) -> Path:
-        """One JSON object a line for each report."""
+        """The file with the reports, one JSON object per line."""
         return self.path / "log.jsonl"
 
     @property
     def curves(self) -> Path:
-        """The picture of the run."""
+        """The picture with the curves of the run."""
         return self.path / "curves.png"
 
     def begin(self, settings: dict[str, Any], *, resume: bool) -> bool:
-        """Note the settings of a run; tell whether there is a state to continue from.
+        """Store the settings of a run; tell whether there is a state to continue from.
 
-        Raises TrainingError if another run's state would be lost, or if a run that is to be
-        resumed had other settings.
+        Raises TrainingError if the state of another run would be lost, or if the run to resume
+        had other settings.
         """
         noted = self.path / "config.json"
         plain = json.loads(json.dumps(settings))
@@ -53,17 +53,17 @@ class RunFolder:
             changed = sorted(_differences(earlier, plain))
             if changed:
                 raise TrainingError(
-                    f"{self.path}: was begun with other settings ({', '.join(changed)}); repeat "
-                    "those to resume it, or remove the folder to begin anew"
+                    f"{self.path}: was started with other settings ({', '.join(changed)}); use "
+                    "the same ones to resume, or remove the folder to start again"
                 )
         elif self.state.exists():
             raise TrainingError(
-                f"{self.path}: holds an earlier run; --resume continues it, and without "
-                f"{self.state.name} a new one begins"
+                f"{self.path}: holds an earlier run; continue it with --resume, or remove "
+                f"{self.state.name} to start again"
             )
         with self._writing():
             self.path.mkdir(parents=True, exist_ok=True)
-            self.path.chmod(0o700)  # aligned photos of people lie in it, and who they are
+            self.path.chmod(0o700)  # it holds photos of people, and who they are
             _write(noted, json.dumps(plain, indent=1).encode())
             if not self.state.exists():
                 self.log.unlink(missing_ok=True)
@@ -71,7 +71,7 @@ class RunFolder:
         return self.state.exists()
 
     def write_split(self, photos: PhotoSet, validation: BoolArray) -> None:
-        """Store which photo is whose and in which part, as a table that train can read again."""
+        """Store the person and the part of each photo, in a table that `train` can read as DATA."""
         names = [photos.people[label] if label >= 0 else "" for label in photos.labels]
         parts = ["validation" if held else "train" for held in validation]
         with (
@@ -83,7 +83,7 @@ class RunFolder:
             table.writerows(zip(photos.paths, names, parts, strict=True))
 
     def write_skipped(self, skipped: Sequence[str]) -> None:
-        """List the photos that could not be used, a line each."""
+        """List the photos that could not be used, one per line."""
         with self._writing():
             lines = "".join(line.replace("\n", " ") + "\n" for line in skipped)
             text = lines.encode("utf-8", errors="backslashreplace")
@@ -95,7 +95,7 @@ class RunFolder:
             stream.write(json.dumps(dataclasses.asdict(step)) + "\n")
 
     def steps(self) -> list[Step]:
-        """Return the reports logged so far; a line cut off by a kill is left out."""
+        """Return the reports logged so far, without a line that a killed run left unfinished."""
         steps = []
         try:
             lines = self.log.read_text(encoding="utf-8").splitlines()
@@ -109,20 +109,20 @@ class RunFolder:
         return steps
 
     def forget_after(self, step: int) -> None:
-        """Drop from the log what happened after the saved state, since it will happen again."""
+        """Remove the reports after the saved state from the log: those steps are trained again."""
         kept = [json.dumps(dataclasses.asdict(one)) for one in self.steps() if one.step <= step]
         with self._writing():
             _write(self.log, "".join(line + "\n" for line in kept).encode())
 
     def keep_before(self, embeddings: FloatArray) -> None:
-        """Keep what the model to compare with gives for the validation photos, (n, 128)."""
+        """Store the embeddings (n, 128) of the validation photos by the model to compare with."""
         with self._writing():
             temporary = self.path / ".before.part.npy"
             np.save(temporary, embeddings)
             temporary.replace(self.path / "before.npy")
 
     def before(self) -> FloatArray | None:
-        """Return what `keep_before` kept, if it did."""
+        """Return the embeddings that `keep_before` stored; None if there are none."""
         try:
             kept: FloatArray = np.load(self.path / "before.npy", allow_pickle=False)
         except (OSError, ValueError):
@@ -152,7 +152,7 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 
 def _differences(one: dict[str, Any], other: dict[str, Any], prefix: str = "") -> Iterator[str]:
-    """Yield the names under which two nested records differ."""
+    """Yield the names of the entries in which two nested records differ."""
     for name in one.keys() | other.keys():
         first, second = one.get(name), other.get(name)
         if isinstance(first, dict) and isinstance(second, dict):

@@ -1,4 +1,4 @@
-"""What is solved rather than trained: the head's start, and the final calibration of the sphere."""
+"""The parts that are solved, not trained: the start of the head and the final calibration."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CHIPS_AT_ONCE = 2048
 
 
 def features_of(network: FaceNetwork, chips: PixelArray, *, mirror: bool = False) -> Tensor:
-    """Return the trunk features float32 (n, f) of uint8 chips (n, size, size, 3).
+    """Return the features of the trunk, float32 (n, f), for uint8 chips (n, size, size, 3).
 
     With `mirror` they are the mean over each chip and its mirror image.
     """
@@ -46,11 +46,11 @@ def fit_head(
 ) -> None:
     """Set the head to the ridge regression of targets on standardised features, in closed form.
 
-    Minimises Σ‖W z + b − t‖² + `ridge`·n·‖W‖² / f over rows with a target, where z are the f
+    Minimises Σ‖W z + b − t‖² + `ridge`·n·‖W‖² / f over the rows with a target, where z are the f
     features with zero mean and unit variance (Hastie et al. 2009, equation 3.44). The
-    standardisation is folded into weight and bias. `chips` are uint8 (n, size, size, 3), `targets`
-    float32 (n, 128) with rows of NaN where there is none; `mirror` is as in `features_of`. Raises
-    TrainingError for fewer than two.
+    standardisation becomes part of weight and bias. `chips` are uint8 (n, size, size, 3), `targets`
+    float32 (n, 128), with rows of NaN where there is no target; `mirror` is as in `features_of`.
+    Raises TrainingError for fewer than two targets.
     """
     rows = np.flatnonzero(np.isfinite(targets).all(axis=1))
     if len(rows) < 2:
@@ -72,10 +72,11 @@ def _moments(
     *,
     mirror: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return mean and spread (f,) of features, their correlation (f, f) and with targets (f, t).
+    """Return mean and spread (f,) of the features, and their correlations (f, f) and (f, t).
 
-    Summed block by block in double precision: all features of a large set at once would need
-    several gigabytes. The sums are taken about the first block's mean, lest digits cancel.
+    The first correlations are among themselves, the second with the targets. Sums are in double
+    precision, block by block, since all features of a large set need several gigabytes, and around
+    the mean of the first block, so that digits do not cancel.
     """
     about = None
     for start in range(0, len(rows), CHIPS_AT_ONCE):
@@ -84,16 +85,12 @@ def _moments(
         wanted = torch.from_numpy(targets[block]).to(features.device).double()
         if about is None:
             about, aim = features.mean(dim=0), wanted.mean(dim=0)
-            total, gram, cross, sums = (
-                about * 0,
-                about.outer(about) * 0,
-                about.outer(aim) * 0,
-                aim * 0,
-            )
+            total, sums = about * 0, aim * 0
+            gram, cross = about.outer(about) * 0, about.outer(aim) * 0
         moved = features - about
         total += moved.sum(dim=0)
         sums += (wanted - aim).sum(dim=0)
-        # Products in single precision take half the time; their sums stay in double.
+        # Products in single precision take half the time; they are added in double precision.
         single = moved.float()
         gram += single.T @ single
         cross += single.T @ (wanted - aim).float()
@@ -107,11 +104,11 @@ def _moments(
 
 
 def even_out(network: FaceNetwork, embeddings: FloatArray, power: float) -> None:
-    """Let the embeddings (n, 128) that the network gives reach as far in every direction.
+    """Change the head so that the spread of embeddings like these (n, 128) is more equal.
 
     The head is multiplied by the second moment of the embeddings to the power of -`power` / 2: 0
-    changes nothing, 1 whitens them. A partial power keeps the noise of weak directions small. The
-    unit length comes after the head, so that no more than the head need change.
+    changes nothing, 1 makes the spread equal in all directions (whitening). Between them, the noise
+    of weak directions stays small.
     """
     second_moment = embeddings.T.astype(np.float64) @ embeddings / len(embeddings)
     values, directions = np.linalg.eigh(second_moment)
@@ -124,15 +121,15 @@ def even_out(network: FaceNetwork, embeddings: FloatArray, power: float) -> None
 
 
 def evening_scales(variances: FloatArray, power: float) -> FloatArray:
-    """Return by how much to stretch each direction to even its variance out by a power, 0 to 1."""
+    """Return the factor for each direction that makes variances more equal; `power` is 0 to 1."""
     scales: FloatArray = np.maximum(variances, variances.max() * 1e-6) ** (-power / 2)
     return scales
 
 
 def principal_targets(network: FaceNetwork, chips: PixelArray, dimension: int) -> FloatArray:
-    """Return stand-in targets for a trunk that never had a head of `dimension` numbers.
+    """Return targets for a trunk that never had a head of `dimension` numbers.
 
-    They are the leading principal components of its own features, at unit length: float32
+    They are the first principal components of its own features, at unit length: float32
     (n, dimension).
     """
     features = features_of(network, chips)
@@ -148,11 +145,11 @@ def principal_targets(network: FaceNetwork, chips: PixelArray, dimension: int) -
 def calibrating_shift(embeddings: FloatArray, *, measured: float, wanted: float) -> FloatArray:
     """Return the vector (128,) that moves a threshold from `measured` to `wanted` squared L2.
 
-    Adding c·u to every embedding and scaling back to unit length turns the cosine s of a pair
-    into (s + c²) / (1 + c²) when u is orthogonal to both, so every squared L2 shrinks by
-    1 / (1 + c²) and no order changes. u is the direction in which the embeddings vary least.
-    To stretch rather than shrink, the mean direction is subtracted instead, found by bisection on
-    how the squared L2 grow; the order may then change a little, so measure afterwards.
+    Add c·u to every embedding and scale it to unit length: if u is orthogonal to both, the cosine s
+    of a pair becomes (s + c²) / (1 + c²), so every squared L2 shrinks by 1 / (1 + c²) and their
+    order stays. u is the direction in which the embeddings vary least. To make the squared L2
+    larger, part of the mean embedding is subtracted; how much is found by bisection. The order may
+    then change a little, so measure again afterwards.
     """
     if measured >= wanted:
         second_moment = embeddings.T.astype(np.float64) @ embeddings / len(embeddings)

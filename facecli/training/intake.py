@@ -1,4 +1,4 @@
-"""What a run takes in: photos, who is in them, which are held back, and the chips of all."""
+"""The input of a run: photos, who is in them, which are held out, their chips and targets."""
 
 from __future__ import annotations
 
@@ -23,11 +23,12 @@ from facecli.types import BoolArray, ChipGeometry, FloatArray, IntArray, PixelAr
 
 @dataclass(frozen=True, slots=True)
 class TrainingRequest:
-    """What to train on, and where to: the parts of a run that are not its config.
+    """The data of a run and the path of its model: all that is not part of the config.
 
-    `chips` and `validation_chips` say that the photos of `data` and `validation` are aligned chips
-    already. `validation` is another photo set for the gate, thresholds and calibration; without
-    it some people of `data` are held back. `data_card` says what the data are and on what terms.
+    `chips` and `validation_chips` mean that the photos in `data` and `validation` are aligned chips
+    already. `validation` is a photo set of other people, to compare models and to calibrate the new
+    one; without it some people of `data` are held out. `data_card` describes the data and their
+    terms. `time_budget` is in seconds.
     """
 
     data: Path
@@ -45,18 +46,22 @@ class TrainingRequest:
 
     @property
     def name(self) -> str:
-        """The name of the model to be."""
+        """The name of the new model."""
         return self.out.stem
 
     @property
     def folder(self) -> RunFolder:
-        """The run folder, beside the model."""
+        """The run folder, next to the model."""
         return RunFolder(self.out.with_suffix(".run"))
 
 
 @dataclass(frozen=True, slots=True)
 class Listeners:
-    """Whom to tell: `say` one line in passing, `on_photo` after each photo, `begin` how many."""
+    """Called as the run goes on.
+
+    `say` gets a line of text, `begin` a number of photos and what happens to them, and `on_photo`
+    is called after each photo.
+    """
 
     say: Callable[[str], None] = lambda _: None
     begin: Callable[[int, str], None] = lambda _, __: None
@@ -65,7 +70,7 @@ class Listeners:
 
 @dataclass(frozen=True, slots=True)
 class HeldOut:
-    """The validation photos: chips uint8 (n, size, size, 3), labels (n,), and how many failed."""
+    """The validation photos: chips uint8 (n, size, size, 3), labels (n,), number of failures."""
 
     chips: PixelArray
     labels: IntArray
@@ -74,14 +79,14 @@ class HeldOut:
 
 @dataclass(frozen=True, slots=True)
 class Photos:
-    """All photos of the data, which are held back (n,), and their targets (n, 128), if given."""
+    """All photos of the data, which of them are held out (n,), and their targets (n, 128)."""
 
     photos: PhotoSet
     held_back: BoolArray
     targets: FloatArray | None
 
     def digest(self) -> str:
-        """Return a hash over who is in which photo, what is held back, and the targets."""
+        """Return a hash of the paths, people and targets, and of which photos are held out."""
         photos = self.photos
         digest = hashlib.sha256(repr((photos.paths, photos.labels.tolist())).encode())
         digest.update(self.held_back.tobytes())
@@ -90,9 +95,9 @@ class Photos:
 
 
 def read_data_card(path: Path | None) -> dict[str, Any]:
-    """Read what a user says of the data: `licence`, `description`, and `data` with name and terms.
+    """Read the user's description of the data: `licence`, `description`, and a list of `data`.
 
-    Raises TrainingError for anything else.
+    Each entry of `data` has a name and terms. Raises TrainingError for anything else.
     """
     if path is None:
         return {}
@@ -109,7 +114,7 @@ def read_data_card(path: Path | None) -> dict[str, Any]:
 
 
 def read_photos(request: TrainingRequest, config: TrainingConfig) -> Photos:
-    """Find the photos of a request, and hold people back unless it brings its own validation."""
+    """Find the photos of a request; without validation data of its own, hold some people out."""
     photos = read_photo_set(request.data, unlabelled=request.unlabelled)
     targets = read_targets(request.targets, photos.paths) if request.targets else None
     if request.validation is None:
@@ -121,7 +126,7 @@ def read_photos(request: TrainingRequest, config: TrainingConfig) -> Photos:
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """Reads the chips of a request, or cuts them with `acquire`, telling the listeners."""
+    """Reads the chips of a request, or cuts them out of photos with `acquire`."""
 
     request: TrainingRequest
     geometry: ChipGeometry
@@ -129,7 +134,7 @@ class Reader:
     tell: Listeners
 
     def read(self, photos: Photos) -> tuple[TrainingData, HeldOut]:
-        """Return what to learn from and what is held out; list what had to be skipped."""
+        """Return the training data and the validation photos; list the photos that are skipped."""
         request, labels = self.request, photos.photos.labels
         store = self._load(photos.photos, "chips", ready_made=request.chips)
         skipped = [*_loose(photos.photos), *store.skipped]
@@ -178,7 +183,7 @@ def _loose(photos: PhotoSet) -> list[str]:
 
 
 def check_data(data: TrainingData, request: TrainingRequest, config: TrainingConfig) -> None:
-    """Refuse data that the config cannot learn from."""
+    """Raise TrainingError for data that the config cannot learn from."""
     _, counts = np.unique(data.labels[data.labels >= 0], return_counts=True)
     pairs = int((counts >= 2).sum())
     if config.people and pairs < 2:

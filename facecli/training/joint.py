@@ -1,8 +1,9 @@
 """A head that imitates two networks at once: solved in closed form, then calibrated.
 
-Two networks that err differently know more together, but a distance over both says so only if
-each keeps its own unit sphere. The head's numbers therefore unfold into a vector for each, both
-come to unit length, and a linear map folds the pair into one vector: see `networks.FaceNetwork`.
+Two networks that make different errors are better together, but only if each vector stays on its
+own unit sphere. The numbers of the head therefore unfold into one vector for each network, both
+are scaled to unit length, and a linear map folds the pair into one vector: see
+`networks.FaceNetwork`.
 """
 
 from __future__ import annotations
@@ -23,13 +24,13 @@ from facecli.training.promotion import combine
 from facecli.types import FloatArray, IntArray, PixelArray
 
 SAMPLE = 8192
-"""Chips at most over which a solved head's outputs are looked at."""
+"""The outputs of a solved head are measured over at most this many chips."""
 
 INSIDE = 0.95
-"""Share of the training chips that lie within the sphere's radius until it is calibrated."""
+"""Share of the training chips within the radius of the sphere, before it is calibrated."""
 
 ROUNDS = 30
-"""Halvings of the span in which the radius is sought: to a billionth of it."""
+"""Bisection steps in the search for the radius: to a billionth of the first interval."""
 
 
 def fit_joined(
@@ -44,11 +45,12 @@ def fit_joined(
 ) -> None:
     """Solve head, `unfold` and `fold` of a joined network for chips (m, size, size, 3) at `rows`.
 
-    `targets` and `embedded`, unit rows float32 (n, 128), are what the two networks make of them,
-    NaN where that is not known. Squared L2 of the second count `config.teacher_weight`² times. The
-    head is the ridge regression, as in `fit_head`, of the 128 leading principal components of
-    both. `fold` then keeps 127 components of what the network makes of some of the chips, evened
-    out by the power `config.whitening`.
+    `targets` and `embedded`, unit rows float32 (n, 128), are the embeddings of these chips by the
+    two networks; unknown targets are NaN. The squared L2 of the second network counts
+    `config.teacher_weight`² times. The head is the ridge regression, as in `fit_head`, of the first
+    128 principal components of both. `fold` then keeps 127 principal components of the network's
+    own outputs for some of the chips, with their spread made more equal by the power
+    `config.whitening`.
     """
     weight = config.teacher_weight
     known = np.isfinite(targets).all(axis=1)
@@ -111,10 +113,11 @@ def move_sphere(
     rate: float,
     wanted: float,
 ) -> None:
-    """Put the false match rate at `wanted` squared L2 by centre and radius of a joined network.
+    """Move centre and radius of a joined network so that false match rate `rate` is at `wanted`.
 
-    `see` returns what the network then makes of the photos of `labels`, as `calibrated_sphere`
-    takes it. Raises TrainingError where no radius can do it, and leaves the sphere as it was.
+    `wanted` is in squared L2. `see` returns the current outputs of the network for the photos of
+    `labels`, as `calibrated_sphere` takes them. If no radius can do it, TrainingError is raised and
+    the sphere stays as it was.
     """
     reach = widen(network)
     try:
@@ -126,8 +129,8 @@ def move_sphere(
 
 
 def widen(network: FaceNetwork) -> float:
-    """Make the sphere so large that no embedding reaches its equator; return how many times."""
-    # Two unit vectors end to end are √2 long.
+    """Enlarge the sphere so that no embedding reaches its equator; return the factor."""
+    # A pair of unit vectors has the length √2.
     reach = torch.linalg.matrix_norm(network.fold, 2) * 2**0.5 + network.fold_bias.norm()
     network.fold /= reach
     network.fold_bias /= reach
@@ -137,11 +140,11 @@ def widen(network: FaceNetwork) -> float:
 def calibrated_sphere(
     views: FloatArray, labels: IntArray, *, rate: float, wanted: float
 ) -> tuple[FloatArray, float]:
-    """Return the centre (127,) and the radius that put the false match rate at `wanted` squared L2.
+    """Return centre (127,) and radius with which false match rate `rate` is at `wanted` squared L2.
 
-    `views` (v, n, 128) are the outputs of a widened network for n chips, and perhaps their mirror
-    images. What lies within the radius of the centre keeps its distances, divided by the radius;
-    the rest is drawn to the equator. Raises TrainingError where no radius can do it.
+    `views` (v, n, 128) are the outputs of a widened network for n chips and, if v is 2, for their
+    mirror images. Points within the radius of the centre keep their distances, divided by the
+    radius; the others move to the equator. Raises TrainingError if no radius can do it.
     """
     centre: FloatArray = views[:, :, :-1].mean(axis=(0, 1))
     low = views[:, :, :-1] - centre
@@ -153,7 +156,7 @@ def calibrated_sphere(
         moved = lifted(torch.from_numpy(low / radius)).numpy()
         return threshold_at_fmr(all_pairs(combine(moved), labels).impostor, rate)
 
-    # Below the shortest length nothing changes any more; at twice the longest all is nearly flat.
+    # Below the shortest length nothing changes; at twice the longest all is nearly flat.
     near, far = float(lengths.min()), 2 * float(lengths.max())
     while threshold(far) > wanted:
         far *= 2
@@ -172,13 +175,13 @@ def calibrated_sphere(
 
 
 def recentre(network: FaceNetwork, centre: FloatArray, radius: float) -> None:
-    """Set the sphere of a network, as it was when `views` were taken, to this centre and radius."""
+    """Set centre and radius of the sphere, relative to those that the network has now."""
     network.fold /= radius
     network.fold_bias.sub_(torch.from_numpy(centre).to(network.fold)).div_(radius)
 
 
 def _principal(rows: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return the principal directions of centred rows as columns, and variances, largest first."""
+    """Return the principal directions of centred rows, as columns, and variances, largest first."""
     wide = rows.astype(np.float64)
     values, directions = np.linalg.eigh(wide.T @ wide / len(wide))
     return directions[:, ::-1], values[::-1]

@@ -23,10 +23,10 @@ from facecli.training.batchnorm import fold_batch_norm
 from facecli.training.config import TrainingConfig
 
 COLLAPSED = 0.02
-"""Mean squared L2 between different people under which a network calls everybody the same."""
+"""With a mean squared L2 between different people below this, everybody is the same."""
 
 COLLAPSED_REPORTS = 3
-"""Reports in a row that must look collapsed before the run is stopped."""
+"""A run is stopped after this many collapsed reports in a row."""
 
 REPORT_EVERY = 10
 """Steps between two reports."""
@@ -34,11 +34,11 @@ REPORT_EVERY = 10
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What is logged every few steps, as means since the last time.
+    """A report: means over the steps since the last report.
 
-    `genuine` and `impostor` are mean squared L2 in the batch. `semi_hard` is the share of genuine
-    pairs with a semi-hard negative, `rate` chips a second, `seconds` the training time so far and
-    `left` an estimate of what remains.
+    `genuine` and `impostor` are the mean squared L2 of such pairs in a batch. `semi_hard` is the
+    share of genuine pairs with a semi-hard negative, `rate` the chips per second, `seconds` the
+    training time so far, and `left` an estimate of the seconds that remain.
     """
 
     step: int
@@ -58,7 +58,7 @@ class Step:
 
 @dataclass(slots=True)
 class _Tally:
-    """The sums of the losses since the last report, which was before step `first`."""
+    """The sums of the losses since the last report, which was after step `first`."""
 
     first: int
     began: float = field(default_factory=time.monotonic)
@@ -75,7 +75,7 @@ class _Tally:
 
 
 class Trainer:
-    """A network in training, with everything an interrupted run needs to continue alike."""
+    """A network in training, and all that an interrupted run needs to continue the same way."""
 
     def __init__(self, network: FaceNetwork, config: TrainingConfig, device: torch.device) -> None:
         self.config = config
@@ -99,7 +99,7 @@ class Trainer:
         names = [name for name, _ in self.network.named_parameters()]
         for prefix in self.config.frozen:
             if not any(name.startswith(prefix) for name in names):
-                raise TrainingError(f"no parameter's name starts with {prefix!r}, to be frozen")
+                raise TrainingError(f"frozen: no parameter has a name that starts with {prefix!r}")
         for name, parameter in self.network.named_parameters():
             parameter.requires_grad = not name.startswith(self.config.frozen)
         if not any(parameter.requires_grad for parameter in self.network.parameters()):
@@ -117,12 +117,13 @@ class Trainer:
         time_budget: float = math.inf,
         log: Callable[[Step], None] = lambda _: None,
     ) -> Iterator[Step]:
-        """Train to the end of the config or of `time_budget` seconds, reporting as it goes.
+        """Train until the steps of the config or `time_budget` seconds are over, and yield reports.
 
-        The state is written to `save_to` every `validate_every` steps and at the end, before that
-        step is yielded, and after `log` has been given it: a run killed in between repeats a
-        report and loses none. Raises TrainingError on a loss that is not finite and on collapse,
-        and ModelError if the state cannot be written; what was saved before is kept.
+        A report is first given to `log`, then the state is written to `save_to`, every
+        `validate_every` steps and at the end, and then the report is yielded: a run killed in
+        between repeats a report but loses none. Raises TrainingError if the loss is not finite or
+        the network collapses, and ModelError if the state cannot be written. A state that was saved
+        before is kept.
         """
         config = self.config
         sampler = BatchSampler(
@@ -149,7 +150,7 @@ class Trainer:
             tally = _Tally(self.step)
 
     def _report(self, tally: _Tally, rate: float, chips: int, time_budget: float) -> Step:
-        """Return what happened since the tally began; stop a run that cannot succeed."""
+        """Return the report on the steps of a tally; raise TrainingError if the run has failed."""
         steps = self.step - tally.first
         means = tally.means(steps)
         self._watch(means)
@@ -166,16 +167,16 @@ class Trainer:
         )
 
     def _progress(self, time_budget: float) -> float:
-        """Return the share of the run that is done, of its steps or of its time."""
+        """Return the share of the run that is done, by steps or by time, whichever is larger."""
         steps = self.config.steps
         return max(self.step / steps if steps else 1.0, self.seconds / time_budget)
 
     def _learn(self, batch: Batch) -> dict[str, Tensor]:
         """Take one step; return the loss and its parts."""
         config = self.config
-        # By seed and step alone, so that an interrupted run continues with the same numbers.
+        # Only seed and step count, so that an interrupted run continues with the same numbers.
         random = torch.Generator(self.device).manual_seed(config.seed * 1_000_003 + self.step)
-        torch.manual_seed(config.seed * 1_000_003 + self.step)  # dropout draws from the global one
+        torch.manual_seed(config.seed * 1_000_003 + self.step)  # dropout uses the global one
         chips = augment(batch.chips, config.augmentation, random)
         chips = chips.contiguous(memory_format=torch.channels_last)
         with torch.autocast(
@@ -188,7 +189,7 @@ class Trainer:
         return parts
 
     def _set_rate(self, share: float) -> float:
-        """Set the learning rates: a linear rise, then half a cosine down to a hundredth."""
+        """Set the learning rates: a linear rise times half a cosine that falls to a hundredth."""
         config = self.config
         rise = min(1.0, (self.step + 1) / max(1, config.warm_up))
         rate = config.learning_rate * rise * (0.01 + 0.99 * (1 + math.cos(math.pi * share)) / 2)
@@ -199,7 +200,7 @@ class Trainer:
 
     def _update(self, total: Tensor) -> None:
         self.optimizer.zero_grad(set_to_none=True)
-        if total.requires_grad:  # a batch may hold nothing to learn from, such as no target
+        if total.requires_grad:  # a batch may have nothing to learn from, such as no target
             total.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip)
         self.optimizer.step()
@@ -216,13 +217,13 @@ class Trainer:
                 self.average[name].copy_(state[name])
 
     def _watch(self, values: dict[str, float]) -> None:
-        # A triplet loss passes over embeddings that are no numbers; their squared L2 show them.
+        # Embeddings that are not numbers do not show in a triplet loss, but in the squared L2.
         if not all(map(math.isfinite, values.values())):
             raise TrainingError(
                 f"step {self.step}: the loss is not a finite number; a lower learning rate may "
                 "help. The last saved state is kept"
             )
-        # Without people in the batch there may be no impostor pairs, whose mean is then 0.
+        # Without people in the batch there may be no impostor pairs: then their mean is 0.
         flat = bool(self.config.people) and values["impostor"] < COLLAPSED
         self.suspicious = self.suspicious + 1 if flat else 0
         if self.suspicious >= COLLAPSED_REPORTS:
@@ -233,7 +234,7 @@ class Trainer:
             )
 
     def save(self, path: Path) -> None:
-        """Write the whole state of the run; the file appears whole or not at all."""
+        """Write the state of the run; the file is replaced only when the new one is complete."""
         tensors = {f"network.{name}": value for name, value in self._state().items()}
         tensors |= {f"average.{name}": value for name, value in self.average.items()}
         for number, state in self.optimizer.state_dict()["state"].items():
@@ -249,7 +250,7 @@ class Trainer:
         write_tensors(path, arrays, counts)
 
     def restore(self, path: Path) -> None:
-        """Continue from a saved state; raise ModelError if it is of another network."""
+        """Continue from a saved state; raise ModelError if it belongs to another network."""
         arrays, metadata = read_tensors(path)
         tensors = {name: torch.from_numpy(np.array(value)) for name, value in arrays.items()}
         try:
@@ -272,12 +273,12 @@ class Trainer:
         for number, fields in state.items():
             for field, value in fields.items():
                 if value.shape == parameters[number].shape and value.ndim:
-                    # The fused step walks through memory: moments must lie as their parameter does.
+                    # The fused step needs the moments in the memory layout of their parameter.
                     fields[field] = torch.empty_like(parameters[number].detach()).copy_(value)
         self.optimizer.load_state_dict({"state": state, "param_groups": groups})
 
     def averaged(self) -> FaceNetwork:
-        """Return a copy with the averaged weights, without training's batch normalisation."""
+        """Return a copy with the averaged weights, without the batch normalisation of training."""
         network: FaceNetwork = copy.deepcopy(self.network).eval()
         network.load_state_dict(self.average)
         fold_batch_norm(network)

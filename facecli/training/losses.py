@@ -1,8 +1,8 @@
 """Losses over a batch of embeddings, and the mining of triplets.
 
-Every loss takes unit embeddings float32 (n, 128) and labels int64 (n,), where a negative label
-means that the person is unknown: such a row is nobody's positive and nobody's negative. More
-losses are added by giving them a name in `TRIPLET_MINING`.
+Embeddings are unit vectors, float32 (n, 128), and labels int64 (n,). A negative label means that
+the person is unknown: such a row is never a positive and never a negative. To add another way of
+mining, give it a name in `TRIPLET_MINING`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch.nn import functional
 
 @dataclass(frozen=True, slots=True)
 class TripletLoss:
-    """A loss value with what its batch looked like.
+    """The loss of a batch, and how hard the batch was.
 
     `semi_hard` is the share of anchor-positive pairs that have a semi-hard negative in the batch.
     """
@@ -29,7 +29,7 @@ class TripletLoss:
 def pairwise_squared_l2(embeddings: Tensor) -> Tensor:
     """Return squared L2 between all rows of unit vectors, (n, n), in [0, 4].
 
-    For unit vectors ‖a − b‖² = 2 − 2 a·b; no root is taken, whose gradient at zero is infinite.
+    For unit vectors ‖a − b‖² = 2 − 2 a·b. No root is taken: its gradient at zero is infinite.
     """
     return (2.0 - 2.0 * embeddings @ embeddings.T).clamp(0.0, 4.0)
 
@@ -56,13 +56,16 @@ def triplet_loss(
     margin: float,
     mining: str = "semi-hard",
 ) -> TripletLoss:
-    """Return FaceNet's triplet loss (Schroff et al. 2015, section 3.1) over a mined batch.
+    """Return FaceNet's triplet loss (Schroff et al. 2015, section 3.1) of a batch.
 
-    `squared` (n, n) is squared L2; `genuine` and `impostor` (n, n) say which pairs count. A
-    triplet costs max(0, ‖a−p‖² − ‖a−n‖² + margin). `mining` is `semi-hard` (section 3.2: all
-    anchor-positive pairs, each with the nearest negative that is farther than the positive),
-    `hard` (per anchor its farthest positive and nearest negative; Hermans et al. 2017, batch
-    hard) or `all` (all triplets that cost anything, averaged; batch all).
+    `squared` (n, n) is squared L2; `genuine` and `impostor` (n, n) say which pairs are which. A
+    triplet costs max(0, ‖a−p‖² − ‖a−n‖² + margin). `mining` chooses the triplets:
+
+    - `semi-hard`: each anchor-positive pair, with the nearest negative that is farther away than
+      the positive (section 3.2).
+    - `hard`: each anchor, with its farthest positive and its nearest negative (batch hard, Hermans
+      et al. 2017).
+    - `all`: the mean over all triplets that cost more than 0 (batch all, Hermans et al. 2017).
     """
     return TripletLoss(
         loss=TRIPLET_MINING[mining](squared, genuine, impostor, margin),
@@ -73,10 +76,10 @@ def triplet_loss(
 def _nearest_farther_negative(
     squared: Tensor, impostor: Tensor, anchors: Tensor, positive: Tensor
 ) -> Tensor:
-    """Return for each anchor-positive pair the squared L2 of its semi-hard negative, or infinity.
+    """Return the squared L2 of the semi-hard negative of each anchor-positive pair, or infinity.
 
-    The negatives of an anchor are sorted once; the first one beyond the positive is found by
-    bisection, so that no (n, n, n) tensor is made.
+    The negatives of an anchor are sorted once, and the first one beyond the positive is found by
+    bisection: this needs no (n, n, n) tensor.
     """
     ordered = squared.masked_fill(~impostor, torch.inf).sort(dim=1).values
     place = torch.searchsorted(
@@ -133,8 +136,8 @@ def target_loss(embeddings: Tensor, targets: Tensor) -> Tensor:
 def relational_loss(squared: Tensor, target_squared: Tensor) -> Tensor:
     """Return the mean squared difference between two (n, n) matrices of squared L2.
 
-    Relational distillation (Park et al. 2019, section 3.2): what counts is how near people are to
-    each other, not where they lie. The diagonal, zero in both, is left out of the mean.
+    Relational distillation (Park et al. 2019, section 3.2): only the distances between people
+    count, not their places. The diagonal is zero in both and is left out of the mean.
     """
     count = squared.shape[0] * (squared.shape[0] - 1)
     return (squared - target_squared).square().sum() / max(1, count)
@@ -149,13 +152,13 @@ def contrast_loss(
     scale: float = 20.0,
     margin: float = 0.2,
 ) -> Tensor:
-    """Return the cross entropy of picking one's own target among the targets of all photos.
+    """Return the cross entropy of picking the right target out of the targets of all photos.
 
-    `targets` float32 (m, 128) unit vectors and `labels` int64 (m,) are those of the whole data;
-    `rows` int64 (n,) says which of them belong to `embeddings` (n, 128). Logits are
-    scale × cosine, and the own one is made harder by `margin` (Wang et al. 2018, CosFace,
-    equation 4), so the gradient comes from those whom the network still confuses. Other photos of
-    the same person, and targets nearly equal to one's own, are not counted against it.
+    `targets` float32 (m, 128), unit vectors, and `labels` int64 (m,) belong to the whole data;
+    `rows` int64 (n,) says which of them belong to `embeddings` (n, 128). The logits are
+    scale × cosine, less `margin` for the right target (Wang et al. 2018, CosFace, equation 4), so
+    the gradient comes from people whom the network still confuses. Other photos of the same person,
+    and targets nearly equal to the right one, do not count as wrong.
     """
     own = targets[rows]
     cosine = embeddings @ targets.T

@@ -1,4 +1,4 @@
-"""The picture of a run: how the loss fell, and how far people moved apart."""
+"""The picture of a run: the curves of the loss, and the distances before and after."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from facecli.metrics import AllPairs
 from facecli.training.loop import Step
 
 GENUINE, IMPOSTOR = "#0072b2", "#d55e00"
-"""Blue and vermilion, told apart with any colour vision (Okabe & Ito 2008)."""
+"""Blue and vermilion, which people with any colour vision can tell apart (Okabe & Ito 2008)."""
 
 BINS = 100
 
@@ -27,7 +27,7 @@ def draw_run(
     thresholds: tuple[float, float],
     names: tuple[str, str],
 ) -> None:
-    """Draw the curves of `steps` and the distances of the validation pairs before and after.
+    """Draw the curves of `steps`, and the squared L2 of the validation pairs before and after.
 
     `thresholds` and `names` are those of the two models. Raises MissingExtra without matplotlib.
     """
@@ -68,7 +68,7 @@ def _farthest(pairs: AllPairs) -> float:
 
 
 def _histogram(axes: Any, pairs: AllPairs, threshold: float, limit: float) -> None:
-    """Draw both kinds as densities: there are thousands of times more impostor pairs."""
+    """Draw genuine and impostor pairs as densities, since there are far more impostor pairs."""
     edges = np.linspace(0, limit, BINS + 1)
     counts = np.diff(pairs.impostor.counts)
     for values, weights, colour, label in (

@@ -1,4 +1,4 @@
-"""A run before its first step: read what was asked for, prepare the chips, build the network."""
+"""A run before its first step: read the input, prepare the chips, build the network."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ NORMALISED_OVER = 256
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a run is to do, read and checked before anything is written.
+    """What a run will do, read and checked before anything is written.
 
-    `init` is the card of the start, `architecture` that of the model to be. `baseline` is the model
-    to compare with: the one that has the new model's name, or the start.
+    `init` is the card of the model to start from, `architecture` that of the new model. `baseline`
+    is the card of the model to compare with: the one that has the new model's name, or `init`.
     """
 
     request: TrainingRequest
@@ -57,7 +57,7 @@ class Plan:
         return bool(self.architecture.get("mirror"))
 
     def settings(self) -> dict[str, Any]:
-        """Return what decides the result, for a resumed run to be held to."""
+        """Return all that decides the result; a resumed run must have the same."""
         return {
             **dataclasses.asdict(self.config),
             "data": self.photos.digest(),
@@ -69,7 +69,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """The chips to learn from, those held out, and whether a run goes on."""
+    """The chips to learn from, those held out, and whether an earlier run is continued."""
 
     data: TrainingData
     held_out: HeldOut
@@ -85,7 +85,7 @@ def read(request: TrainingRequest, config: TrainingConfig) -> Plan:
     init = encoders.read_card(config.init)
     has_targets = request.targets is not None
     if config.teacher and not has_targets:
-        raise TrainingError(f"teacher {config.teacher} joins targets, and none were given")
+        raise TrainingError(f"teacher {config.teacher} needs targets, and none were given")
     architecture = architecture_of(config, init, has_targets=has_targets)
     if request.out.suffix != ".safetensors" or not request.out.parent.is_dir():
         raise TrainingError(
@@ -100,7 +100,7 @@ def read(request: TrainingRequest, config: TrainingConfig) -> Plan:
 def _baseline(
     request: TrainingRequest, config: TrainingConfig, init: ModelCard
 ) -> tuple[str, ModelCard]:
-    """Return the model to compare with: the one that has this name, or the start."""
+    """Return name and card of the model to compare with: the one of this name, or the start."""
     try:
         return request.name, encoders.read_card(request.name)
     except ModelError:
@@ -108,7 +108,7 @@ def _baseline(
 
 
 def prepare(plan: Plan, acquire: Acquire, tell: Listeners) -> Prepared:
-    """Begin or continue the run folder, and look at all photos."""
+    """Start or continue the run folder, and get the chips of all photos."""
     request = plan.request
     resuming = request.folder.begin(plan.settings(), resume=request.resume)
     request.folder.write_split(plan.photos.photos, plan.photos.held_back)
@@ -118,7 +118,7 @@ def prepare(plan: Plan, acquire: Acquire, tell: Listeners) -> Prepared:
 
 
 def build(plan: Plan, prepared: Prepared, tell: Listeners) -> Trainer:
-    """Build the network, give it a head, measure it, and restore what a run had saved."""
+    """Build the network, fit its head, embed the baseline, and restore a saved state."""
     config, folder, data = plan.config, plan.request.folder, prepared.data
     device = torch.device(encoders.resolve_device(plan.request.device))
     network, has_head = load_start(config, plan.init, plan.architecture)
@@ -144,7 +144,7 @@ def build(plan: Plan, prepared: Prepared, tell: Listeners) -> Trainer:
 def _fit_head(
     network: Any, plan: Plan, data: TrainingData, tell: Listeners, *, has_head: bool
 ) -> None:
-    """Give the start its head, and say where it comes from."""
+    """Fit the head of the network to start from, and say where it comes from."""
     config = plan.config
     assert data.rows is not None
     if config.teacher:
@@ -162,15 +162,15 @@ def _fit_head(
 
 
 def _embed_baseline(plan: Plan, held_out: HeldOut, start: Any) -> FloatArray:
-    """Return the embeddings (n, 128) that the model to compare with gives for the held-out chips.
+    """Return the embeddings (n, 128) of the held-out chips by the model to compare with.
 
-    A start without a head of its own is measured as training finds it, with the head it was given.
+    A start without a head of its own is measured with the head that was fitted here.
     """
     if plan.baseline_name in encoders.INCEPTION:
         return combine(views_of(start, held_out.chips, mirror=plan.mirror))
     if plan.baseline.geometry != plan.init.geometry:
         raise TrainingError(
-            f"{plan.baseline.name}: has other chips than {plan.init.name}; give the new model "
+            f"{plan.baseline.name}: uses other chips than {plan.init.name}; give the new model "
             "another name"
         )
     encoder = encoders.load_encoder(plan.baseline_name, device=plan.request.device)

@@ -1,4 +1,4 @@
-"""The honest gate: what a model does on people it never saw, and whether it is the better one."""
+"""Measure models on people they never saw, and decide whether the new one is better."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from facecli.training.head import calibrating_shift
 from facecli.types import FloatArray, IntArray
 
 FARS = (1e-2, 1e-3, 1e-4, 1e-5)
-"""False accept rates at which models are measured, as far as the validation pairs reach."""
+"""Models are measured at those of these false accept rates that the pairs support."""
 
 PROMOTING_FAR = 1e-3
-"""The strictest supported FAR must be at least as strict as this to prefer one model."""
+"""A model is preferred only if the pairs support this false accept rate, or a lower one."""
 
 CALIBRATION_ROUNDS = 8
-"""At most so many corrections; two or three bring the threshold within a thousandth."""
+"""The limit of corrections; two or three bring the threshold within a thousandth."""
 
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """What a model does on the validation people.
+    """The results of a model on the validation people.
 
-    `val` maps each supported FAR to VAL with its interval over people, `thresholds` the same rates
-    to squared L2. `pairs` are the numbers of genuine and impostor pairs behind all of them.
+    `val` maps each supported FAR to VAL with its interval over people. `thresholds` maps each
+    supported rate to squared L2. `pairs` are the numbers of genuine and impostor pairs.
     """
 
     people: int
@@ -46,7 +46,7 @@ class Measurement:
 
 @dataclass(frozen=True, slots=True)
 class ModelComparison:
-    """Whether the second of two models is better, in one line, and by how much VAL at which FAR."""
+    """Whether the second of two models is better, why, and how much VAL it gains at which FAR."""
 
     better: bool
     reason: str
@@ -55,9 +55,9 @@ class ModelComparison:
 
 
 def measure(embeddings: FloatArray, labels: IntArray, *, rates: Sequence[float]) -> Measurement:
-    """Measure unit embeddings (n, 128) of labelled photos at those of the rates they support.
+    """Measure unit embeddings (n, 128) of labelled photos at the rates that the pairs support.
 
-    Raises TrainingError without two people of two photos each.
+    Raises TrainingError unless two people have two photos each.
     """
     pairs = all_pairs(embeddings, labels)
     reach = [rate for rate in rates if supported(rate, pairs.impostor.size)]
@@ -78,7 +78,8 @@ def measure(embeddings: FloatArray, labels: IntArray, *, rates: Sequence[float])
 def compare(before: FloatArray, after: FloatArray, labels: IntArray) -> ModelComparison:
     """Tell whether `after` is better than `before` at the strictest FAR the pairs support.
 
-    It is if the interval of the difference of VAL, over the same draws of people, lies above zero.
+    It is better if the interval of the difference of VAL, over the same draws of people, is above
+    zero.
     """
     impostors = all_pairs(after, labels).impostor.size
     reach = [far for far in FARS if supported(far, impostors)]
@@ -103,10 +104,11 @@ def compare(before: FloatArray, after: FloatArray, labels: IntArray) -> ModelCom
 
 
 def combine(views: FloatArray, shift: FloatArray | float = 0.0) -> FloatArray:
-    """Return the embeddings (n, 128) of `views` (v, n, 128) under a calibrating `shift` (128,).
+    """Return the embeddings (n, 128) of `views` (v, n, 128) with a calibrating `shift` (128,).
 
-    A view is the output of the network for the chip or its mirror image, without the `shift` given;
-    shift, unit length, mean over the views and unit length again are what the encoder does.
+    The views are the outputs of the network for the chips and their mirror images, without the
+    shift. As in the encoder, the shift is added, the vectors are scaled to unit length, and the
+    mean over the views is scaled to unit length.
     """
     moved = views.astype(np.float64) + shift
     moved /= np.linalg.norm(moved, axis=2, keepdims=True)
@@ -116,10 +118,10 @@ def combine(views: FloatArray, shift: FloatArray | float = 0.0) -> FloatArray:
 
 
 def shift_to_rate(views: FloatArray, labels: IntArray, *, rate: float, wanted: float) -> FloatArray:
-    """Return the shift (128,) under which the false match rate `rate` lies at `wanted` squared L2.
+    """Return the shift (128,) with which false match rate `rate` is at `wanted` squared L2.
 
-    The closed form holds for one view; the mean over mirror images, and stretching, need a few
-    corrections. Raises TrainingError where no shift can do it.
+    The closed form is exact for one view; mirror images, and larger squared L2, need a few
+    corrections. Raises TrainingError if no shift can do it.
     """
 
     def threshold(shift: FloatArray | float) -> float:

@@ -1,7 +1,8 @@
-"""What a run leaves: a calibrated network in half precision, its card, and its verdict."""
+"""The result of a run: a calibrated network in half precision, and its card."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -30,7 +31,7 @@ from facecli.types import FloatArray, IntArray, ModelCard, PixelArray
 
 @dataclass(frozen=True, slots=True)
 class Calibrated:
-    """A network as it will be saved, with what it gives for the validation photos, (n, 128).
+    """A network as it will be saved, and its embeddings (n, 128) of the validation photos.
 
     `threshold_source` says how `threshold`, in squared L2, was found.
     """
@@ -51,43 +52,56 @@ def with_calibrated_head(
     mirror: bool,
     former: tuple[Measurement, float],
 ) -> Calibrated:
-    """Round the network to half precision and put its threshold where the config wants it.
+    """Round the network to half precision, and move its threshold to that of the config.
 
     `chips` and `labels` are the validation photos; `former` are measurement and threshold of the
-    model that this one is compared with. Where the pairs are too few for `config.threshold_fmr`,
-    the network is left as it is, and its threshold is the former one's, moved as far as the
-    squared L2 did at the strictest rate that the pairs support for both.
+    model to compare with. If the pairs are too few for `config.threshold_fmr`, the network stays as
+    it is: its threshold is the former one, times the ratio of the squared L2 of both models at the
+    lowest rate that the pairs support.
     """
     _halve(network)
     rate, impostors = config.threshold_fmr, former[0].pairs[1]
-    rates = sorted({*FARS, rate}, reverse=True)
     pairs = f"{impostors:,} impostor pairs of {former[0].people} validation people"
     see = partial(views_of, network, chips, mirror=mirror)
-    if supported(rate, impostors):
-        network.shift.zero_()
-        aim, remark = {"rate": rate, "wanted": config.threshold}, ""
-        try:
-            if network.joined:
-                move_sphere(network, see, labels, **aim)
-            else:
-                network.shift.copy_(torch.from_numpy(shift_to_rate(see(), labels, **aim)))
-        except TrainingError as error:  # a long run must not end empty-handed
-            remark = f"; not calibrated, {error}"
-        _halve(network)
-        embeddings = combine(see())
-        measured = measure(embeddings, labels, rates=rates)
-        threshold = max(measured.thresholds[rate], 1e-3) if remark else config.threshold
-        source = f"FMR {rate_name(rate)} over {pairs}{remark}"
-        return Calibrated(network, embeddings, measured, threshold, source)
+    enough = supported(rate, impostors)
+    problem = _calibrate(network, see, labels, config) if enough else None
     embeddings = combine(see())
-    measured = measure(embeddings, labels, rates=rates)
-    return Calibrated(network, embeddings, measured, *_moved_threshold(measured, former, pairs))
+    measured = measure(embeddings, labels, rates=sorted({*FARS, rate}, reverse=True))
+    if not enough:
+        threshold, source = _moved_threshold(measured, former, pairs)
+    elif problem is None:
+        threshold, source = config.threshold, f"FMR {rate_name(rate)} over {pairs}"
+    else:
+        threshold = max(measured.thresholds[rate], 1e-3)
+        source = f"FMR {rate_name(rate)} over {pairs}; not calibrated, {problem}"
+    return Calibrated(network, embeddings, measured, threshold, source)
+
+
+def _calibrate(
+    network: FaceNetwork, see: Callable[[], FloatArray], labels: IntArray, config: TrainingConfig
+) -> str | None:
+    """Move the false match rate of the config to its threshold; return why that failed, or None.
+
+    It does not raise an error, so that a long run is not lost.
+    """
+    aim = {"rate": config.threshold_fmr, "wanted": config.threshold}
+    network.shift.zero_()
+    try:
+        if network.joined:
+            move_sphere(network, see, labels, **aim)
+        else:
+            network.shift.copy_(torch.from_numpy(shift_to_rate(see(), labels, **aim)))
+        return None
+    except TrainingError as error:
+        return str(error)
+    finally:
+        _halve(network)
 
 
 def _moved_threshold(
     now: Measurement, former: tuple[Measurement, float], pairs: str
 ) -> tuple[float, str]:
-    """Return a threshold and its source where the validation pairs are too few to measure it."""
+    """Return a threshold and its source if there are too few validation pairs to measure it."""
     earlier, threshold = former
     if not now.thresholds:
         return threshold, f"that of the model before; {pairs} are too few to measure any"
@@ -101,9 +115,9 @@ def _moved_threshold(
 
 
 def _halve(network: FaceNetwork) -> None:
-    """Round all weights to what half precision can hold, so that what is measured is what is saved.
+    """Round all weights to half precision, so that the network measured is the one saved.
 
-    Counters of batch normalisation, which nothing reads outside training, would not fit.
+    Counters of batch normalisation would not fit; they are set to 0, since only training uses them.
     """
     with torch.no_grad():
         for value in network.state_dict().values():
@@ -124,13 +138,12 @@ def make_card(
 ) -> ModelCard:
     """Return the card of a new model.
 
-    `facts` is what is known of the run, `impostors` the table of the validation people as
-    `calibration.impostor_table` makes it, `before` what the model to compare with does on them.
+    `facts` are those of the run. `impostors` is `calibration.impostor_table` of the validation
+    people, and `before` the measurement of the model to compare with on them.
     """
-    init, about = plan.init, plan.about
+    init, about, name, after = plan.init, plan.about, plan.request.name, result.measurement
     unstated = f"not stated; the start was {init.name} ({init.licence})"
     own_data = about.get("data", [{"name": facts["data"], "terms": "not stated"}])
-    name = plan.request.name
     return ModelCard(
         name=name,
         fingerprint="",
@@ -142,11 +155,9 @@ def make_card(
         licence=about.get("licence", unstated),
         description=about.get("description", f"{init.name} trained further with facecli"),
         source=f"facecli train from {init.name}, fingerprint {init.fingerprint}",
-        thresholds={
-            rate_name(rate): value for rate, value in result.measurement.thresholds.items()
-        },
+        thresholds={rate_name(rate): value for rate, value in after.thresholds.items()},
         metrics={
-            **_metrics(before, result.measurement, skipped=facts["validation_skipped"]),
+            **_metrics(before, after, skipped=facts["validation_skipped"]),
             "compared with": plan.baseline.name,
             "verdict": verdict.reason,
         },

@@ -26,7 +26,7 @@ from facecli.types import FloatArray, ModelCard
 
 @dataclass(frozen=True, slots=True)
 class FinishedRun:
-    """What came of a run. `promoted` is where the model was put to be found by its name."""
+    """The result of a run. `promoted` is the file in the user's model folder, or None."""
 
     card: ModelCard
     before: Measurement
@@ -36,9 +36,9 @@ class FinishedRun:
 
 
 class Session:
-    """A prepared run: data read, network built, state restored if there is one.
+    """A prepared run: the data are read, the network is built, a saved state is restored.
 
-    Raises TrainingError or ModelError, each naming the input, if any of that fails.
+    Raises TrainingError or ModelError, which name the input, if any of that fails.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Session:
         self.trainer = build(self.plan, self.prepared, self.tell)
 
     def train(self) -> Iterator[Step]:
-        """Train, yielding a report every few steps; each is logged first."""
+        """Train, and yield a report every few steps, after it was logged."""
         folder = self.plan.request.folder
         yield from self.trainer.run(
             self.prepared.data,
@@ -96,7 +96,7 @@ class Session:
         return FinishedRun(card, before, result.measurement, verdict, promoted)
 
     def _facts(self) -> dict[str, Any]:
-        """Return what the card tells of the run besides its config."""
+        """Return the facts of the run that the card states besides the config."""
         labels = self.prepared.data.labels
         targets = self.prepared.data.targets
         return {

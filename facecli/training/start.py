@@ -1,4 +1,4 @@
-"""What a run starts from: the weights of another model, and a head if that has none that fits."""
+"""The start of a run: the weights of another model, and a new head if its head does not fit."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from facecli.training.joint import SAMPLE, fit_joined
 from facecli.types import FloatArray, IntArray, ModelCard, PixelArray
 
 NEAR = 0.5
-"""Mean cosine to the targets from which on a head is worth keeping; strangers have about 0."""
+"""A head is kept if its mean cosine to the targets is at least this; unrelated vectors have 0."""
 
 
 def architecture_of(
@@ -24,9 +24,8 @@ def architecture_of(
 ) -> dict[str, Any]:
     """Return the architecture to train: that of `config.init`, with the config's taps and blocks.
 
-    It is joined if there is a teacher, or if a joined head is kept; given targets are never those
-    of a joined head, which the run that solved it knew. Raises TrainingError if the config asks for
-    maps that the network does not have.
+    The head is joined if there is a teacher, or if a joined head is kept; with new targets it is
+    not kept. Raises TrainingError if the config asks for maps that the network does not have.
     """
     architecture = {**card.architecture, "dimension": DIMENSION}
     changes = {"taps": config.taps, "deeper": config.deeper}
@@ -46,10 +45,10 @@ def architecture_of(
 def load_start(
     config: TrainingConfig, card: ModelCard, architecture: dict[str, Any]
 ) -> tuple[FaceNetwork, bool]:
-    """Return the network with the weights of `config.init`, and whether its head is theirs too.
+    """Return the network with the weights of `config.init`, and whether they include the head.
 
-    `card` is that model's; `architecture` is what `architecture_of` made of it and the config.
-    With `config.average` the trunk is the mean over several models, which no head fits.
+    `card` is that of the model, `architecture` the result of `architecture_of`. With
+    `config.average` the trunk is the mean over several models, which no head fits.
     """
     network = build(architecture)
     weights = _weights(config.init)
@@ -64,7 +63,7 @@ def load_start(
     own = {name: value.numpy() for name, value in network.state_dict().items()}
     unknown = next((name for name in weights if name not in own), None)
     if unknown is not None:
-        raise TrainingError(f"{config.init}: there is no place for its {unknown}")
+        raise TrainingError(f"{config.init}: the network has no parameter {unknown}")
     if config.average:
         weights = _averaged(weights, config)
     encoders.load_weights(network, {**own, **weights}, source=config.init)
@@ -78,13 +77,13 @@ def _weights(model: str) -> dict[str, FloatArray]:
 
 
 def _averaged(weights: dict[str, FloatArray], config: TrainingConfig) -> dict[str, FloatArray]:
-    """Return the mean of these weights of a trunk and those of the models to average with."""
+    """Return the mean of these trunk weights and those of the models in `config.average`."""
     total = {name: value.astype(np.float64) for name, value in weights.items()}
     shapes = {name: value.shape for name, value in total.items()}
     for model in config.average:
         other = {name: one for name, one in _weights(model).items() if name.startswith("trunk.")}
         if {name: one.shape for name, one in other.items()} != shapes:
-            raise TrainingError(f"{model}: its trunk is not built as that of {config.init}")
+            raise TrainingError(f"{model}: its trunk is not built like that of {config.init}")
         for name, value in total.items():
             value += other[name]
     count = 1 + len(config.average)
@@ -101,18 +100,18 @@ def fit_start(
     rows: IntArray,
     targets: FloatArray | None,
 ) -> str:
-    """Give the network a head to start from, if it has none that fits; say in words which.
+    """Fit a head to start from, unless the network's own head fits; return in words which it is.
 
-    `chips` (m, size, size, 3) are learned from at `rows` (n,) with `targets` (n, 128). A head that
-    lies far from given targets starts anew from them; without targets a new head starts from the
-    embeddings of `config.init`, or, where that has no 128 numbers, from principal components.
+    `rows` (n,) are the chips (m, size, size, 3) to learn from, with `targets` (n, 128). A head far
+    from the targets is replaced by one fitted to them. Without targets a new head is fitted to the
+    embeddings of `config.init`, or, if those are not 128 numbers, to principal components.
     """
     if has_head and (targets is None or _near(network, chips, rows, targets)):
         return f"the head of {card.name}"
     mirror = bool(card.architecture.get("mirror"))
     network.shift.zero_()
     if config.teacher:
-        assert targets is not None  # as the session has made sure
+        assert targets is not None  # `read` has checked it
         embedded = _embedded_by(config.teacher, chips, rows, network.mean.device, mirror=mirror)
         fit_joined(
             network, chips, rows, targets=targets, embedded=embedded, config=config, mirror=mirror
@@ -137,7 +136,7 @@ def _goals(
     rows: IntArray,
     targets: FloatArray | None,
 ) -> tuple[IntArray, FloatArray, str]:
-    """Return the rows (n,) of chips to fit a new head to, its goals (n, 128), and their source."""
+    """Return the rows (n,) to fit a new head to, the goals (n, 128) for them, and their source."""
     if targets is not None:
         return rows, targets, "the targets"
     if card.dimension == DIMENSION:
@@ -150,7 +149,7 @@ def _goals(
 def _embedded_by(
     model: str, chips: PixelArray, rows: IntArray, device: torch.device, *, mirror: bool = False
 ) -> FloatArray:
-    """Return what another model's network makes of the chips on `device`: float32 (n, 128)."""
+    """Return the embeddings of the chips by another model's network: float32 (n, 128)."""
     config, card = TrainingConfig(init=model), encoders.read_card(model)
     network, _ = load_start(config, card, architecture_of(config, card))
     return _embedded(network.to(device), chips, rows, mirror=mirror)
@@ -165,9 +164,9 @@ def _near(network: FaceNetwork, chips: PixelArray, rows: IntArray, targets: Floa
 def _embedded(
     network: FaceNetwork, chips: PixelArray, rows: IntArray, *, mirror: bool = False
 ) -> FloatArray:
-    """Return the network's own output for the chips: float32 (n, 128).
+    """Return the outputs of the network for the chips: float32 (n, 128).
 
-    With `mirror` its features are the mean over each chip and its mirror image.
+    With `mirror` the features are the mean over each chip and its mirror image.
     """
     parts = [np.empty((0, DIMENSION), np.float32)]
     with torch.inference_mode():
@@ -180,9 +179,9 @@ def _embedded(
 
 
 def views_of(network: FaceNetwork, chips: PixelArray, *, mirror: bool) -> FloatArray:
-    """Return the network's output for chips (n, size, size, 3), and for their mirror images.
+    """Return the outputs for chips (n, size, size, 3), with `mirror` also for their mirror images.
 
-    float32 (v, n, 128), v being 1 or 2; the network's shift is part of it.
+    They are float32 (v, n, 128), with v 1 or 2, and include the shift of the network.
     """
     rows = np.arange(len(chips))
     network = network.eval()

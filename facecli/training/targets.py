@@ -1,4 +1,4 @@
-"""Reference targets: where an independent network puts the photos, read from a file of figures."""
+"""Targets: the embeddings of the photos by another network, read from a file."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from facecli.models import DIMENSION
 from facecli.types import FloatArray
 
 MAX_BYTES = 4 * 2**30
-"""Unpacked size beyond which a file of targets is refused unread: 8 million of float32."""
+"""A file of targets larger than this when unpacked is refused: 8 million float32 targets."""
 
 UNREADABLE = (
     *(OSError, ValueError, EOFError, MemoryError, SyntaxError, RuntimeError),
     *(zipfile.BadZipFile, zlib.error),
 )
-"""What NumPy and zipfile raise for files that are damaged, encrypted or made to do harm."""
+"""The errors of NumPy and zipfile for files that are damaged, encrypted or malicious."""
 
 
 def read_targets(path: Path, paths: tuple[str, ...]) -> FloatArray:
-    """Return the target of each of `paths`, float32 (n, 128) unit rows, NaN where there is none.
+    """Return the target of each of `paths`, float32 (n, 128) unit rows, NaN if there is none.
 
-    The file is NumPy's .npz with `paths` (m,), text relative to the photo set's root, and
-    `targets` (m, 128) of any length, which is brought to 1. Raises TrainingError if it is
-    anything else, or names none of the photos. Pickled objects in it are never loaded.
+    The file is a NumPy .npz with `paths` (m,), text relative to the root of the photo set, and
+    `targets` (m, 128), which are scaled to unit length. Raises TrainingError for any other file,
+    and if it has none of the photos. Pickled objects in it are never loaded.
     """
     names, rows = _read(path)
     place = {name: index for index, name in enumerate(names)}
@@ -39,13 +39,13 @@ def read_targets(path: Path, paths: tuple[str, ...]) -> FloatArray:
     vectors = rows[theirs].astype(np.float64)
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     if not (np.isfinite(lengths) & (lengths > 1e-6)).all():
-        raise TrainingError(f"{path}: holds targets that are not finite or zero")
+        raise TrainingError(f"{path}: some targets are zero or not finite")
     result[mine] = vectors / lengths
     return result
 
 
 def _read(path: Path) -> tuple[list[str], FloatArray]:
-    """Return names and targets as they stand in the file, checked for type and shape."""
+    """Return paths and targets as they are in the file, checked for type and shape."""
     try:
         with zipfile.ZipFile(path) as archive:
             if sum(item.file_size for item in archive.infolist()) > MAX_BYTES:
@@ -53,7 +53,7 @@ def _read(path: Path) -> tuple[list[str], FloatArray]:
         with np.load(path, allow_pickle=False) as arrays:
             names, rows = arrays["paths"], arrays["targets"]
     except KeyError as error:
-        raise TrainingError(f"{path}: lacks an array named paths or targets") from error
+        raise TrainingError(f"{path}: lacks an array named paths, or one named targets") from error
     except UNREADABLE as error:
         reason = getattr(error, "strerror", None) or "not an .npz file of plain arrays"
         raise TrainingError(f"{path}: {reason}") from error

@@ -1,13 +1,13 @@
-"""XMP sidecars: who is where in a photo, beside it in a file that other programs read and write.
+"""XMP sidecars: files next to photos that say who is where, for other programs to read and write.
 
 Faces are regions of the Metadata Working Group ("Guidelines for handling image metadata" 2.0,
-section 5.9). A region's middle, width and height are shares of the picture as it is stored, before
-its EXIF orientation turns it upright, which is how digiKam, immich and photoprism take them. Names
-are also written as tags (dc:subject), as the IPTC's persons shown and as digiKam's tags below
-"People", unless those would hide others' tags.
+section 5.9). Centre, width and height of a region are shares of the stored picture, before the EXIF
+orientation turns it upright: digiKam, immich and photoprism read them this way. Names are also
+written as tags (dc:subject), as persons shown (IPTC), and as digiKam's tags below "People", unless
+these would hide the tags of others.
 
-Whatever else a sidecar says stays. A name that another program gave a face stays too; those that
-facecli gave, which it lists in a field of its own, follow corrections.
+All other content of a sidecar stays as it is, also the names that other programs gave to faces. The
+names that facecli gave are listed in a field of its own, and change with corrections.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ __all__ = ["Area", "Region", "area_overlap", "merged", "read_regions", "started"
 
 FACE = "Face"
 OURS = "facecli:names"
-"""The names that facecli gave."""
+"""The field that lists the names that facecli gave."""
 
 SAME_REGION = 0.4
-"""Overlap (intersection over union) from which two regions are one face.
+"""Overlap (intersection over union) from which two regions are the same face.
 
-Other programs draw their boxes otherwise: around the hair, or only eyes and mouth.
+Other programs draw other boxes: with the hair, or only around eyes and mouth.
 """
 
 TAGS = "digiKam:TagsList"
 KEYWORDS = ("dc:subject", "lr:hierarchicalSubject")
-"""Where other programs list tags, which digiKam and immich do not read beside `TAGS`."""
+"""Where other programs list tags. If there are `TAGS`, digiKam and immich do not read these."""
 
 LISTS = (
     ("dc:subject", "rdf:Bag"),
@@ -43,17 +43,17 @@ LISTS = (
     ("Iptc4xmpExt:PersonInImage", "rdf:Bag"),
     (OURS, "rdf:Bag"),
 )
-"""Where names are listed besides the regions, and as what."""
+"""The properties that list names besides the regions, and the kind of each list."""
 
 NO_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""Characters that XML 1.0 cannot hold (section 2.2)."""
+"""Characters that XML 1.0 does not allow (section 2.2)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """A named face: middle x and y, width and height as shares of the stored picture.
+    """A named face and its area in the stored picture.
 
-    `ours` is true where the name is one that facecli wrote there.
+    `ours` is true if facecli wrote the name.
     """
 
     name: str
@@ -62,7 +62,7 @@ class Region:
 
 
 def read_regions(data: bytes) -> list[Region]:
-    """Return the named faces in a sidecar; raise FacecliError for what is none."""
+    """Return the named faces in a sidecar; raise FacecliError if it is not XMP."""
     document = packet.parsed(data)
     ours = _ours(document)
     return [
@@ -73,11 +73,11 @@ def read_regions(data: bytes) -> list[Region]:
 
 
 def merged(data: bytes | None, regions: Sequence[Region], size: tuple[int, int]) -> bytes | None:
-    """Return a sidecar with these faces in it, or None where nothing is to be changed.
+    """Return the content of a sidecar with these faces in it, or None if nothing changes.
 
-    `data` is what it held before, None if there was none; `size` is width and height of the stored
-    picture. Names that facecli gave before to other faces, or to faces that have none now, go.
-    Raises FacecliError for a sidecar that cannot be read.
+    `data` is the content before, None if there is no sidecar; `size` is width and height of the
+    stored picture. Names that facecli gave earlier are removed from faces that have another name or
+    none now. Raises FacecliError for a sidecar that cannot be read.
     """
     document = packet.parsed(packet.EMPTY.encode() if data is None else data)
     before = document.toxml()
@@ -114,32 +114,32 @@ def merged(data: bytes | None, regions: Sequence[Region], size: tuple[int, int])
 
 
 def _ours(document: minidom.Document) -> dict[str, str]:
-    """Return the names that facecli gave, also as digiKam spells them when it writes a sidecar."""
+    """Return the names that facecli gave, by their own spelling and by that of digiKam."""
     names = packet.listed(document, OURS)
     return {_without_slash(name): name for name in names} | {name: name for name in names}
 
 
 def _lists(document: minidom.Document) -> list[tuple[str, str]]:
-    """Return where names are to be listed: in no new `TAGS` that would hide tags of others."""
+    """Return the lists to write: without `TAGS` if new ones would hide the tags of others."""
     tagged = any(packet.listed(document, one) for one in KEYWORDS)
     hiding = tagged and packet.find(document, TAGS) is None
     return [one for one in LISTS if one[0] != TAGS or not hiding]
 
 
 def _spelt(property_: str, name: str) -> str:
-    """Spell a name as it is listed: in tags a slash would part levels."""
+    """Spell a name as in a list: in tags a slash would separate levels."""
     if property_ == TAGS:
         return f"People/{_without_slash(name)}"
     return _without_slash(name) if property_ in KEYWORDS else name
 
 
 def _without_slash(name: str) -> str:
-    """Spell a name as digiKam does a person's."""
+    """Spell a name as digiKam spells the name of a person."""
     return name.replace("/", "\\")
 
 
 def _region_nodes(document: minidom.Document) -> Iterator[tuple[minidom.Element, Area]]:
-    """Yield the regions that have a usable area."""
+    """Yield the regions with a usable area."""
     for node in packet.items(packet.find(document, "mwg-rs:RegionList")):
         if (area := _area(node)) is not None:
             yield node, area
@@ -150,7 +150,7 @@ def _name(node: minidom.Element) -> str:
 
 
 def _area(node: minidom.Element) -> Area | None:
-    """Return a region's area, or None if it has none that can be used."""
+    """Return the area of a region, or None if it has no usable one."""
     for child in packet.elements(packet.body(node)):
         if (child.namespaceURI, child.localName) == (NAMESPACES["mwg-rs"], "Area"):
             fields = packet.fields(child)
@@ -191,7 +191,7 @@ def _add_region(document: minidom.Document, region: Region, size: tuple[int, int
 
 
 def _set_name(node: minidom.Element, name: str) -> None:
-    """Name a region in the way its other fields are written."""
+    """Write the name of a region in the way its other fields are written."""
     body = packet.body(node)
     old = body.getAttributeNodeNS(NAMESPACES["mwg-rs"], "Name")
     if old is not None:

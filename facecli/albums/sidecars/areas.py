@@ -1,4 +1,4 @@
-"""Where faces are, in shares of the picture as it is stored."""
+"""The places of faces, as shares of the stored picture."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from facecli.faces.finding import overlap
 from facecli.types import Box
 
 Area = tuple[float, float, float, float]
-"""Middle x and y, width and height as shares of the stored picture."""
+"""Centre x and y, width and height, as shares of the stored picture."""
 
 
 def stored_area(box: Area, size: tuple[int, int], orientation: int) -> Area:
-    """Turn a box in pixels of the upright picture into a region's area as stored.
+    """Convert a box in pixels of the upright picture to an area of the stored picture.
 
-    `size` is the upright picture's; `orientation` is the EXIF tag's value, 1 to 8.
+    `size` is that of the upright picture; `orientation` is the value of the EXIF tag, 1 to 8.
     """
     left, top, right, bottom = box
     width, height = size
@@ -24,7 +24,7 @@ def stored_area(box: Area, size: tuple[int, int], orientation: int) -> Area:
 
 
 def _stored_point(point: tuple[float, float], orientation: int) -> tuple[float, float]:
-    """Turn shares of the upright picture into shares of the stored one (Exif 2.32, 4.6.4)."""
+    """Convert shares of the upright picture to shares of the stored one (Exif 2.32, 4.6.4)."""
     x, y = point
     return {
         2: (1 - x, y),
@@ -38,7 +38,7 @@ def _stored_point(point: tuple[float, float], orientation: int) -> tuple[float, 
 
 
 def area_overlap(a: Area, b: Area) -> float:
-    """Return the intersection over the union of two areas, in [0, 1]."""
+    """Return the intersection over union of two areas, in [0, 1]."""
     return overlap(_corners(a), _corners(b))
 
 

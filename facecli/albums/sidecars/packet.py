@@ -1,6 +1,6 @@
-"""XMP as XML: read whatever its writer, changed without touching what is not ours.
+"""XMP as XML: any program's XMP can be read, and changes leave all else as it is.
 
-A property is named with its usual prefix, whatever the document calls that.
+Properties are named with their usual prefix, whatever prefix the document uses.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from xml.parsers import expat
 from facecli.errors import FacecliError
 
 MAX_BYTES = 16 * 2**20
-"""More than any program writes."""
+"""Larger files are refused; no program writes so much."""
 
 XMLNS = "http://www.w3.org/2000/xmlns/"
 NAMESPACES = {
@@ -28,7 +28,7 @@ NAMESPACES = {
     "facecli": "urn:facecli:xmp:1/",
 }
 FIRST_NAMESPACE = re.compile(rb"""(["'])urn:facecli:xmp:1\1""")
-"""Ours as 0.2.0 wrote it: Exiv2, which digiKam writes with, ends namespaces with a slash or #."""
+"""The namespace of facecli 0.2.0. Exiv2, as digiKam uses it, needs a slash or # at its end."""
 
 DARKTABLE = "http://darktable.sf.net/"
 EMPTY = (
@@ -40,7 +40,10 @@ EMPTY = (
 
 
 def parsed(data: bytes) -> minidom.Document:
-    """Parse XMP; a document type, which can make a small file endless, is refused unread."""
+    """Parse XMP; raise FacecliError for other files, and for a document type.
+
+    A document type could make a small file expand without end.
+    """
 
     def refuse(*_: object) -> None:
         raise FacecliError("holds a document type, which XMP never does")
@@ -52,7 +55,7 @@ def parsed(data: bytes) -> minidom.Document:
     checker.StartDoctypeDeclHandler = refuse
     try:
         checker.Parse(data, True)
-        document = minidom.parseString(data)  # noqa: S318 - what could harm is refused above
+        document = minidom.parseString(data)  # noqa: S318 - document types are refused above
     except (expat.ExpatError, ValueError, LookupError) as error:
         raise FacecliError(f"is no XMP: {error}") from error
     if not document.getElementsByTagNameNS(NAMESPACES["rdf"], "RDF"):
@@ -61,10 +64,10 @@ def parsed(data: bytes) -> minidom.Document:
 
 
 def started(own: bytes | None) -> bytes | None:
-    """Return what a new sidecar starts from: the photo's own XMP, or None if none can be read.
+    """Return the start of a new sidecar: the photo's own XMP, or None if it cannot be read.
 
-    Beside a sidecar digiKam takes nothing from there any more. The edits that darktable exported
-    with a photo stay out: from a sidecar it would make them again.
+    If there is a sidecar, digiKam no longer reads the XMP in the photo. The edits that darktable
+    exported with a photo are left out: darktable would apply them again.
     """
     try:
         document = parsed(own or b"")
@@ -86,7 +89,7 @@ def elements(node: minidom.Node) -> Iterator[minidom.Element]:
 
 
 def body(node: minidom.Element) -> minidom.Element:
-    """Return what holds a structure's fields: the node, or the rdf:Description in it."""
+    """Return the element with the fields of a structure: the node, or the rdf:Description in it."""
     for child in elements(node):
         if (child.namespaceURI, child.localName) == (NAMESPACES["rdf"], "Description"):
             return child
@@ -94,7 +97,7 @@ def body(node: minidom.Element) -> minidom.Element:
 
 
 def fields(node: minidom.Element) -> dict[str, str]:
-    """Return the plain fields of a structure by local name, in whichever way they are written."""
+    """Return the plain fields of a structure by local name, from attributes and elements."""
     holder = body(node)
     found = {
         str(attribute.localName): str(attribute.value).strip()
@@ -127,7 +130,7 @@ def items(node: minidom.Element | None) -> Iterator[minidom.Element]:
 
 
 def new(parent: minidom.Element, name: str, text: str = "", **attributes: str) -> minidom.Element:
-    """Append an element that declares its own prefix, so that it means the same anywhere."""
+    """Append an element that declares its own prefix, so that it is valid anywhere."""
     document = parent.ownerDocument
     assert document is not None
     prefix = name.split(":")[0]
@@ -143,7 +146,7 @@ def new(parent: minidom.Element, name: str, text: str = "", **attributes: str) -
 
 
 def own(document: minidom.Document, property_: str) -> minidom.Element:
-    """Return a property, made empty if there is none."""
+    """Return a property; an empty one is created if there is none."""
     found = find(document, property_)
     if found is not None:
         return found
@@ -171,7 +174,7 @@ def update_list(
     wanted: Sequence[str],
     gone: Collection[str],
 ) -> None:
-    """Add texts that are missing from a list and remove those that are gone."""
+    """Add the `wanted` texts that a list lacks, and remove those that are `gone`."""
     for item in list(items(find(document, property_))):
         if text_of(item) in gone:
             remove(item)
@@ -185,6 +188,6 @@ def update_list(
 
 
 def remove(node: minidom.Element) -> None:
-    """Take an element out of its parent."""
+    """Remove an element from its parent."""
     assert node.parentNode is not None
     node.parentNode.removeChild(node)
