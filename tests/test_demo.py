@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 from click.testing import CliRunner, Result
@@ -73,6 +74,26 @@ def test_the_readme_shows_what_the_demo_prints(showing: tuple[Path, Result]) -> 
             NUMBER.findall(line), NUMBER.findall(printed[NUMBER.sub("#", line)]), strict=True
         ):
             assert float(ours) == pytest.approx(float(theirs), abs=TOLERANCE), line
+
+
+def test_the_picture_shows_what_the_demo_prints(showing: tuple[Path, Result]) -> None:
+    """If this fails: python docs/images/draw_demo.py."""
+    drawing = Path(__file__).resolve().parents[1] / "docs" / "images" / "demo.svg"
+    texts = {
+        element.get("id", ""): element.text or ""
+        for element in ElementTree.parse(drawing).iter("{http://www.w3.org/2000/svg}text")
+    }
+    printed = showing[1].stdout
+    shown = {
+        name: rf"{name}\.\w+: [\w ]+, squared L2 ([\d.]+)"
+        for name in (Path(path).stem for path in Stage(Path("facecli-demo")).sitters_by_take())
+    }
+    shown["different"] = r"different people: squared L2 ([\d.]+)"
+    for name, line in shown.items():
+        found = re.search(line, printed)
+        assert found is not None
+        drawn = float(NUMBER.findall(texts[name])[0])
+        assert drawn == pytest.approx(float(found[1]), abs=TOLERANCE), name
 
 
 def test_run_again_in_its_own_folder_and_with_json_it_writes_json_lines_alone(
