@@ -67,14 +67,24 @@ def unknown_words(words: list[str]) -> list[str]:
             elif "=" not in word and not (option.is_flag or option.count):
                 next(waiting, None)
         elif isinstance(command, click.Group):
-            below = command.get_command(click.Context(command), word)
-            if below is None and command.name == "cluster":
-                below = command.get_command(click.Context(command), DEFAULT)
+            below = _below(command, word) or _default(command)
             if below is None:
                 return [*unknown, word]
             command = below
             options |= _options(command)
+            if default := _default(command):
+                options |= _options(default)
     return unknown
+
+
+def _below(command: click.Command, word: str) -> click.Command | None:
+    assert isinstance(command, click.Group)
+    return command.get_command(click.Context(command), word)
+
+
+def _default(command: click.Command) -> click.Command | None:
+    """Return the command that runs where its group is given none: `cluster DIR`."""
+    return _below(command, DEFAULT) if command.name == "cluster" else None
 
 
 def _options(command: click.Command) -> dict[str, click.Option]:
