@@ -56,6 +56,34 @@ def torch_outside(package: Package) -> set[str]:
     }
 
 
+def circles_inside(package: Package) -> dict[str, list[set[str]]]:
+    """Return the circles among the modules and packages that lie side by side in one package."""
+    found = {name: circles(package.inside(name)) for name in package.folders()}
+    return {name: groups for name, groups in found.items() if groups}
+
+
+def too_long(package: Package) -> list[str]:
+    """Return the functions and modules that are too long."""
+    functions = [
+        f"{module.name}.{name}: {length} lines"
+        for module in package.modules.values()
+        for name, length in module.functions()
+        if length > LONGEST_FUNCTION
+    ]
+    lengths = {
+        name: len(one.path.read_text("utf-8").splitlines()) for name, one in package.modules.items()
+    }
+    return functions + [
+        f"{name}: {length} lines" for name, length in lengths.items() if length > LONGEST_MODULE
+    ]
+
+
+def without_floor(package: Package) -> set[str]:
+    """Return the rooms that have no floor."""
+    rooms = {module.room for module in package.modules.values()}
+    return set(rooms - frozenset().union(*FLOORS))
+
+
 def sql_outside(package: Package) -> dict[str, list[str]]:
     """Return the SQL of modules outside the stores."""
     found = {name: one.sql() for name, one in package.modules.items() if one.room != "stores"}
@@ -63,8 +91,9 @@ def sql_outside(package: Package) -> dict[str, list[str]]:
 
 
 def test_every_room_has_its_floor(package: Package) -> None:
+    assert without_floor(package) == set()
     rooms = {module.room for module in package.modules.values()}
-    assert rooms == frozenset().union(*FLOORS)
+    assert rooms == frozenset().union(*FLOORS), "a floor has a room that does not exist"
     assert len(rooms - {"__init__"}) <= MOST_ROOMS
 
 
@@ -76,6 +105,15 @@ def test_no_module_imports_itself_through_others(package: Package) -> None:
     assert circles(package.imports) == []
 
 
+def test_nothing_inside_a_room_imports_itself_through_others(package: Package) -> None:
+    """Packages count as one: cli.cluster and the modules beside it form no circle."""
+    assert circles_inside(package) == {}
+
+
+def test_packages_side_by_side_in_a_room_stay_apart(package: Package) -> None:
+    assert package.side_by_side() == []
+
+
 def test_only_stores_speak_sql(package: Package) -> None:
     assert sql_outside(package) == {}
 
@@ -85,18 +123,10 @@ def test_torch_stays_in_its_rooms(package: Package) -> None:
 
 
 def test_functions_and_modules_are_short(package: Package) -> None:
-    lines = [
-        (length, f"{module.name}.{name}")
-        for module in package.modules.values()
-        for name, length in module.functions()
-    ]
-    assert statistics.median(length for length, _ in lines) <= MEDIAN_FUNCTION
-    assert [one for one in lines if one[0] > LONGEST_FUNCTION] == []
-    lengths = {
-        name: len(module.path.read_text("utf-8").splitlines())
-        for name, module in package.modules.items()
-    }
-    assert {name: length for name, length in lengths.items() if length > LONGEST_MODULE} == {}
+    """A function counts from its `def` line to its last line, with its docstring."""
+    functions = [one for module in package.modules.values() for one in module.functions()]
+    assert statistics.median(length for _, length in functions) <= MEDIAN_FUNCTION
+    assert too_long(package) == []
 
 
 class TestTheRulesSee:
@@ -120,6 +150,35 @@ class TestTheRulesSee:
         (copy / "metrics" / "bad.py").write_text("from facecli.clustering import kmeans\n")
         assert against_floors(Package(copy).rooms(), FLOORS) == [("metrics", "clustering")]
 
+    def test_a_use_of_the_public_names_from_within(self, copy: Path) -> None:
+        (copy / "metrics" / "bad.py").write_text("from facecli import Recognizer, __version__\n")
+        (copy / "server" / "bad.py").write_text("import facecli\n\nx = facecli.open\n")
+        (copy / "server" / "good.py").write_text("import facecli\n\nx = facecli.__version__\n")
+        assert against_floors(Package(copy).rooms(), FLOORS) == [
+            ("metrics", "__init__"),
+            ("server", "__init__"),
+        ]
+
+    def test_a_circle_through_a_package(self, copy: Path) -> None:
+        """No two modules import each other, but the package and the module beside it do."""
+        (copy / "albums" / "one.py").write_text("from facecli.albums.sidecars import two\n")
+        (copy / "albums" / "sidecars" / "two.py").write_text("")
+        (copy / "albums" / "sidecars" / "three.py").write_text("from facecli.albums import four\n")
+        (copy / "albums" / "four.py").write_text("import facecli.albums.one\n")
+        assert circles(Package(copy).imports) == []
+        assert circles_inside(Package(copy)) == {"albums": [{"sidecars", "one", "four"}]}
+
+    def test_a_package_that_imports_from_one_beside_it(self, copy: Path) -> None:
+        (copy / "cli" / "cluster" / "bad.py").write_text(
+            "def f():\n    from facecli.cli import doctor\n"
+        )
+        assert Package(copy).side_by_side() == [("cli.cluster", "cli.doctor")]
+
+    def test_a_function_and_a_module_that_are_too_long(self, copy: Path) -> None:
+        (copy / "metrics" / "bad.py").write_text("def f():\n" + "    x = 1\n" * 60)
+        (copy / "metrics" / "long.py").write_text("x = 1\n" * 311)
+        assert too_long(Package(copy)) == ["metrics.bad.f: 61 lines", "metrics.long: 311 lines"]
+
     def test_a_circle_of_modules(self, copy: Path) -> None:
         (copy / "metrics" / "one.py").write_text("from facecli.metrics import two\n")
         (copy / "metrics" / "two.py").write_text(
@@ -128,9 +187,13 @@ class TestTheRulesSee:
         assert circles(Package(copy).imports) == [{"metrics.one", "metrics.two"}]
 
     def test_sql_outside_the_stores(self, copy: Path) -> None:
-        (copy / "albums" / "bad.py").write_text('QUERY = """\n    SELECT id FROM person\n"""\n')
+        (copy / "albums" / "bad.py").write_text('QUERY = """\n    SELECT p.id FROM person p\n"""\n')
         (copy / "gate" / "bad.py").write_text("def f(db):\n    db.execute(g())\n")
-        assert set(sql_outside(Package(copy))) == {"albums.bad", "gate.bad"}
+        (copy / "server" / "bad.py").write_text('def f(t):\n    return f"delete from {t}"\n')
+        (copy / "cli" / "bad.py").write_text("def f():\n    import sqlite3\n")
+        (copy / "cli" / "good.py").write_text('"""Select a photo from many."""\n')
+        bad = {"albums.bad", "gate.bad", "server.bad", "cli.bad"}
+        assert set(sql_outside(Package(copy))) == bad
 
     def test_torch_outside_its_rooms(self, copy: Path) -> None:
         (copy / "albums" / "bad.py").write_text("def f():\n    import torch.nn\n")
@@ -139,8 +202,7 @@ class TestTheRulesSee:
 
     def test_a_room_without_a_floor(self, copy: Path) -> None:
         (copy / "utils.py").write_text("")
-        rooms = {module.room for module in Package(copy).modules.values()}
-        assert rooms - frozenset().union(*FLOORS) == {"utils"}
+        assert without_floor(Package(copy)) == {"utils"}
 
 
 def _is_source(name: str) -> bool:
