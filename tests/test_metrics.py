@@ -18,7 +18,6 @@ from facecli.metrics import (
     eer,
     fmr,
     fnmr,
-    roc,
     ten_fold_accuracy,
     ten_fold_val,
     threshold_at_fmr,
@@ -84,7 +83,6 @@ def test_threshold_is_not_rounded_to_the_precision_of_the_values() -> None:
         (lambda: threshold_at_fmr([], 0.1), "impostor"),
         (lambda: val_at_far([], [1.0], 0.1), "genuine"),
         (lambda: val_at_far([1.0], [], 0.1), "impostor"),
-        (lambda: roc([], [1.0]), "genuine"),
         (lambda: eer([1.0], []), "impostor"),
         (lambda: auc([], [1.0]), "genuine"),
         (lambda: best_accuracy_threshold([1.0], []), "impostor"),
@@ -163,27 +161,7 @@ def test_val_at_far_is_the_best_share_that_the_far_allows(
     assert val_at_far(genuine, impostor, far) == best
 
 
-# The whole curve
-
-
-def test_roc_by_hand() -> None:
-    """The tie at 2 moves both rates in one step."""
-    curve = roc([1.0, 2.0], [2.0, 3.0])
-    assert curve.thresholds.tolist() == [-np.inf, 1.0, 2.0, 3.0]
-    assert curve.val.tolist() == [0.0, 0.5, 1.0, 1.0]
-    assert curve.fmr.tolist() == [0.0, 0.0, 0.5, 1.0]
-
-
-@given(comparisons, comparisons)
-def test_roc_holds_the_rates_of_every_threshold(
-    genuine: list[float], impostor: list[float]
-) -> None:
-    curve = roc(genuine, impostor)
-    for index, threshold in enumerate(curve.thresholds):
-        assert curve.val[index] == share(genuine, threshold)
-        assert curve.fmr[index] == share(impostor, threshold)
-    assert np.all(np.diff(curve.thresholds) > 0)
-    assert np.all(np.diff(curve.val + curve.fmr) > 0)
+# The whole curve in one number
 
 
 @given(comparisons, comparisons)
@@ -199,12 +177,6 @@ def test_auc_agrees_with_scikit_learn(genuine: list[float], impostor: list[float
     mated = [True] * len(genuine) + [False] * len(impostor)
     expected = roc_auc_score(mated, -np.array(genuine + impostor))
     assert auc(genuine, impostor) == pytest.approx(expected, abs=1e-12)
-
-
-@given(acquired, acquired)
-def test_auc_is_the_area_under_the_roc(genuine: list[float], impostor: list[float]) -> None:
-    curve = roc(genuine, impostor)
-    assert auc(genuine, impostor) == pytest.approx(np.trapezoid(curve.val, curve.fmr), abs=1e-12)
 
 
 @pytest.mark.parametrize(

@@ -25,14 +25,12 @@ class AllPairs:
     """Every pair of a labelled set once.
 
     `genuine` is float32 (g,) with the person of each pair beside it, int64 (g,), numbered in the
-    order of the sorted labels; `impostor` holds all impostor comparisons; `excluded` is the number
-    of rows whose person is unknown.
+    order of the sorted labels; `impostor` holds all impostor comparisons.
     """
 
     genuine: FloatArray
     genuine_person: IntArray
     impostor: Comparisons
-    excluded: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +75,6 @@ def all_pairs(
         genuine=np.concatenate(genuine),
         genuine_person=np.concatenate(owner),
         impostor=_from_grid(counts),
-        excluded=len(embeddings) - len(known),
     )
 
 

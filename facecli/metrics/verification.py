@@ -98,31 +98,6 @@ def val_at_far(genuine: SquaredL2, impostor: SquaredL2, far: float) -> float:
     return int(mates.matched(threshold_at_fmr(impostor, far))) / mates.size
 
 
-@dataclass(frozen=True, slots=True)
-class Roc:
-    """Rates at every threshold that changes them, float64 (k,).
-
-    `thresholds` ascend from minus infinity, `fmr` and `val` from 0, where nothing matches, to 1 or
-    to what failures to acquire leave of it.
-    """
-
-    thresholds: RateArray
-    fmr: RateArray
-    val: RateArray
-
-
-def roc(genuine: SquaredL2, impostor: SquaredL2) -> Roc:
-    """Return the receiver operating characteristic; a tie of both kinds is one slanting step."""
-    mates, impostors = _some(genuine, "genuine"), _some(impostor, "impostor")
-    observed = np.union1d(mates.values, impostors.values)
-    thresholds = np.append(-np.inf, observed.astype(np.float64))
-    return Roc(
-        thresholds=thresholds,
-        fmr=impostors.matched(thresholds) / impostors.size,
-        val=mates.matched(thresholds) / mates.size,
-    )
-
-
 def auc(genuine: SquaredL2, impostor: SquaredL2) -> float:
     """Return the area under the ROC: how often a genuine pair is closer than an impostor pair.
 
