@@ -99,6 +99,7 @@ def test_functions_and_modules_are_short(package: Package) -> None:
     assert {name: length for name, length in lengths.items() if length > LONGEST_MODULE} == {}
 
 
+@pytest.mark.slow
 class TestTheRulesSee:
     """Each rule fails when what it forbids is put into a copy of the package."""
 
