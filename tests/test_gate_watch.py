@@ -138,7 +138,8 @@ def test_a_locked_gallery_does_not_hold_the_gate_up(
 ) -> None:
     """A write lock does not hurt readers; a lock of everything costs a moment, once."""
     monkeypatch.setattr(module, "LOOK_SECONDS", 0.05)
-    monkeypatch.setattr(kind, "BUSY_MILLISECONDS", 1000 * PATIENT)
+    monkeypatch.setattr(module, "LONGEST", PATIENT)
+    monkeypatch.setattr(kind, "BUSY_MILLISECONDS", int(100 * PATIENT))
     holder = sqlite3.connect(path, isolation_level=None)
     holder.execute("PRAGMA locking_mode = EXCLUSIVE")
     holder.execute("BEGIN EXCLUSIVE")
