@@ -1,6 +1,6 @@
-"""What `facecli demo` shows: two portraits, altered takes of each, and the commands to run.
+"""Make the files of `facecli demo`: two portraits, and altered takes of each.
 
-Nothing here runs a command: `facecli.cli.demo` does, and asks each step whether it came out right.
+`facecli.cli.demo` runs the commands on them and checks the result of each.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from facecli.errors import FacecliError
 from facecli.faces.images import NEUTRAL_GREY, open_picture
 
 MARKER = ".facecli-demo"
-"""A file that says the folder is the demo's own, to be filled anew."""
+"""A file that marks the folder as the demo's own: it may be filled again."""
 
 DARK = 0.4
-"""Share of the light that the darker take keeps."""
+"""Brightness of the darker take, as a share of the portrait's."""
 
 COMPRESSED = "jpeg20"
 JPEG_QUALITY = 20
 PNG_EFFORT = 1
-"""Of 9: the demo's files live for minutes, and packing them well took a second."""
+"""Compression level, of 9. The files live for minutes, and compressing them well took a second."""
 
 SHRUNK_SIDE = 80
 TILT_DEGREES = 12
@@ -32,7 +32,7 @@ TILT_DEGREES = 12
 
 @dataclass(frozen=True, slots=True)
 class Sitter:
-    """Someone in the demo; `head` is left, top, right and bottom of the head in the portrait."""
+    """A person in the demo; `head` is left, top, right and bottom of the head, in pixels."""
 
     name: str
     portrait: Callable[[], Path]
@@ -40,7 +40,7 @@ class Sitter:
 
     @property
     def slug(self) -> str:
-        """Return how the sitter's files begin."""
+        """Return the first part of the names of the sitter's files."""
         return self.name.split()[0].lower()
 
 
@@ -59,12 +59,12 @@ def _darker(portrait: Image.Image, _: Sitter) -> Image.Image:
 
 
 def _as_it_is(portrait: Image.Image, _: Sitter) -> Image.Image:
-    """Leave the picture alone: what alters it is how it is saved."""
+    """Return the picture unchanged: it is altered by how it is saved."""
     return portrait
 
 
 def _shrunk(portrait: Image.Image, sitter: Sitter) -> Image.Image:
-    """Keep the head alone, 80 pixels a side."""
+    """Cut out the head and shrink it to 80 pixels a side."""
     return portrait.resize(
         (SHRUNK_SIDE, SHRUNK_SIDE), Image.Resampling.LANCZOS, box=sitter.head, reducing_gap=3.0
     )
@@ -85,7 +85,7 @@ TAKES: dict[str, Callable[[Image.Image, Sitter], Image.Image]] = {
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Where the demo's files are."""
+    """The paths of the demo's files."""
 
     folder: Path
 
@@ -100,7 +100,7 @@ class Stage:
         return self.folder / "takes"
 
     def portrait(self, sitter: Sitter) -> Path:
-        """Return the path of the one photo a sitter is enrolled from."""
+        """Return the path of the one photo that a sitter is enrolled from."""
         return self.folder / "portraits" / f"{sitter.slug}.png"
 
     def take(self, sitter: Sitter, name: str) -> Path:
@@ -109,11 +109,11 @@ class Stage:
         return self.takes / f"{sitter.slug}-{name}.{kind}"
 
     def sitters_by_take(self) -> dict[str, str]:
-        """Return the sitter's name of every take's path."""
+        """Return the name of the sitter by the path of each take."""
         return {str(self.take(sitter, name)): sitter.name for sitter in SITTERS for name in TAKES}
 
     def files(self) -> list[Path]:
-        """Return everything the demo writes, which is all that it ever deletes."""
+        """Return every file that the demo writes. It never deletes any other file."""
         database = [
             self.database.with_name(self.database.name + end) for end in ("", "-wal", "-shm")
         ]
@@ -123,10 +123,10 @@ class Stage:
 
 
 def set_the_stage(folder: Path) -> Stage:
-    """Write portraits and takes into a folder that is new, empty, or the demo's own of before.
+    """Write portraits and takes into a folder that is new, empty, or filled by an earlier demo.
 
-    Raises FacecliError for any other folder, so that no one's files are touched; MissingExtra
-    where the portraits' packages are not installed.
+    Raises FacecliError for any other folder, so that nobody's files are touched, and MissingExtra
+    if the packages with the portraits are not installed.
     """
     stage = Stage(folder)
     sources = {sitter: sitter.portrait() for sitter in SITTERS}

@@ -1,4 +1,4 @@
-"""Examine an installation: versions, networks, database; every finding says if it is a problem."""
+"""Check an installation: versions, networks, database. Every finding says if it is a problem."""
 
 from __future__ import annotations
 
@@ -55,16 +55,16 @@ GOLDEN = {
 }
 """First numbers of the embedding of `self_test_chip`, by model fingerprint.
 
-They pin what a wrong build of a library would change silently, such as the network's padding.
+They detect what a wrong build of a library changes without an error, such as the padding.
 """
 
 GOLDEN_TOLERANCE = 5e-3
-"""Arithmetic in bfloat16 moves a number by 1e-3, swapped colours by 0.03, wrong padding by 0.13."""
+"""bfloat16 arithmetic changes a number by 1e-3, swapped colours by 0.03, wrong padding by 0.13."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing looked at; `healthy` is false where something must be done about it."""
+    """The result of one check; `healthy` is false if something must be done."""
 
     topic: str
     healthy: bool
@@ -77,7 +77,7 @@ def examine(
     load_encoder: Callable[[], Encoder],
     place: GalleryPlace,
 ) -> Iterator[Finding]:
-    """Yield findings, one topic after the other; a failing topic does not stop the next."""
+    """Yield findings, topic by topic. A topic that fails does not stop the next one."""
     yield from _examine_versions()
     yield from _guarded("detector", lambda: _examine_detector(load_detector()))
     yield from _guarded("model", lambda: _examine_encoder(load_encoder()))
@@ -88,7 +88,7 @@ def examine(
 
 
 def _guarded(topic: str, look: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
-    """Turn any failure into a finding: a broken installation fails in ways nobody foresaw."""
+    """Turn any failure into a finding: a broken installation can fail in any way."""
     try:
         yield from look()
     except FacecliError as error:
@@ -104,7 +104,7 @@ def _examine_versions() -> Iterator[Finding]:
         try:
             yield Finding(package, True, importlib.metadata.version(package))
         except importlib.metadata.PackageNotFoundError:
-            # torchvision alone may be absent: facecli brings what it needs of it.
+            # torchvision may be missing: facecli contains the parts of it that it needs.
             yield Finding(package, package == "torchvision", "not installed")
     heic = importlib.util.find_spec("pillow_heif") is not None
     hint = "readable" if heic else "not readable; for them: pip install 'facecli[heic]'"
@@ -112,7 +112,7 @@ def _examine_versions() -> Iterator[Finding]:
 
 
 def _examine_detector(detector: Detector) -> Iterator[Finding]:
-    """Look for a face where there is none, and in a portrait if one is installed."""
+    """Search a grey picture for faces and, if one is installed, a portrait."""
     from PIL import Image
 
     from facecli import portraits
@@ -158,7 +158,7 @@ def _against_golden(vector: FloatArray, golden: tuple[float, ...]) -> Finding:
 
 
 def _examine_gallery(place: GalleryPlace) -> Iterator[Finding]:
-    """Check the database, and every template by reading it."""
+    """Check the database, and read every template."""
     with place.open() as gallery:
         yield from _examine_opened(gallery)
 

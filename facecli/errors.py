@@ -1,10 +1,10 @@
-"""What can go wrong for a user: each message is one line that names the input and the reason."""
+"""Errors that a user can act on: each message is one line that names the input and the reason."""
 
 from __future__ import annotations
 
 
 class FacecliError(Exception):
-    """Anything a user can act on; its text is shown as it is, and the exit code is 2."""
+    """An error that a user can act on. Commands show its text as it is and exit with 2."""
 
 
 class PictureError(FacecliError):
@@ -12,7 +12,7 @@ class PictureError(FacecliError):
 
 
 class FaceError(FacecliError):
-    """A picture whose faces do not suit what was asked: none, several, or of too low quality."""
+    """A picture whose faces do not suit the request: none, several, or of too low quality."""
 
 
 class ModelError(FacecliError):
@@ -24,23 +24,23 @@ class GalleryError(FacecliError):
 
 
 class GalleryUnavailable(GalleryError):
-    """The database of a gallery failed, is damaged or is in use: what was asked was not wrong."""
+    """The database of a gallery failed, is damaged or is in use. The request was not wrong."""
 
 
 class FingerprintMismatch(GalleryError):
-    """Vectors of two different models met: their squared L2 would mean nothing."""
+    """Vectors of two models cannot be compared: their squared L2 would mean nothing."""
 
 
 class LibraryError(FacecliError):
-    """A database of photos seen that cannot be opened or read."""
+    """A library, the database of photos already searched, that cannot be opened or read."""
 
 
 class TrainingError(FacecliError):
-    """Data or settings that cannot train a network, or a run that has collapsed."""
+    """Data or settings that a network cannot be trained with, or a run that has collapsed."""
 
 
 class CalibrationError(FacecliError):
-    """Data that cannot support the threshold or verifier asked for."""
+    """Data that does not support the requested threshold or verifier."""
 
 
 class GateError(FacecliError):

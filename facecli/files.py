@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and where a user's files are kept."""
+"""Write files whole or not at all, and find the user's data files."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from pathlib import Path
 from typing import IO
 
 PRIVATE = 0o600
-"""Readable by its owner alone: for what is known of people."""
+"""File mode: only the owner can read and write. For all data about people."""
 
 SHARED = 0o644
-"""Readable by all, as files usually are: for models and notes of a run."""
+"""File mode: everybody can read. For models and the notes of a training run."""
 
 
 @contextmanager
 def replacing(path: Path, *, mode: int) -> Iterator[IO[bytes]]:
-    """Open a file that takes the place of `path` when the block ends well.
+    """Open a file that replaces `path` when the block ends without an error.
 
-    Until then, and after any error, what was at `path` stays as it was and nothing else is left.
-    Raises OSError if the disk does not take it.
+    Until then, and after any error, the file at `path` stays as it was, and no other file is left.
+    Raises OSError if the file cannot be written.
     """
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
@@ -29,7 +29,7 @@ def replacing(path: Path, *, mode: int) -> Iterator[IO[bytes]]:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
-        Path(temporary).chmod(mode)  # before it has its name: it never stands there too open
+        Path(temporary).chmod(mode)  # before the rename, so that nobody else can ever read `path`
         Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
@@ -37,7 +37,7 @@ def replacing(path: Path, *, mode: int) -> Iterator[IO[bytes]]:
 
 
 def data_file(variable: str, name: str) -> Path:
-    """Return the path in an environment variable, or else a file in the user's data folder."""
+    """Return the path in an environment variable; if it is not set, a file in the data folder."""
     if named := os.environ.get(variable):
         return Path(named)
     import platformdirs
@@ -48,4 +48,4 @@ def data_file(variable: str, name: str) -> Path:
 GALLERY = ("FACECLI_DB", "gallery.db")
 LIBRARY = ("FACECLI_LIBRARY", "photos.db")
 DECISIONS = ("FACECLI_LOG", "decisions.db")
-"""Each database's variable, and its name in the user's data folder."""
+"""The environment variable of each database, and its file name in the user's data folder."""

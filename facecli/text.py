@@ -1,20 +1,20 @@
-"""Foreign text made fit to show: names, paths and messages may hold anything."""
+"""Make any text safe to show: names, paths and messages can contain any character."""
 
 from __future__ import annotations
 
 import unicodedata
 
 HIDDEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
-"""Unicode categories that can move the cursor, hide or reorder text, or cannot be written."""
+"""Unicode categories that can move the cursor, hide or reorder text, or cannot be encoded."""
 
 JOINERS = "\u200c\u200d"
-"""Invisible, but needed to spell names in Persian and Hindi, and harmless."""
+"""Invisible and harmless; names in Persian and Hindi need them."""
 
 
 def shown(text: object) -> str:
-    """Return text fit for one line of a terminal or page: control characters become escapes."""
+    """Return text that is safe in one line of a terminal or page: hidden characters as escapes."""
     whole = str(text)
-    # What Python calls printable holds nothing hidden, and most text is.
+    # Most text is printable, and printable text has no hidden characters.
     return whole if whole.isprintable() else "".join(map(_visible, whole))
 
 

@@ -1,4 +1,4 @@
-"""The vocabulary: frozen records and the Protocols that use-cases are written against.
+"""The types that all rooms share: frozen records, and Protocols for networks and indexes.
 
 Coordinates are pixels of the upright picture (after EXIF orientation), x to the right and y down,
 with (0, 0) the centre of the first pixel. "Left" in a landmark's name is the picture's left.
@@ -27,7 +27,7 @@ Landmarks = tuple[Point, Point, Point, Point, Point]
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A decoded picture: upright RGB pixels, the name to call it by and the hash of its file."""
+    """A decoded picture: its name in messages, upright RGB pixels, and the SHA-256 of its file."""
 
     source: str
     pixels: Image.Image
@@ -63,13 +63,13 @@ class ChipGeometry:
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """What makes a face usable, measured on its landmarks and its chip.
+    """How usable a face is, measured on its landmarks and its chip.
 
     `eye_distance`: pixels between the eyes in the full picture. `sharpness`: variance of the
-    Laplacian in percent of the variance, both of the grey middle of the chip at half size, 0
-    upwards. `brightness`: mean grey level of the chip's middle, 0 to 255. `turn`: how far the nose
-    lies from the middle of the eyes as a share of the eye distance, 0 for a frontal face, about
-    0.5 in profile.
+    Laplacian as a percentage of the variance of the grey levels, both in the middle of the chip
+    at half size; 0 or more. `brightness`: mean grey level in the middle of the chip, 0 to 255.
+    `turn`: distance of the nose from the middle of the eyes as a share of the eye distance; 0 for
+    a frontal face, about 0.5 in profile.
     """
 
     eye_distance: float
@@ -88,10 +88,11 @@ class Face:
 
 @dataclass(frozen=True, slots=True)
 class Acquisition:
-    """What was found in one picture; `notes` say what it took, such as a turn by 90 degrees.
+    """What was found in one picture.
 
-    `size` is width and height of the upright picture. `faces` are ordered by box area, largest
-    first, and may be empty; `chips` are their aligned chips, uint8 (size, size, 3) RGB.
+    `notes` say what was done to find it, such as a turn by 90 degrees. `size` is width and height
+    of the upright picture. `faces` are ordered by box area, largest first, and may be empty;
+    `chips` are their aligned chips, uint8 (size, size, 3) RGB.
     """
 
     source: str
@@ -129,14 +130,14 @@ NO_FACE_FOUND = "no face found"
 
 @dataclass(frozen=True, slots=True)
 class ModelCard:
-    """Everything that is known of one model, stored in its checkpoint.
+    """Everything that is known about one model, as stored in its checkpoint.
 
     `fingerprint` is a SHA-256 over weights, architecture, chip geometry, normalisation and
-    alignment: vectors compare only within one fingerprint. `threshold` is the largest squared L2
-    called the same person; `thresholds` maps a false match rate such as "1e-4" to its squared L2.
-    `threshold_source` says what data that came from. `dimension` is how many numbers an embedding
-    has. `history` records how the model came to be.
-    `impostors` is a table of how near strangers come, as `calibration` reads it; {} if unknown.
+    alignment. Only vectors of one fingerprint can be compared. `threshold` is the largest squared
+    L2 that counts as the same person; `thresholds` maps a false match rate such as "1e-4" to its
+    squared L2, and `threshold_source` names the data of both. `dimension` is how many numbers an
+    embedding has. `history` records how the model was made. `impostors` is a table of the squared
+    L2 of impostor pairs, as `calibration` reads it; {} if unknown.
     """
 
     name: str
@@ -159,12 +160,13 @@ class ModelCard:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """A threshold set from data, which a gallery keeps for one model.
+    """A threshold that was set from data; a gallery keeps it for one model.
 
-    At `threshold`, in squared L2, the false match rate among the `impostor_pairs` pairs of `people`
-    is at most `far`; among others it lies between `far_low` and `far_high` (95 %). `fnmr` is the
-    share of the `genuine_pairs` above the threshold, None without any. `source` names the data;
-    `impostors` is their table as in a ModelCard. `created` is UTC ISO 8601.
+    `threshold` is a squared L2. Its false match rate is at most `far` among the `impostor_pairs`
+    pairs of `people` people. For other people the rate lies between `far_low` and `far_high`
+    (95 %). `fnmr` is the share of the `genuine_pairs` above the threshold, None if there are none.
+    `source` names the data; `impostors` is the table of its impostor pairs, as in a ModelCard.
+    `created` is UTC ISO 8601.
     """
 
     fingerprint: str
@@ -184,7 +186,7 @@ class Calibration:
 
 @dataclass(frozen=True, slots=True)
 class NewTemplate:
-    """A template about to be stored: whose it is, the vector, and where it came from."""
+    """A template to be stored: whose it is, the vector, and where it came from."""
 
     person: str
     embedding: FloatArray
@@ -196,7 +198,7 @@ class NewTemplate:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """An enrolled individual. `templates` counts every model's; `created` is UTC ISO 8601."""
+    """An enrolled person. `templates` counts those of all models; `created` is UTC ISO 8601."""
 
     id: int
     name: str
@@ -234,7 +236,7 @@ class TemplateMatrix:
 
 @dataclass(frozen=True, slots=True)
 class StoredModel:
-    """A model that has or had templates in a gallery, and how many there are now."""
+    """A model that has or had templates in a gallery, and how many it has now."""
 
     name: str
     fingerprint: str
@@ -245,10 +247,11 @@ class StoredModel:
 
 @dataclass(frozen=True, slots=True)
 class ForgetReceipt:
-    """What was erased, and when in UTC ISO 8601.
+    """What was erased, and when (`at`, UTC ISO 8601).
 
-    `scrubbed` is true when the write-ahead log was emptied too, so that no copy is left in the
-    database's files; false when a reader held it, and the next write or close will empty it.
+    `scrubbed` is true if the write-ahead log was emptied too: then no copy is left in the files of
+    the database. It is false if another program was reading; the next write or close empties the
+    log.
     """
 
     people: tuple[str, ...]
@@ -259,10 +262,10 @@ class ForgetReceipt:
 
 @dataclass(frozen=True, slots=True)
 class GalleryStatistics:
-    """What a health check wants to know of a gallery.
+    """What a health check reports about a gallery.
 
-    `size` is bytes of the database with its log. `private` is true when nobody but the owner may
-    read the file.
+    `size` is the size of the database with its log, in bytes. `private` is true if only the owner
+    can read the file.
     """
 
     path: str

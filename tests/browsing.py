@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from waiting import PATIENT
+
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
@@ -20,6 +22,7 @@ def opened(
     context = browser.new_context(
         viewport={"width": width, "height": 800}, color_scheme="dark" if dark else "light"
     )
+    context.set_default_timeout(1000 * PATIENT)
     page = context.new_page()
     said: list[str] = []
     asked: list[str] = []

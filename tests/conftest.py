@@ -15,6 +15,7 @@ import hypothesis
 import pytest
 from fakes import FakeDetector, FakeEncoder, embedding, new_template
 from record_check import problems
+from waiting import PATIENT
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -28,7 +29,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # How long an example takes depends on the machine. In CI the examples are the same every time.
 hypothesis.settings.register_profile(
-    "facecli", deadline=None, derandomize="CI" in os.environ, print_blob=True
+    "facecli",
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+    derandomize="CI" in os.environ,
+    print_blob=True,
 )
 hypothesis.settings.load_profile("facecli")
 
@@ -40,6 +45,7 @@ HEAVY_FIXTURES = {"real_detector", "real_encoder", "chromium", "launch", "faces"
 HEAVY_MARKS = {"slow", "network", "faces"}
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest selects by mark
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark as fast what needs neither the real networks nor seconds: `pytest -m fast`."""
     for item in items:
@@ -137,7 +143,9 @@ def launch() -> Iterator[Callable[..., Browser]]:
     )
     with driver.sync_playwright() as play:
         yield lambda *switches: play.chromium.launch(
-            executable_path=program, args=[f"--{one}" for one in (*usual, *switches)]
+            executable_path=program,
+            args=[f"--{one}" for one in (*usual, *switches)],
+            timeout=1000 * PATIENT,
         )
 
 

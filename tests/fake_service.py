@@ -1,24 +1,28 @@
 """Services to ask: the real one, and one with the fake networks.
 
-The second is this file as a program: fake_service.py GALLERY LOG [slow] listens on a free port,
-which it prints. The tokens are TOKEN and ADMIN below.
+The second is this file as a program: fake_service.py GALLERY LOG [held] listens on a free port,
+which it prints. The tokens are TOKEN and ADMIN below. Its gates have a clock of their own: from one
+frame to the next a look is always due.
 """
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from subprocess import PIPE, Popen
+from types import SimpleNamespace
 
 from fakes import FakeDetector, recognizer_of
 from PIL import Image
+from waiting import PATIENT, until
 
 from facecli.gate.journal import Journal
+from facecli.server import limits, serving, sessions
 from facecli.server.access import Access
 from facecli.server.service import RecognitionService
 from facecli.server.serving import listen, serve
@@ -27,22 +31,29 @@ from facecli.stores.opening import gallery_at
 from facecli.types import Detection
 
 TOKEN, ADMIN = "t" * 32, "a" * 32
-SLOW_SECONDS = 0.5
 ENTRY = "from facecli.__main__ import main; main()"
 
 
-class SlowDetector(FakeDetector):
-    """Take its time, as on a machine that is busy."""
+class HeldDetector(FakeDetector):
+    """Make a file `begun` in a folder, and answer once there is a file `go`."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self._folder = folder
 
     def detect(self, pictures: Sequence[Image.Image]) -> list[list[Detection]]:
-        time.sleep(SLOW_SECONDS)
+        (self._folder / "begun").touch()
+        until((self._folder / "go").exists)
         return super().detect(pictures)
 
 
 @contextmanager
-def running(gallery: Path, *, slow: bool = False) -> Iterator[tuple[Popen[bytes], int]]:
-    """Run the service on a gallery and yield its process and port."""
-    words = [str(gallery), str(gallery.with_name("log.db")), *(["slow"] if slow else [])]
+def running(gallery: Path, *, held: bool = False) -> Iterator[tuple[Popen[bytes], int]]:
+    """Run the service on a gallery and yield its process and port.
+
+    A `held` one answers no photo before there is a file `go` beside the gallery.
+    """
+    words = [str(gallery), str(gallery.with_name("log.db")), *(["held"] if held else [])]
     with Popen([sys.executable, __file__, *words], stdout=PIPE) as process:
         try:
             assert process.stdout is not None
@@ -85,7 +96,10 @@ def real_service(folder: Path) -> Iterator[tuple[Popen[bytes], int]]:
 def main() -> None:
     gallery, log = map(Path, sys.argv[1:3])
     SqliteGallery(gallery).close()
-    detector = SlowDetector() if sys.argv[3:] else FakeDetector()
+    detector = HeldDetector(gallery.parent) if sys.argv[3:] else FakeDetector()
+    limits.MOST_SECONDS, serving.GRACE_SECONDS = PATIENT, int(PATIENT)
+    ticks = itertools.count()
+    vars(sessions)["time"] = SimpleNamespace(monotonic=lambda: next(ticks) / 5)
     service = RecognitionService(recognizer_of(gallery_at(gallery), detector=detector))
     listener = listen("127.0.0.1", 0)
     sys.stdout.write(f"{listener.getsockname()[1]}\n")

@@ -84,6 +84,7 @@ def test_no_sources_no_answers(detector: FakeDetector) -> None:
     assert list(acquire([], detector, DLIB_GEOMETRY)) == []
 
 
+@pytest.mark.slow
 def test_few_pictures_are_held_at_once(
     tmp_path: Path, detector: FakeDetector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -187,6 +188,7 @@ positions = st.tuples(
 )
 
 
+@pytest.mark.slow
 @given(place=positions, turn=st.sampled_from([90, 180, 270]))
 def test_faces_of_a_turned_picture_come_back_in_its_own_coordinates(
     place: tuple[int, int, int, int], turn: int

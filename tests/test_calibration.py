@@ -178,6 +178,7 @@ def test_a_table_that_makes_no_sense_is_refused(change: dict[str, object]) -> No
         distribution_from({"pairs": 5})
 
 
+@pytest.mark.slow
 def test_too_few_pairs_make_no_table() -> None:
     rows, labels = crowd(20, 1)
     assert impostor_table(rows, labels, source="") == {}

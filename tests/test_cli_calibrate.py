@@ -93,6 +93,7 @@ def calibrated_to(database: Path, threshold: float, *, model: str = "fake-128") 
         )
 
 
+@pytest.mark.slow
 def test_the_gallery_calibrates_itself(run: Run, database: Path) -> None:
     made = record(run("calibrate", "--far", "0.01", "--json"))
     (kept,) = stored(database)

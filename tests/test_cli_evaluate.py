@@ -134,6 +134,7 @@ def test_groups_are_measured_and_compared(people: Path, tmp_path: Path) -> None:
     assert "3 photos in no group of age" in result.stderr
 
 
+@pytest.mark.slow
 def test_quality_needs_no_file_and_its_groups_differ(tmp_path: Path) -> None:
     folder = tmp_path / "many"
     for plane in range(3):
@@ -268,6 +269,7 @@ def rates_of(errors: int, of: int) -> dict[str, Any]:
     return {"errors": errors, "of": of, "rate": None, "low": None, "high": None}
 
 
+@pytest.mark.slow
 def test_rates_that_thirty_errors_support_come_with_intervals(tmp_path: Path) -> None:
     """Twelve people in one plane, where most photos are nearer to somebody else's first."""
     for place in range(12):
@@ -289,6 +291,7 @@ def test_rates_that_thirty_errors_support_come_with_intervals(tmp_path: Path) ->
     assert re.search(r"FPIR  0\.\d{4} \(.*, 95 % interval 0\.\d{4} to 0\.\d{4}\)", text)
 
 
+@pytest.mark.slow
 def test_galleries_grow_with_distractors_that_are_nobody_looked_for(
     people: Path, tmp_path: Path
 ) -> None:

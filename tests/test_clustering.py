@@ -157,6 +157,7 @@ def test_linkage_at_a_threshold_agrees_with_scipy(
     assert partition(average_linkage(crowd, threshold=threshold).labels()) == partition(expected)
 
 
+@pytest.mark.slow
 def test_linkage_of_a_family_agrees_with_scipy() -> None:
     """Five people with hundreds of photos, each photo with dozens that are nearly as near."""
     rng = np.random.default_rng(5)

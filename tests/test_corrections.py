@@ -296,8 +296,7 @@ class Shoebox(RuleBasedStateMachine):
         assert len({fact.name for fact in named}) == len(self.store.names())
 
 
-TestShoebox = Shoebox.TestCase
-TestShoebox = pytest.mark.slow(TestShoebox)
+TestShoebox = pytest.mark.slow(Shoebox.TestCase)
 TestShoebox.settings = settings(max_examples=40, stateful_step_count=25)
 
 

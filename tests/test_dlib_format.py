@@ -187,6 +187,7 @@ def test_any_truncated_file_is_refused_with_one_line(data: st.DataObject) -> Non
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 @given(position=st.integers(0, 3000), value=st.integers(0, 255))
 def test_a_changed_byte_never_escapes_as_another_error(position: int, value: int) -> None:
     data = bytearray(_CACHED.data)

@@ -42,6 +42,7 @@ def squared_of_pairs(samples: Samples) -> tuple[dict[tuple[int, int], float], ..
     return genuine, impostor
 
 
+@pytest.mark.slow
 @few
 @given(st.integers(0, 10**6), st.floats(0.2, 3.5))
 def test_every_figure_agrees_with_plain_loops(seed: int, threshold: float) -> None:
@@ -66,6 +67,7 @@ def test_every_figure_agrees_with_plain_loops(seed: int, threshold: float) -> No
     assert point.threshold == pytest.approx(first_refused, abs=1e-6)
 
 
+@pytest.mark.slow
 @few
 @given(st.integers(0, 10**6))
 def test_the_hardest_pairs_are_the_ends_of_a_full_sort(seed: int) -> None:
@@ -100,6 +102,7 @@ def test_the_farthest_pairs_of_one_person_are_found_in_blocks(
     }
 
 
+@pytest.mark.slow
 def test_intervals_are_those_of_resampling_people() -> None:
     samples = crowd(1, people=60, photos=5)
     labels = np.repeat(np.arange(60), 5)
@@ -120,6 +123,7 @@ def test_intervals_are_those_of_resampling_people() -> None:
         assert limits.low < limits.estimate < limits.high
 
 
+@pytest.mark.slow
 def test_rank_one_moves_with_the_people_drawn() -> None:
     samples = crowd(3, people=30, photos=6, unnamed=5, spread=1.4)
     labels = person_numbers(samples)
@@ -137,6 +141,7 @@ def test_rank_one_moves_with_the_people_drawn() -> None:
     assert (found.interval.low, found.interval.high) == pytest.approx(ends)
 
 
+@pytest.mark.slow
 def test_an_equal_error_rate_needs_pairs_as_val_does() -> None:
     """Of 24 genuine pairs, and where fewer than 30 strangers are nearer than mates."""
     few_pairs = measure_folder(crowd(0, people=4, photos=4, spread=1.4), threshold=1.0)

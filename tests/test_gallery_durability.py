@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fakes import embedding, fake_card, new_template
+from waiting import until
 
 from facecli.errors import GalleryError, GalleryUnavailable
 from facecli.models import DIMENSION
@@ -92,8 +93,7 @@ def test_a_kill_in_the_middle_loses_nothing_acknowledged(tmp_path: Path, seed: i
     command = [sys.executable, __file__, str(path)]
     writer = subprocess.Popen(command, stdout=subprocess.PIPE, env=child_environment())
     assert writer.stdout is not None
-    while not path.exists() and writer.poll() is None:
-        time.sleep(0.001)
+    until(path.exists)
     early = seed < 2
     lines = [] if early else [writer.stdout.readline() for _ in range(chance.randrange(1, 20))]
     time.sleep(chance.uniform(0, 0.05))

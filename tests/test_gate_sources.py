@@ -6,8 +6,6 @@ import io
 import threading
 import time
 from collections.abc import Callable, Iterator
-from functools import partial
-from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -22,7 +20,7 @@ from waiting import PATIENT, until
 
 from facecli.errors import GateError, PictureError
 from facecli.gate import sources as module
-from facecli.gate.capture import Capture
+from facecli.gate.capture import WAIT_MILLISECONDS, Capture
 from facecli.gate.picturestream import pictures
 from facecli.gate.sources import Frame, live, source_of, video_file, watched
 
@@ -105,22 +103,31 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "TICK", 0.02)
     monkeypatch.setattr(module, "FIRST_RETRY", 0.01)
     monkeypatch.setattr(module, "LAST_RETRY", 0.04)
+    monkeypatch.setattr(module, "WAIT_MILLISECONDS", 1000 * PATIENT)
+
+
+def next_with_picture(frames: Iterator[Frame]) -> Frame:
+    """Return the next frame that has a picture, and pass over those that say that time passes."""
+    deadline = time.monotonic() + PATIENT
+    for frame in frames:
+        if frame.load is not None:
+            return frame
+        assert time.monotonic() < deadline, "no picture comes"
+    raise AssertionError("the source has ended")
 
 
 def arriving(frames: Iterator[Frame], count: int = 1) -> list[str]:
     """Wait for so many pictures and return the names of those that could be read."""
-    names = []
-    deadline = time.monotonic() + 5
-    for frame in frames:
-        assert time.monotonic() < deadline, "no picture comes"
-        if frame.load is None:
-            continue
-        if frame.load() is not None:
-            names.append(Path(frame.source).name)
-        count -= 1
-        if not count:
-            break
-    return names
+    arrived = [next_with_picture(frames) for _ in range(count)]
+    return [Path(frame.source).name for frame in arrived if frame.load and frame.load()]
+
+
+def red_of(frame: Frame) -> int:
+    """Return the red channel of a frame's picture, where the fake camera numbers its frames."""
+    assert frame.load is not None
+    picture = frame.load()
+    assert picture is not None
+    return cast("tuple[int, int, int]", picture.getpixel((0, 0)))[0]
 
 
 def test_only_what_comes_into_a_folder_is_taken(
@@ -198,21 +205,18 @@ def test_a_camera_that_goes_away_is_opened_again_and_again(
     stop: threading.Event, said: list[str], quick: None
 ) -> None:
     made = [FakeCapture(frames) for frames in ([1], [], [], [2], [3])]
-    waiting = iter(made)
-    frames = live(
-        "camera 0",
-        lambda: cast("Capture", next(waiting, FakeCapture([]))),
-        stop,
-        said.append,
-    )
-    seen = []
-    for frame in frames:
-        if frame.load is not None:
-            picture = frame.load()
-            assert picture is not None
-            seen.append(cast("tuple[int, int, int]", picture.getpixel((0, 0)))[0])
-        if len(seen) == 3:
-            break
+    given = iter([(0, made[0]), (1, made[1]), (1, made[2]), (1, made[3]), (2, made[4])])
+    seen: list[int] = []
+
+    def opening() -> Capture:
+        """Open the next once the pictures before it have been taken: none is to be dropped."""
+        before, capture = next(given, (3, FakeCapture([])))
+        until(lambda: len(seen) >= before)
+        return cast("Capture", capture)
+
+    frames = live("camera 0", opening, stop, said.append)
+    while len(seen) < 3:
+        seen.append(red_of(next_with_picture(frames)))
     frames.close()  # type: ignore[attr-defined]
     assert seen == [1, 2, 3]
     assert all(capture.closed for capture in made)
@@ -223,28 +227,34 @@ def test_a_camera_that_goes_away_is_opened_again_and_again(
 def test_a_slow_gate_gets_the_newest_frame_and_not_the_next(
     stop: threading.Event, said: list[str], quick: None
 ) -> None:
-    class Steady(FakeCapture):
-        grabbed = 0
+    class Stepping(FakeCapture):
+        """A camera that gives as many frames as it is told to."""
+
+        asked = 0
+        told = threading.Semaphore(0)
 
         def grab(self) -> bool:
-            time.sleep(0.001)
-            self.grabbed += 1
+            self.asked += 1
+            self.told.acquire(timeout=PATIENT)
             return super().grab()
 
-        def has_moved_on(self, frames: int) -> bool:
-            return self.grabbed > frames
+        def give(self, count: int) -> None:
+            """Give so many frames, and return when each has been offered to the gate."""
+            before = self.asked
+            self.told.release(count)
+            until(lambda: self.asked == before + count)
 
-    camera = Steady(list(range(256)))
+    camera = Stepping(list(range(256)))
     frames = live("camera 0", lambda: cast("Capture", camera), stop, said.append)
+    next(frames)  # the thread starts with the first
+    until(lambda: camera.asked == 1)
     seen = []
-    for frame in islice((one for one in frames if one.load), 3):
-        assert frame.load is not None
-        picture = frame.load()
-        assert picture is not None
-        seen.append(cast("tuple[int, int, int]", picture.getpixel((0, 0)))[0])
-        until(partial(camera.has_moved_on, camera.grabbed + 20))
+    for count in (1, 20, 1, 30):
+        camera.give(count)
+        seen.append(red_of(next_with_picture(frames)))
+    camera.told.release(300)
     frames.close()  # type: ignore[attr-defined]
-    assert seen[2] - seen[0] > 10
+    assert seen == [0, 20, 21, 51]
 
 
 @pytest.mark.parametrize(
@@ -259,11 +269,13 @@ def test_what_a_decoder_kept_back_is_not_taken_for_new(
     said: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A stream falls silent, and OpenCV gives old frames, one after each wait."""
-    monkeypatch.setattr(module, "WAIT_MILLISECONDS", 1000)
+    now = 0.0
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now))
 
     class Silent(FakeCapture):
         def grab(self) -> bool:
-            time.sleep(1.1 if len(self._left) < 3 else 0)
+            nonlocal now
+            now += 0.1 if len(self._left) > 2 else WAIT_MILLISECONDS / 1000
             return super().grab()
 
     offered: list[object] = []

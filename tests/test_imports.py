@@ -129,6 +129,7 @@ def test_functions_and_modules_are_short(package: Package) -> None:
     assert too_long(package) == []
 
 
+@pytest.mark.slow
 class TestTheRulesSee:
     """Each rule fails when what it forbids is put into a copy of the package."""
 

@@ -130,6 +130,7 @@ def test_a_tiny_squared_l2_is_right_to_its_last_digits() -> None:
     assert squared[0, 0] == pytest.approx(exact**2, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_gallery_times_probes(traced: None) -> None:
     """64 probes against 100,000 templates: all scores at once would take 26 MB."""
     gallery, probes = unit_vectors(100_000), unit_vectors(64, seed=1)

@@ -278,6 +278,7 @@ def test_resampled_eer_agrees_with_really_copying_the_drawn_people(
     assert (np.ptp(found) == 0) == (eer(pairs.genuine, pairs.impostor) == 0) == (seed == 3)
 
 
+@pytest.mark.slow
 def test_a_part_of_the_pairs_gives_nearly_the_same_intervals(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

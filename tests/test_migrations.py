@@ -297,6 +297,7 @@ def test_the_schema_itself_refuses_what_must_not_be(version_1: Path, sql: str, r
     database.close()
 
 
+@pytest.mark.slow
 def test_those_who_open_a_new_gallery_at_once_make_one(tmp_path: Path) -> None:
     """Eight at a time, from the very moment when there is no file: none fails, none is missing."""
     with ThreadPoolExecutor(8) as pool:

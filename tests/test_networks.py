@@ -56,6 +56,7 @@ def test_embeddings_are_unit_vectors_even_after_a_calibrating_shift() -> None:
     assert norm.item() == pytest.approx(1.0, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_new_blocks_change_nothing_until_they_are_trained() -> None:
     plain = build(resnet29_architecture({"4": 4, "5": 2}))
     deeper = build({**resnet29_architecture({"4": 4, "5": 2}), "deeper": {"2": 1, "5": 2}})

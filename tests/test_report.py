@@ -87,6 +87,7 @@ def summary() -> list[Robustness]:
     return [Robustness(one.series, one.level, one.name, 10, 7, 2, 0.5) for one in ALTERATIONS]
 
 
+@pytest.mark.slow
 @settings(max_examples=30)
 @given(st.text(st.characters(codec=None), min_size=1, max_size=30))
 def test_no_text_changes_the_structure_of_a_page_or_the_writing_of_it(text: str) -> None:

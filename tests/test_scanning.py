@@ -8,6 +8,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ from facecli.faces.acquisition import acquire
 from facecli.faces.chips import DLIB_GEOMETRY, geometry_at
 from facecli.faces.embedding import EmbeddedPicture, embed_pictures
 from facecli.stores.library import Library
-from facecli.types import Detection, Detector, Failure, FloatArray, PixelArray
+from facecli.types import Acquisition, Detection, Detector, Failure, FloatArray, PixelArray
 
 SLOW = 0.02
 """Seconds that the slow detector takes for a picture."""
@@ -83,6 +84,11 @@ def searched(paths: Sequence[Path], library: Library, model: str = "fake-128") -
     return detector.seen
 
 
+def painted_size(number: int) -> tuple[int, int]:
+    """Return width and height of one of the painted pictures."""
+    return 190 + number, 90
+
+
 def painted(folder: Path, count: int) -> list[Path]:
     """Paint small pictures of one or two faces, now and then of none, all of them different."""
     return [
@@ -92,7 +98,7 @@ def painted(folder: Path, count: int) -> list[Path]:
                 PaintedFace(number % 16, number // 16 + 9 * place, 12 + number + 90 * place, 12, 60)
                 for place in range((1, 2, 1, 1, 0, 1, 2, 1)[number % 8])
             ),
-            size=(190 + number, 90),
+            size=painted_size(number),
         )
         for number in range(count)
     ]
@@ -261,17 +267,26 @@ def test_what_is_damaged_is_made_again(tmp_path: Path, library: Library, damage:
     assert_same(scanned(paths, library, model="other"), first)
 
 
-def test_few_photos_are_in_hand_at_a_time(tmp_path: Path, library: Library) -> None:
+def test_few_photos_are_in_hand_at_a_time(
+    tmp_path: Path, library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """So that memory does not grow with the number of photos."""
     paths = painted(tmp_path, 60)
-    detector = FakeDetector()
-    asked = FakeDetector()
-    list(acquire(paths, asked, DLIB_GEOMETRY))
-    results = scan(paths, library=library, detector=detector, encoder=FakeEncoder(), workers=1)
+    begun: list[Path] = []
+    submit = workers.Searchers.submit
+
+    def noted(searchers: workers.Searchers, path: Path) -> Future[Acquisition | Failure]:
+        begun.append(path)
+        return submit(searchers, path)
+
+    monkeypatch.setattr(workers.Searchers, "submit", noted)
+    results = scan(
+        paths, library=library, detector=FakeDetector(), encoder=FakeEncoder(), workers=1
+    )
     next(results)
-    time.sleep(0.2)
-    assert detector.seen < asked.seen / 2
+    assert 0 < len(begun) < 20
     results.close()
+    assert len(begun) < 20
 
 
 def test_a_scan_left_early_keeps_what_it_saw(tmp_path: Path, library: Library) -> None:
@@ -304,6 +319,7 @@ def test_processes_end_with_the_scan(
     assert multiprocessing.active_children() == []
 
 
+@pytest.mark.slow
 def test_a_process_that_is_killed_is_an_error_and_not_a_skip(
     tmp_path: Path, library: Library, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,13 +9,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
 from fakes import FakeDetector, FakeEncoder
 from PIL import Image
-from test_scanning import SlowDetector, assert_same, painted, scanned, searched
-from waiting import PATIENT
+from test_scanning import SlowDetector, assert_same, painted, painted_size, scanned, searched
+from waiting import PATIENT, until
 
 from facecli.albums import scanning
 from facecli.albums.scanning import scan
@@ -27,12 +28,33 @@ from facecli.types import Detection
 pytestmark = pytest.mark.slow
 
 PHOTOS = 40
+WAITING = 30
+"""Photos from this one on are not looked at before the test says so."""
 
 
 def say(text: object) -> None:
     """Write a line that reaches a reader at once."""
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
+
+
+class WaitingDetector(SlowDetector):
+    """Look at the later photos once there is a file: a scan is not over before the test is."""
+
+    def __init__(self, go: Path) -> None:
+        super().__init__()
+        self._go = go
+
+    def detect(self, pictures: Sequence[Image.Image]) -> list[list[Detection]]:
+        late = painted_size(WAITING)
+        if any(one.width >= late[0] and one.height == late[1] for one in pictures):
+            until(self._go.exists)
+        return super().detect(pictures)
+
+
+def go(database: Path) -> Path:
+    """Return the file that lets a scan go on to its end."""
+    return database.with_name("go")
 
 
 def scan_aloud(folder: Path, database: Path, count: int) -> None:
@@ -43,7 +65,7 @@ def scan_aloud(folder: Path, database: Path, count: int) -> None:
         results = scan(
             sorted(folder.iterdir()),
             library=library,
-            detector=SlowDetector(),
+            detector=WaitingDetector(go(database)),
             encoder=FakeEncoder(),
             workers=count,
         )
@@ -59,16 +81,12 @@ def start(folder: Path, database: Path, count: int) -> subprocess.Popen[str]:
     )
 
 
-def wait_for_end(group: int, seconds: float = PATIENT) -> bool:
-    """Wait until no process of a group is left; tell whether that came about."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        try:
-            os.killpg(group, 0)
-        except ProcessLookupError:
-            return True
-        time.sleep(0.05)
-    os.killpg(group, signal.SIGKILL)
+def is_over(group: int) -> bool:
+    """Tell whether no process of a group is left."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return True
     return False
 
 
@@ -87,8 +105,9 @@ def test_a_kill_in_the_middle_loses_little_and_leaves_no_process(
     time.sleep(chance.uniform(0, 0.1))
     running.send_signal(signal.SIGKILL)
     done = running.stdout.read().splitlines()
-    running.wait()
-    assert wait_for_end(running.pid), "a process lived on"
+    assert running.wait() == -signal.SIGKILL
+    go(database).touch()
+    until(partial(is_over, running.pid))
     with Library(database, create=False) as library:
         with library.reading() as connection:
             assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
@@ -111,8 +130,9 @@ def test_an_interrupt_ends_all_quietly(tmp_path: Path, count: int) -> None:
     for _ in range(10):
         running.stdout.readline()
     os.killpg(running.pid, signal.SIGINT)
+    (tmp_path / "go").touch()
     assert running.wait(PATIENT) == -signal.SIGINT
-    assert wait_for_end(running.pid), "a process lived on"
+    until(lambda: is_over(running.pid))
     with Library(tmp_path / "photos.db", create=False) as library:
         assert library.statistics().photos >= 10
 
@@ -142,6 +162,7 @@ def test_two_scans_at_once_agree(tmp_path: Path) -> None:
     """Neither waits for the other for long, and the library holds each photo once."""
     paths = painted(tmp_path / "photos", PHOTOS)
     database = tmp_path / "photos.db"
+    go(database).touch()
     running = [start(tmp_path / "photos", database, 1) for _ in range(2)]
     outputs = [process.communicate(timeout=PATIENT)[0].splitlines() for process in running]
     assert [process.returncode for process in running] == [0, 0]

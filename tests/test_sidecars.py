@@ -171,6 +171,7 @@ regions = st.lists(
 )
 
 
+@pytest.mark.slow
 @given(regions, regions)
 def test_any_names_survive_and_nothing_of_others_is_lost(
     first: list[Region], second: list[Region]

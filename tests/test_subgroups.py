@@ -64,6 +64,7 @@ def test_a_group_is_measured_as_a_folder_of_its_own(samples: Samples, tmp_path: 
         assert group.result.failures == 1
 
 
+@pytest.mark.slow
 def test_a_difference_is_that_of_the_rates_and_clear_of_nothing_where_they_differ(
     samples: Samples, tmp_path: Path
 ) -> None:
@@ -91,6 +92,7 @@ def test_rates_and_differences_of_groups_are_records(samples: Samples, tmp_path:
         assert problems(json.loads(as_line(one))) == []
 
 
+@pytest.mark.slow
 def test_every_group_follows_the_one_draw_of_people(samples: Samples, tmp_path: Path) -> None:
     """FNMR of each draw, by hand: a person drawn twice weighs double."""
     measured = measure_groups(samples, by_person(samples, tmp_path / "g.csv"), threshold=0.6)
@@ -121,6 +123,7 @@ def test_the_same_group_twice_differs_by_nothing_that_is_said(samples: Samples) 
     assert measure_groups(samples, split, threshold=1.0).differences == ()
 
 
+@pytest.mark.slow
 def test_small_groups_say_that_they_are_not_supported(samples: Samples) -> None:
     none = np.zeros(2, dtype=bool)
     rows = np.arange(200)

@@ -140,6 +140,7 @@ def test_principal_targets_are_the_leading_components_of_the_features() -> None:
     assert not wide[:, TinyTrunk.features :].any()
 
 
+@pytest.mark.slow
 def test_normalisation_changes_nothing_when_inserted_and_nothing_when_folded() -> None:
     """Also after a step of training, which has moved its statistics and its parameters."""
     network = tiny_network()
@@ -200,6 +201,7 @@ def test_only_rates_with_thirty_expected_errors_are_measured() -> None:
     assert [rate_name(rate) for rate in (1e-2, 1e-5, 2.5e-4)] == ["1e-2", "1e-5", "2.5e-4"]
 
 
+@pytest.mark.slow
 def test_the_better_model_is_told_from_the_worse_and_from_its_equal() -> None:
     """Where pairs are few, nothing is claimed."""
     worse, labels = people_units(120, 3.0)

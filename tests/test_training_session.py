@@ -9,7 +9,6 @@ import signal
 import stat
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ import torch
 from click.testing import CliRunner, Result
 from safetensors.numpy import load_file
 from synthetic import write_people
-from waiting import PATIENT
+from waiting import PATIENT, until
 
 from facecli.cli import cli
 from facecli.metrics import all_pairs, threshold_at_fmr
@@ -353,9 +352,7 @@ def test_killed_and_resumed_a_run_gives_the_same_weights(
     assert start(*words("whole")).wait() == 0
     killed = start(*words("cut"))
     state = tmp_path / "cut.run" / "state.safetensors"
-    deadline = time.monotonic() + 5 * PATIENT
-    while not state.exists() and time.monotonic() < deadline:
-        time.sleep(0.01)
+    until(state.exists, seconds=5 * PATIENT)
     killed.send_signal(signal.SIGKILL)
     assert killed.wait() == -signal.SIGKILL
     assert not (tmp_path / "cut.safetensors").exists()

@@ -288,6 +288,7 @@ def test_verify_lets_a_verifier_decide(tmp_path: Path, nowhere: Path) -> None:
     assert "trained for fake-128" in refused.stderr
 
 
+@pytest.mark.slow
 def test_train_verifier_on_a_folder(tmp_path: Path, nowhere: Path) -> None:
     """Fourteen painted people; neighbours in one plane are 30 steps apart."""
     for place in range(32):

@@ -7,17 +7,20 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from waiting import PATIENT, until
 
 import facecli
 from facecli.warm import client as relay
 from facecli.warm.runner import open_socket
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here"),
+]
 
 SERVICE = """
 import os, sys, time
@@ -43,12 +46,14 @@ sys.stdin.read()
 """
 CLIENT = """
 import sys
-from facecli.warm.client import relayed
-code = relayed(sys.argv[1:])
+from facecli.warm import client
+client.START_SECONDS = {seconds}
+code = client.relayed(sys.argv[1:])
 sys.exit(99 if code is None else code)
 """
 NOT_RELAYED = 99
-SOON = 20.0
+HURRIED = CLIENT.format(seconds=0.5)
+CLIENT = CLIENT.format(seconds=PATIENT)
 
 Client = Callable[..., "subprocess.Popen[bytes]"]
 
@@ -61,16 +66,6 @@ def start(code: str, *arguments: str, **options: object) -> subprocess.Popen[byt
 def first_line(process: subprocess.Popen[bytes]) -> bytes:
     assert process.stdout is not None
     return process.stdout.readline()
-
-
-def ended(done: Callable[[], bool]) -> bool:
-    """Wait for something to become true."""
-    deadline = time.monotonic() + SOON
-    while not done():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.01)
-    return True
 
 
 @pytest.fixture
@@ -90,10 +85,10 @@ def service(runtime: Path) -> Iterator[subprocess.Popen[bytes]]:
     process.communicate()
 
 
-def ask(code: str, **options: object) -> tuple[int, bytes, bytes]:
+def ask(code: str, client: str = CLIENT, **options: object) -> tuple[int, bytes, bytes]:
     """Have code run and return exit code, stdout and stderr."""
-    process = start(CLIENT, code, **options)
-    out, err = process.communicate(b"", timeout=SOON)
+    process = start(client, code, **options)
+    out, err = process.communicate(b"", timeout=PATIENT)
     return process.returncode, out, err
 
 
@@ -122,7 +117,7 @@ def test_the_socket_a_killed_service_left_is_passed_over_and_taken_over(
     service.kill()
     service.wait()
     (left,) = runtime.rglob("*.sock")
-    assert ended(lambda: ask("1")[0] == NOT_RELAYED)
+    until(lambda: ask("1")[0] == NOT_RELAYED)
     again = start(SERVICE)
     try:
         assert first_line(again) == b"first\n"
@@ -178,29 +173,30 @@ def test_the_socket_is_for_its_owner_alone(service: subprocess.Popen[bytes], run
 def test_ctrl_c_reaches_the_command_and_its_last_words_come_through(
     service: subprocess.Popen[bytes],
 ) -> None:
-    process = start(CLIENT, "print('begun', flush=True); time.sleep(60)")
+    process = start(CLIENT, f"print('begun', flush=True); time.sleep({PATIENT})")
     assert first_line(process) == b"begun\n"
     process.send_signal(signal.SIGINT)
-    assert process.communicate()[0] == b"interrupted\n"
+    assert process.communicate(timeout=PATIENT)[0] == b"interrupted\n"
     assert process.returncode == 130
 
 
 def test_a_command_ends_when_its_client_is_killed(service: subprocess.Popen[bytes]) -> None:
-    process = start(CLIENT, "print(os.getpid(), flush=True); time.sleep(60)")
+    process = start(CLIENT, f"print(os.getpid(), flush=True); time.sleep({10 * PATIENT})")
     command = int(first_line(process))
     process.kill()
-    assert ended(lambda: not Path(f"/proc/{command}").exists())
+    until(lambda: not Path(f"/proc/{command}").exists())
     process.communicate()
 
 
 def test_a_command_outlives_its_service_and_its_answer_arrives(
     service: subprocess.Popen[bytes],
 ) -> None:
-    process = start(CLIENT, "print('begun', flush=True); time.sleep(1); code = 5")
+    process = start(CLIENT, "print('begun', flush=True); sys.stdin.read(); code = 5")
     assert first_line(process) == b"begun\n"
     service.kill()
-    assert process.wait(SOON) == 5
-    process.communicate()
+    service.wait()
+    process.communicate(b"end", timeout=PATIENT)
+    assert process.returncode == 5
 
 
 def test_a_command_that_is_killed_is_an_error_in_one_line(
@@ -218,10 +214,12 @@ def test_a_service_that_does_not_answer_in_time_never_runs_the_command(
     runner = int(out)
     os.kill(runner, signal.SIGSTOP)
     try:
-        assert ask(f"open({str(tmp_path / 'ran')!r}, 'w')")[0] == NOT_RELAYED
+        assert ask(f"open({str(tmp_path / 'ran')!r}, 'w')", HURRIED)[0] == NOT_RELAYED
     finally:
         os.kill(runner, signal.SIGCONT)
     assert ask("code = 6")[0] == 6
+    forks = Path(f"/proc/{runner}/task/{runner}/children")
+    until(lambda: not forks.read_text())
     assert not (tmp_path / "ran").exists()
 
 
@@ -241,11 +239,16 @@ def test_what_a_command_works_out_the_next_one_knows(service: subprocess.Popen[b
     assert ask(code)[1] == ask(code)[1]
 
 
-def test_many_commands_at_once_keep_apart(service: subprocess.Popen[bytes]) -> None:
+def test_many_commands_at_once_keep_apart(service: subprocess.Popen[bytes], tmp_path: Path) -> None:
+    """Each waits until all have begun."""
+    met = tmp_path / "met"
+    met.mkdir()
+    wait = f"while len(os.listdir({str(met)!r})) < 8: time.sleep(0.01)"
     clients = [
-        start(CLIENT, f"print({number}); time.sleep(0.1); code = {number}") for number in range(8)
+        start(CLIENT, f"os.mkdir('{met}/{number}'); print({number}); code = {number}\n{wait}")
+        for number in range(8)
     ]
-    answers = [one.communicate(b"")[0] for one in clients]
+    answers = [one.communicate(b"", timeout=PATIENT)[0] for one in clients]
     assert answers == [f"{number}\n".encode() for number in range(8)]
     assert [one.returncode for one in clients] == list(range(8))
 

@@ -1,4 +1,4 @@
-"""Error rates and scores, computed from squared L2 between unit vectors: lower is more alike."""
+"""Compute error rates and scores from squared L2 between unit vectors; lower is more alike."""
 
 from facecli.metrics.identification import mate_ranks
 from facecli.metrics.pairs import AllPairs, ListedPairs, all_pairs, nearest_impostors

@@ -1,4 +1,4 @@
-"""Closed-set identification: every probe has a mate in the gallery."""
+"""Rank the mates in closed-set identification, where every probe has a mate in the gallery."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ def mate_ranks(
 ) -> IntArray:
     """Return the rank of each probe's mate among the people of the gallery, int64 (m,) from 1.
 
-    As defined in ISO/IEC 19795-1, where the share of ranks up to k is the rank-k identification
-    rate. A person is as near as the nearest of their templates. A mate's rank is the number of
-    people at most as far as the mate, the mate included: a tie counts against the system, and the
-    order of the gallery never matters. `gallery` (n, d) and `probes` (m, d) hold unit rows. Raise
-    ValueError where there is no probe, or a probe has no mate.
+    The ranks are those of ISO/IEC 19795-1: the share of ranks up to k is the rank-k identification
+    rate. The squared L2 to a person is that to the nearest of their templates. The rank of a mate
+    is the number of people at or below the mate's squared L2, the mate included. So a tie counts
+    against the system, and the order of the gallery does not matter. `gallery` (n, d) and `probes`
+    (m, d) have unit rows. Raises ValueError if there is no probe, or if a probe has no mate.
     """
     owners, wanted = np.asarray(gallery_labels), np.asarray(probe_labels)
     if owners.shape != (len(gallery),) or wanted.shape != (len(probes),):

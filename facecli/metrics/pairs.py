@@ -1,7 +1,7 @@
-"""All pairs of a labelled set: counted without being kept, and the nearest impostors listed.
+"""Compare all pairs of a labelled set: count them without keeping them, list the nearest impostors.
 
-Labels are one per row: text or whole numbers. The empty text and numbers below 0 say that the
-person is unknown; such rows are left out, since they could be anyone and would count as strangers.
+There is one label per row: text or a whole number. The empty text and numbers below 0 mean that the
+person is unknown. Such rows are left out: they would count as impostors, and could be anybody.
 """
 
 from __future__ import annotations
@@ -17,15 +17,16 @@ from facecli.types import FloatArray, IntArray
 from facecli.vectors.distances import COMPARISONS_HELD, MAXIMUM, squared_l2
 
 GRID = 2**23
-"""`squared_l2` gives whole multiples of 1/GRID, so that counting per step loses nothing."""
+"""`squared_l2` returns whole multiples of 1/GRID, so counting by multiples is exact."""
 
 
 @dataclass(frozen=True, slots=True)
 class AllPairs:
-    """Every pair of a labelled set once.
+    """Every pair of a labelled set, once.
 
-    `genuine` is float32 (g,) with the person of each pair beside it, int64 (g,), numbered in the
-    order of the sorted labels; `impostor` holds all impostor comparisons.
+    `genuine` are the squared L2 of the genuine pairs, float32 (g,). `genuine_person` is the person
+    of each, int64 (g,), numbered in the order of the sorted labels. `impostor` holds all impostor
+    comparisons.
     """
 
     genuine: FloatArray
@@ -35,7 +36,7 @@ class AllPairs:
 
 @dataclass(frozen=True, slots=True)
 class ListedPairs:
-    """Pairs, nearest first: rows int64 (m,) of each side and squared L2 float32 (m,)."""
+    """Pairs, nearest first: the two rows of each, int64 (m,), and its squared L2, float32 (m,)."""
 
     first: IntArray
     second: IntArray
@@ -49,11 +50,11 @@ def all_pairs(
     block: int = COMPARISONS_HELD,
     watch: Callable[[Sequence[slice]], Iterable[slice]] = iter,
 ) -> AllPairs:
-    """Compare every two unit rows of `embeddings` (n, d), about `block` comparisons at a time.
+    """Compare all pairs of unit rows of `embeddings` (n, d), about `block` comparisons at a time.
 
-    `watch` is handed the blocks and hands them on: a place for a progress bar. Impostors are
-    counted per step of the grid of `squared_l2`: exact for any number of pairs, in at most 270 MB
-    and what `Comparisons` takes. Genuine pairs are kept, 12 bytes each.
+    `watch` wraps the list of blocks, for a progress bar. Impostor pairs are counted by their
+    squared L2, which is exact for any number of pairs; this takes at most 270 MB, and the memory of
+    `Comparisons`. Genuine pairs are kept, 12 bytes each.
     """
     known, person = number_people(labels, len(embeddings))
     order = np.argsort(person, kind="stable")
@@ -63,7 +64,7 @@ def all_pairs(
     for some in watch(_blocks(len(rows), block)):
         start, own = some.start, person[some]
         squared = squared_l2(rows[some], rows[start:])
-        # Rows are sorted by person: everything beyond the last one of this block is a stranger.
+        # Rows are sorted by person: all rows after the block's last person are impostors.
         near = int(np.searchsorted(person, own[-1], side="right")) - start
         same = own[:, None] == person[start : start + near]
         unseen = np.arange(near) > np.arange(len(own))[:, None]
@@ -86,15 +87,16 @@ def nearest_impostors(
     share: float = 1.0,
     block: int = COMPARISONS_HELD,
 ) -> ListedPairs:
-    """List the impostor pairs at or below `threshold`, 20 bytes each; rows as in `embeddings`.
+    """List the impostor pairs at or below `threshold`; rows are those of `embeddings`.
 
-    With a `share` below 1 each is listed with that chance only, in the same way every time.
+    Each pair takes 20 bytes. With a `share` below 1, each pair is listed with that probability, and
+    every call lists the same ones.
     """
     known, person = number_people(labels, len(embeddings))
     chance = np.random.default_rng(0)
     parts = [(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))]
     rows = np.asarray(embeddings)[known]
-    # The threshold rounded to float32 could be larger than it is, and admit a value more.
+    # Rounded to float32, the threshold could be larger and match one more value.
     limit = np.float32(threshold)
     if float(limit) > threshold:
         limit = np.nextafter(limit, np.float32(-1))
@@ -112,10 +114,10 @@ def nearest_impostors(
 
 
 def number_people(labels: npt.ArrayLike, rows: int) -> tuple[IntArray, IntArray]:
-    """Return the rows whose person is known, int64 (k,), and their person as 0, 1, … int64 (k,).
+    """Return the rows whose person is known, int64 (k,), and the person of each, int64 (k,).
 
-    People are numbered in the order of their sorted labels. Raise ValueError where there is not
-    one label per row, and for labels that are neither text nor whole numbers.
+    People are numbered from 0 in the order of their sorted labels. Raises ValueError if there is
+    not one label per row, or if labels are neither text nor whole numbers.
     """
     array = np.asarray(labels)
     if array.shape != (rows,):
@@ -128,7 +130,7 @@ def number_people(labels: npt.ArrayLike, rows: int) -> tuple[IntArray, IntArray]
 
 
 def _blocks(rows: int, block: int) -> list[slice]:
-    """Cut rows into parts, each to be compared with itself and all rows that follow."""
+    """Cut the rows into blocks; each is compared with itself and with all rows after it."""
     blocks, start = [], 0
     while start < rows:
         height = max(1, block // (rows - start))
@@ -138,7 +140,7 @@ def _blocks(rows: int, block: int) -> list[slice]:
 
 
 def _from_grid(counts: IntArray) -> Comparisons:
-    """Turn counts per grid step into comparisons."""
+    """Turn the counts of each multiple of 1/GRID into comparisons."""
     steps = np.flatnonzero(counts)
     below = np.cumsum(np.append(0, counts[steps]), dtype=np.int64)
     return Comparisons((steps / GRID).astype(np.float32), below, int(below[-1]))

@@ -1,7 +1,8 @@
-"""How well clusters agree with people: scores of one partition against another.
+"""Score how well clusters agree with people.
 
-Both are labels, one per face, of any kind that sorts. Everything follows from how many faces each
-person has in each cluster, so the cost is that of sorting, not of comparing all pairs.
+People and clusters are labels, one per face, of any type that can be sorted. The scores follow from
+the number of faces of each person in each cluster, so the time is that of sorting, and pairs of
+faces are never compared.
 """
 
 from __future__ import annotations
@@ -24,10 +25,11 @@ class PartitionScore:
 
 
 def pairwise_score(people: npt.ArrayLike, clusters: npt.ArrayLike) -> PartitionScore:
-    """Score pairs of faces: precision over pairs put together, recall over pairs of one person.
+    """Score pairs of faces.
 
-    Where no pair was put together nothing was put together wrongly: precision is 1; likewise recall
-    where nobody has two faces.
+    Precision is the share of pairs in one cluster that are of one person, 1 if no cluster has a
+    pair. Recall is the share of pairs of one person that are in one cluster, 1 if nobody has two
+    faces.
     """
     both, person, cluster = _contingency(people, clusters)
     right = _pairs(both)
@@ -36,10 +38,12 @@ def pairwise_score(people: npt.ArrayLike, clusters: npt.ArrayLike) -> PartitionS
 
 
 def bcubed_score(people: npt.ArrayLike, clusters: npt.ArrayLike) -> PartitionScore:
-    """Score face by face: the share of its cluster that is its person, and of its person in it.
+    """Score every face by its cluster and its person (BCubed).
 
-    Precision and recall are means over all faces, F is their harmonic mean (Amigó et al., "A
-    comparison of extrinsic clustering evaluation metrics", Information Retrieval 12, 2009).
+    The precision of a face is the share of its cluster that is its person; its recall is the share
+    of its person that is in its cluster. Precision and recall are means over all faces, F is their
+    harmonic mean (Amigó et al., "A comparison of extrinsic clustering evaluation metrics",
+    Information Retrieval 12, 2009).
     """
     both, person, cluster = _contingency(people, clusters)
     faces = both.sum()
@@ -54,7 +58,7 @@ def bcubed_score(people: npt.ArrayLike, clusters: npt.ArrayLike) -> PartitionSco
 def _contingency(
     people: npt.ArrayLike, clusters: npt.ArrayLike
 ) -> tuple[IntArray, IntArray, IntArray]:
-    """Return how many faces each occurring (person, cluster) has, and the numbers of the two."""
+    """Return the number of faces of each (person, cluster) that occurs, and both their numbers."""
     truth, found = np.asarray(people), np.asarray(clusters)
     if truth.ndim != 1 or truth.shape != found.shape:
         raise ValueError(f"people and clusters have different shapes: {truth.shape}, {found.shape}")
@@ -68,12 +72,12 @@ def _contingency(
 
 
 def _pairs(sizes: npt.NDArray[np.generic]) -> int:
-    """Count the pairs within groups of these sizes."""
+    """Count the pairs inside groups of these sizes."""
     whole = np.asarray(sizes).astype(np.int64)
     return int((whole * (whole - 1) // 2).sum())
 
 
 def _score(precision: float, recall: float) -> PartitionScore:
-    """Combine both; two zeros have the harmonic mean 0."""
+    """Add the harmonic mean of both, which is 0 if both are 0."""
     total = precision + recall
     return PartitionScore(precision, recall, 2 * precision * recall / total if total else 0.0)

@@ -1,4 +1,4 @@
-"""How far a rate would move with other people: intervals by resampling."""
+"""Compute how much a rate would change with other people: intervals by resampling people."""
 
 from __future__ import annotations
 
@@ -22,33 +22,35 @@ from facecli.types import FloatArray, IntArray
 from facecli.vectors.distances import MAXIMUM
 
 HEADROOM = 4
-"""How many times the impostors below the FAR are listed at first: draws differ in how many of them
-they hold. A draw that needs more lists as many times more."""
+"""How many times the impostor pairs below the FAR are listed at first: some draws need more. If a draw
+needs more than are listed, the list grows by this factor."""
 
 KEPT = 2**18
-"""Pairs of a kind kept at most for one rate; of more, a random part stands for all. At a FAR of 0.1
-its own chance moves the FMR of a draw by 0.4 % of itself, far less than other people do."""
+"""Most genuine and most impostor pairs kept for one rate. If there are more, a random part of this
+size is used. At a FAR of 0.1 that changes the FMR of a draw by 0.4 % of its value, far less than
+other people do."""
 
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A rate, or a difference of two, and the ends of its percentile interval."""
+    """A rate, or the difference of two rates, and the ends of its percentile interval."""
 
     estimate: float
     low: float
     high: float
 
     def complement(self) -> Interval:
-        """Return the interval of 1 less the rate."""
+        """Return the interval of 1 minus the rate."""
         return Interval(1 - self.estimate, 1 - self.high, 1 - self.low)
 
 
 @dataclass(frozen=True, slots=True)
 class _Tail:
-    """The nearest impostors: squared L2 ascending (m,) and the two people of each.
+    """The nearest impostor pairs: ascending squared L2, (m,), and the two people of each pair.
 
-    Squared L2 is float64: looking a threshold up in float32 would copy all of it each time. `share`
-    of those at or below the last one is listed; `complete` says that no impostor is beyond.
+    Squared L2 is float64: searching a float32 array for a threshold would copy it every time.
+    `share` is the part of the pairs, up to the last one, that is listed. `complete` is true if no
+    impostor pair has a larger squared L2.
     """
 
     squared: RateArray
@@ -58,12 +60,12 @@ class _Tail:
     complete: bool
 
     def weights(self, draw: IntArray) -> IntArray:
-        """Return how often a draw holds each pair; `draw` (people,) is how often it has each."""
+        """Return how often a draw has each pair; `draw` (people,) counts each person."""
         return draw[self.first] * draw[self.second]
 
 
 class _GrowingTail:
-    """The nearest impostors, of which more are listed whenever a draw needs them."""
+    """The nearest impostor pairs; more are listed when a draw needs them."""
 
     def __init__(
         self, listed: Callable[[float], _Tail], impostor: Comparisons, share: float
@@ -76,7 +78,7 @@ class _GrowingTail:
         self._tail = self._listed(threshold_at_fmr(self._impostor, min(1.0, self._share)))
 
     def ask(self, question: Callable[[_Tail], float | None]) -> float:
-        """Return the answer to a question that is None where the tail is too short to tell."""
+        """Return the answer to a question, which is None as long as the tail is too short."""
         while (answer := question(self._tail)) is None:
             self._lengthen()
         return answer
@@ -93,15 +95,16 @@ def bootstrap_by_person(
 ) -> list[Interval]:
     """Return VAL at each FAR, in (0, 1], with its percentile interval over resampled people.
 
-    Comparisons that share a person depend on each other, so people are drawn, with replacement, and
-    not pairs (Bolle, Ratha & Pankanti, "Error analysis of pattern recognition systems: the subsets
-    bootstrap", CVIU 93, 2004; for pairs, Snijders & Borgatti, Connections 22, 1999). A person drawn
-    w times weighs own pairs by w, and pairs with another person by the product of both numbers; the
-    pairs between copies of one person do not exist. Every draw finds its own threshold.
+    Comparisons of the same person depend on each other. So people are drawn with replacement, not
+    pairs (Bolle, Ratha & Pankanti, "Error analysis of pattern recognition systems: the subsets
+    bootstrap", CVIU 93, 2004; for pairs, Snijders & Borgatti, Connections 22, 1999). If a person is
+    drawn w times, their genuine pairs have the weight w. The weight of an impostor pair is the
+    product of the numbers of both people. Copies of one person form no pairs with each other. Every
+    draw has its own threshold.
 
-    Labels are as in `metrics.pairs`. Draws left without genuine or impostor pairs are ignored.
-    Raise ValueError if fewer than two people have genuine pairs. Memory, and time per replicate,
-    grow with the number of impostors below the largest FAR.
+    Labels are as in `metrics.pairs`. Draws without genuine or without impostor pairs are ignored.
+    Raises ValueError if fewer than two people have genuine pairs. Memory, and time per replicate,
+    grow with the number of impostor pairs below the largest FAR.
     """
     _check_rates(fars)
     pairs = all_pairs(embeddings, labels)
@@ -124,10 +127,10 @@ def bootstrap_difference(
     confidence: float = 0.95,
     seed: int = 0,
 ) -> list[Interval]:
-    """Return how much more VAL `after` has than `before` at each FAR, in [-1, 1], with intervals.
+    """Return VAL of `after` minus VAL of `before` at each FAR, in [-1, 1], with intervals.
 
-    Both embed the same pictures, row by row, and are measured on the same draws of people: what is
-    hard about some of them is hard for both and does not widen the interval. Otherwise as
+    Both are embeddings of the same pictures, row by row, and are measured on the same draws of
+    people. So people who are hard for both do not make the interval wider. All else is as in
     `bootstrap_by_person`.
     """
     _check_rates(fars)
@@ -158,7 +161,7 @@ def draw_people(pairs: AllPairs, labels: npt.ArrayLike, *, replicates: int, seed
 
 
 def times_drawn(people: int, *, replicates: int, seed: int) -> IntArray:
-    """Draw as many people as there are, with replacement; int64 (replicates, people)."""
+    """Draw `people` people with replacement; return how often each, int64 (replicates, people)."""
     chance = np.full(people, 1 / people)
     return np.random.default_rng(seed).multinomial(people, chance, size=replicates)
 
@@ -166,7 +169,7 @@ def times_drawn(people: int, *, replicates: int, seed: int) -> IntArray:
 def interval(estimate: float, rates: RateArray, *, confidence: float = 0.95) -> Interval:
     """Return an estimate with the percentile interval of its resampled values, (draws,).
 
-    Draws that are NaN are ignored; raise ValueError if all are.
+    Values that are NaN are ignored. Raises ValueError if all are NaN.
     """
     usable = rates[~np.isnan(rates)]
     if not len(usable):
@@ -188,11 +191,11 @@ def resampled_rates(
 ) -> RateArray:
     """Return float64 (draws, rates): VAL at each FAR, FMR and FNMR at each threshold, then EER.
 
-    `pairs` are all pairs of these embeddings and labels, `draws` int64 (replicates, people) with
-    people numbered by sorted labels, as from `draw_people`. Which pairs a draw holds, and how
-    often, is as in `bootstrap_by_person`. A draw left without genuine or impostor pairs is NaN.
-    The EER comes only if asked for: of both sides drawn together, at each draw's own threshold.
-    `watch` is handed the numbers of the draws and hands them on: a place for a progress bar.
+    `pairs` are all pairs of these embeddings and labels. `draws` are from `draw_people`, int64
+    (replicates, people), with people in the order of the sorted labels. The weights of pairs are
+    those of `bootstrap_by_person`. A draw without genuine or without impostor pairs is NaN. The EER
+    is added if `equal_error` is true: that of the drawn genuine and impostor pairs, at the draw's
+    own threshold. `watch` wraps the numbers of the draws, for a progress bar.
     """
     person = np.full(len(embeddings), -1)
     known, person_of_known = number_people(labels, len(embeddings))
@@ -226,7 +229,7 @@ def resampled_rates(
 
 
 def _some_genuine(pairs: AllPairs) -> tuple[RateArray, IntArray]:
-    """Return genuine squared L2, ascending float64, and whose they are: all, or KEPT by chance."""
+    """Return genuine squared L2, ascending float64, and their people: all, or KEPT at random."""
     chosen = np.argsort(pairs.genuine)
     if len(chosen) > KEPT:
         drawn = np.random.default_rng(0).choice(len(chosen), size=KEPT, replace=False)
@@ -235,7 +238,7 @@ def _some_genuine(pairs: AllPairs) -> tuple[RateArray, IntArray]:
 
 
 def _some_eer(pairs: AllPairs) -> float:
-    """Return the EER of all pairs, or the share of one impostor where it is less."""
+    """Return the EER of all pairs, but at least the share of one impostor pair."""
     return max(eer(pairs.genuine, pairs.impostor), 1 / pairs.impostor.size)
 
 
@@ -247,7 +250,7 @@ def _list_tail(
     person: IntArray,
     impostor: Comparisons,
 ) -> _Tail:
-    """List the impostors at or below `cut`, or a part of them, by their people."""
+    """List the impostor pairs at or below `cut`, or a random part, with the people of each."""
     share = min(1.0, KEPT / max(1, int(impostor.matched(cut))))
     pairs = nearest_impostors(embeddings, labels, threshold=cut, share=share)
     first, second = person[pairs.first], person[pairs.second]
@@ -255,10 +258,10 @@ def _list_tail(
 
 
 def _first_refused(draw: IntArray, impostors: int, far: float, tail: _Tail) -> float | None:
-    """Return the squared L2 from which on a draw must refuse at a FAR, infinity for never.
+    """Return the smallest squared L2 that a draw must refuse at a FAR; infinity if none.
 
-    `draw` int64 (people,) says how often each was drawn, `impostors` how many impostor pairs that
-    makes. None means that the tail is too short to tell.
+    `draw` is how often each person was drawn, int64 (people,), and `impostors` the number of
+    impostor pairs of the draw. None means that the tail is too short to tell.
     """
     running = np.cumsum(tail.weights(draw)) / tail.share
     index = int(np.searchsorted(running / impostors, far, side="right"))
@@ -268,7 +271,7 @@ def _first_refused(draw: IntArray, impostors: int, far: float, tail: _Tail) -> f
 
 
 def _equal_error(draw: IntArray, impostors: int, mates: Comparisons, tail: _Tail) -> float | None:
-    """Return the EER of a draw, whose genuine pairs are `mates`; otherwise as `_first_refused`."""
+    """Return the EER of a draw with the genuine pairs `mates`; all else as `_first_refused`."""
     counts = np.append(0, np.cumsum(tail.weights(draw)))
     strangers = Comparisons(tail.squared, counts, math.ceil(impostors * tail.share))
     last = float(tail.squared[-1]) if len(tail.squared) else -np.inf

@@ -1,11 +1,12 @@
-"""How far a rate of searches would move if other people searched: intervals by resampling.
+"""Compute how much an identification rate would change with other probes: intervals by resampling.
 
-People are drawn with replacement, each with all their searches, since photos of one person fail
-together (Bolle, Ratha & Pankanti, CVIU 93, 2004; as a ratio of sums over drawn groups, Field &
-Welsh, "Bootstrapping clustered data", J. R. Statist. Soc. B 69, 2007). The gallery stays as it is:
-drawn with replacement it would hold 63 % of its people, and every rate here depends on how many
-are enrolled. An interval so holds for this gallery; between disjoint fourths of LFW's 1,711 people,
-other galleries and strangers moved FPIR by 0.0082, where drawing strangers alone says 0.0084.
+People are drawn with replacement, each with all their searches, because photos of one person fail
+together (Bolle, Ratha & Pankanti, CVIU 93, 2004; for a ratio of sums over drawn groups, Field &
+Welsh, "Bootstrapping clustered data", J. R. Statist. Soc. B 69, 2007). The gallery stays the same:
+drawn with replacement it would have 63 % of its people, and all rates here depend on the number of
+people enrolled. So an interval is valid for this gallery. Between disjoint quarters of LFW's 1,711
+people, other galleries and other impostors changed FPIR by 0.0082; drawing impostors alone gives
+0.0084.
 """
 
 from __future__ import annotations
@@ -20,16 +21,16 @@ from facecli.types import BoolArray, FloatArray, IntArray
 
 @dataclass(frozen=True, slots=True)
 class Searches:
-    """Squared L2 of what each search returned, (m,), and who searched, int64 (m,) from 0.
+    """The squared L2 of each search's result, (m,), and the person who searched, int64 (m,) from 0.
 
-    It is infinite for a search that can return nobody, or nobody right.
+    It is infinite if the search cannot return anybody, or not the right person.
     """
 
     squared: FloatArray
     person: IntArray
 
     def sorted(self) -> Searches:
-        """Return the searches, those of the smallest squared L2 first."""
+        """Return the searches in the order of their squared L2, smallest first."""
         order = np.argsort(self.squared)
         return Searches(self.squared[order], self.person[order])
 
@@ -37,8 +38,9 @@ class Searches:
 def resampled_shares(errors: BoolArray, person: IntArray, draws: IntArray) -> RateArray:
     """Return the share of searches that are errors in each draw, float64 (draws, kinds).
 
-    `errors` is bool (m, kinds), `person` int64 (m,) a column of `draws`, int64 (draws, people),
-    which say how often each was drawn. A draw without searches is NaN.
+    `errors` is bool (m, kinds). `draws` says how often each person was drawn, int64 (draws,
+    people); `person` is the column of each search in it, int64 (m,). A draw without searches is
+    NaN.
     """
     people = draws.shape[1]
     wrong = np.stack([np.bincount(person[one], minlength=people) for one in errors.T], axis=1)
@@ -52,10 +54,10 @@ def resampled_shares(errors: BoolArray, person: IntArray, draws: IntArray) -> Ra
 def resampled_vals(
     mated: Searches, strangers: Searches, *, draws: tuple[IntArray, IntArray], fpir: float
 ) -> RateArray:
-    """Return 1 - FNIR at an FPIR below 1 in each draw, at the draw's own threshold, (draws,).
+    """Return 1 - FNIR at an FPIR below 1 for each draw, at the draw's own threshold, (draws,).
 
-    `draws` are of the people of `mated` and of `strangers`, int64 (draws, people) each; all of
-    these people search.
+    `draws` are the draws of the people of `mated` and those of `strangers` (who have no mate
+    enrolled), int64 (draws, people) each. All of these people have searches.
     """
     mated, strangers = mated.sorted(), strangers.sorted()
     rates = np.empty(len(draws[0]))

@@ -1,10 +1,10 @@
-"""How well a threshold separates genuine from impostor comparisons (ISO/IEC 19795-1).
+"""Measure how well a threshold separates genuine from impostor comparisons (ISO/IEC 19795-1).
 
-A comparison matches when its squared L2 is at most the threshold. Equal values match or fail
-together, so every rate is a step function of the threshold, and no rule here splits a tie. An
-infinite squared L2 stands for a failure to acquire: it is counted and never matches.
+A comparison matches if its squared L2 is at most the threshold. Equal values are always treated
+alike, so every rate is a step function of the threshold. An infinite squared L2 means a failure to
+acquire: it is counted and never matches.
 
-Squared L2 come as an array in any order, or as `Comparisons` where they were counted before or are
+Squared L2 are given as an array in any order, or as `Comparisons` if they are counted already or
 used more than once. All rates are float64; counts are exact.
 """
 
@@ -26,10 +26,10 @@ RateArray = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Comparisons:
-    """Squared L2 of many comparisons: each finite value once, ascending, and how often it occurs.
+    """Squared L2 of many comparisons: each finite value once, and how often it occurs.
 
-    `values` is float (k,); `counts` int64 (k + 1,) says how many lie below each, then how many are
-    finite; `size` counts the failures to acquire as well.
+    `values` are ascending floats, (k,). `counts` is the number of comparisons below each value, and
+    at the end the number of finite ones, int64 (k + 1,). `size` includes the failures to acquire.
     """
 
     values: npt.NDArray[np.floating[Any]]
@@ -38,7 +38,7 @@ class Comparisons:
 
     @classmethod
     def of(cls, squared: npt.ArrayLike | Comparisons) -> Comparisons:
-        """Sort an array of any shape; raise ValueError where it holds NaN or a negative number."""
+        """Sort an array of any shape; raise ValueError if it has a NaN or a negative number."""
         if isinstance(squared, Comparisons):
             return squared
         array = np.asarray(squared)
@@ -51,7 +51,7 @@ class Comparisons:
 
     def matched(self, thresholds: npt.ArrayLike) -> IntArray:
         """Count the comparisons at or below each threshold, exactly: int64 of the same shape."""
-        # Thresholds stay float64: rounded to float32 they could admit a value just above them.
+        # Thresholds stay float64: rounded to float32, one could match a value just above it.
         wide = np.asarray(thresholds, dtype=np.float64)
         return self.counts[np.searchsorted(self.values, wide, side="right")]
 
@@ -74,10 +74,10 @@ def fnmr(genuine: SquaredL2, threshold: float) -> float:
 def threshold_at_fmr(impostor: SquaredL2, target: float) -> float:
     """Return the largest threshold whose FMR is at most `target`, in [0, 1].
 
-    That is the next smaller number, in the precision of the input, below the first impostor that
-    must be refused; impostors tied with that one are refused too, so the FMR may stay below the
-    target. Nothing refused gives 4. If already the smallest must be, no impostor matches; where
-    that one is 0, the threshold is negative and nothing matches at all.
+    This is the next number, in the precision of the input, below the first squared L2 that must be
+    refused. Equal values are refused together, so the FMR can be below the target. If nothing must
+    be refused, the threshold is 4. If even the smallest squared L2 must be refused, no impostor
+    pair matches; if that value is 0, the threshold is negative and nothing matches.
     """
     if not 0 <= target <= 1:
         raise ValueError(f"a false match rate lies in [0, 1], not {target}")
@@ -101,8 +101,8 @@ def val_at_far(genuine: SquaredL2, impostor: SquaredL2, far: float) -> float:
 def auc(genuine: SquaredL2, impostor: SquaredL2) -> float:
     """Return the area under the ROC: how often a genuine pair is closer than an impostor pair.
 
-    Ties count half, also of failures to acquire with each other (Hanley & McNeil, Radiology 143,
-    1982: the Mann-Whitney statistic). Counted in whole numbers.
+    A tie counts half, also a tie of two failures to acquire (Hanley & McNeil, Radiology 143, 1982:
+    the Mann-Whitney statistic). Everything is counted in whole numbers.
     """
     mates, impostors = _some(genuine, "genuine"), _some(impostor, "impostor")
     below = impostors.matched(np.nextafter(mates.values.astype(np.float64), -np.inf))
@@ -113,18 +113,18 @@ def auc(genuine: SquaredL2, impostor: SquaredL2) -> float:
 
 
 def eer(genuine: SquaredL2, impostor: SquaredL2) -> float:
-    """Return the equal error rate, where the ROC drawn with straight lines has FMR = FNMR.
+    """Return the equal error rate: where the ROC, drawn with straight lines, has FMR = FNMR.
 
-    Raise ValueError where so many failures to acquire never match that the two rates never meet.
+    Raises ValueError if there are so many failures to acquire that the two rates never meet.
     """
     mates, impostors = _some(genuine, "genuine"), _some(impostor, "impostor")
 
     def rates(threshold: float) -> tuple[float, float]:
-        """Return FMR, and FMR less FNMR, which only grows with the threshold."""
+        """Return FMR, and FMR minus FNMR, which never falls as the threshold grows."""
         matched = int(impostors.matched(threshold)) / impostors.size
         return matched, matched - (1 - int(mates.matched(threshold)) / mates.size)
 
-    # Looked for by halving and not along the whole ROC: 10^8 pairs have 10^7 thresholds.
+    # A binary search, not a walk along the ROC: 10^8 pairs have 10^7 thresholds.
     below: list[float] = [-np.inf]
     above: list[float] = []
     for observed in (mates.values, impostors.values):
@@ -139,7 +139,7 @@ def eer(genuine: SquaredL2, impostor: SquaredL2) -> float:
 
 
 def accuracy_at(genuine: SquaredL2, impostor: SquaredL2, threshold: float) -> float:
-    """Return the share of comparisons decided rightly; one of the two kinds may be absent."""
+    """Return the share of correct decisions; there may be no genuine or no impostor pairs."""
     mates, impostors = Comparisons.of(genuine), Comparisons.of(impostor)
     total = mates.size + impostors.size
     if not total:
@@ -149,11 +149,12 @@ def accuracy_at(genuine: SquaredL2, impostor: SquaredL2, threshold: float) -> fl
 
 
 def best_accuracy_threshold(genuine: SquaredL2, impostor: SquaredL2) -> float:
-    """Return the threshold of highest accuracy, half way to the next larger observed value.
+    """Return the threshold with the highest accuracy, halfway to the next larger observed value.
 
-    Of several best, the smallest is taken: it has the fewest false matches. Where nothing should
-    match it lies just below the smallest value; where everything should, it is the largest. Raise
-    ValueError where every comparison is a failure to acquire.
+    Of several thresholds the smallest is returned: it has the fewest false matches. If it is best
+    that nothing matches, the threshold is just below the smallest value; if it is best that
+    everything matches, it is the largest value. Raises ValueError if every comparison is a failure
+    to acquire.
     """
     mates, impostors = _some(genuine, "genuine"), _some(impostor, "impostor")
     observed = np.union1d(mates.values, impostors.values).astype(np.float64)
@@ -165,15 +166,15 @@ def best_accuracy_threshold(genuine: SquaredL2, impostor: SquaredL2) -> float:
         return float(thresholds[best])
     low, high = float(thresholds[best]), float(thresholds[best + 1])
     middle = low + (high - low) / 2
-    # Between neighbouring floats the middle rounds to one of them, and `high` must not match.
+    # The middle of two neighbouring floats rounds to one of them, and `high` must not match.
     return middle if middle < high else low
 
 
 @dataclass(frozen=True, slots=True)
 class FoldAccuracy:
-    """Accuracy over folds: mean, standard error of the mean, and float64 (folds,) of each.
+    """Accuracy over folds: mean, standard error of the mean, and the accuracy of each fold.
 
-    `thresholds` are those used, in the order of the sorted fold numbers, as are `accuracies`.
+    `accuracies` and the `thresholds` used are float64 (folds,), in the order of the fold numbers.
     """
 
     mean: float
@@ -185,13 +186,13 @@ class FoldAccuracy:
 def ten_fold_accuracy(
     squared: npt.ArrayLike, same: npt.ArrayLike, folds: npt.ArrayLike
 ) -> FoldAccuracy:
-    """Measure each fold with the threshold that is best on all others, as LFW's View 2 asks.
+    """Measure each fold with the threshold that is best on all others, as LFW's View 2 requires.
 
-    All three are (n,): squared L2, whether the pair is genuine, and the number of its fold. Any
-    number of folds from two on is taken. The standard error is the sample standard deviation
-    of the folds over √folds (Huang et al., "Labeled Faces in the Wild", UMass technical report
-    07-49, 2007, section on reporting). Raise ValueError for a single fold, and where the other
-    folds lack genuine or impostor pairs.
+    All three are (n,): squared L2, whether the pair is genuine, and the number of its fold. There
+    may be any number of folds from two on. The standard error is the sample standard deviation of
+    the folds divided by √folds (Huang et al., "Labeled Faces in the Wild", UMass technical report
+    07-49, 2007, section on reporting). Raises ValueError for a single fold, and if the other folds
+    have no genuine or no impostor pairs.
     """
     results = []
     for inside, others in _folds(squared, same, folds):
@@ -203,7 +204,7 @@ def ten_fold_accuracy(
 
 @dataclass(frozen=True, slots=True)
 class FoldVal:
-    """VAL over folds: mean, standard error of the mean, and the mean FMR that was met with it."""
+    """VAL over folds: mean, standard error of the mean, and the mean FMR measured with it."""
 
     mean: float
     standard_error: float
@@ -215,7 +216,8 @@ def ten_fold_val(
 ) -> FoldVal:
     """Measure VAL of each fold at the threshold that has FMR `far` on all others.
 
-    Takes and raises what `ten_fold_accuracy` does; each fold needs pairs of both kinds.
+    Arguments and errors are those of `ten_fold_accuracy`; each fold needs genuine and impostor
+    pairs.
     """
     results = []
     for inside, others in _folds(squared, same, folds):
@@ -231,9 +233,9 @@ _Kinds = tuple[npt.NDArray[np.floating[Any]], npt.NDArray[np.floating[Any]]]
 def _folds(
     squared: npt.ArrayLike, same: npt.ArrayLike, folds: npt.ArrayLike
 ) -> Iterator[tuple[_Kinds, _Kinds]]:
-    """Yield genuine and impostor squared L2 of each fold, in the order of their numbers.
+    """Yield genuine and impostor squared L2 of each fold, and those of all other folds.
 
-    Beside them come those of all other folds.
+    The folds are in the order of their numbers.
     """
     values, mated, fold = np.asarray(squared), np.asarray(same, dtype=bool), np.asarray(folds)
     if not values.shape == mated.shape == fold.shape:
