@@ -22,8 +22,10 @@ from facecli.types import FloatArray, IntArray
 from facecli.vectors.distances import MAXIMUM
 
 HEADROOM = 4
-"""How many times the impostor pairs below the FAR are listed at first: some draws need more. If a draw
-needs more than are listed, the list grows by this factor."""
+"""How many times the impostor pairs below the FAR are listed at first: some draws need more.
+
+If a draw needs more than are listed, the list grows by this factor.
+"""
 
 KEPT = 2**18
 """Most genuine and most impostor pairs kept for one rate. If there are more, a random part of this

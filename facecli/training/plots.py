@@ -58,7 +58,7 @@ def _curves(axes: Any, steps: Sequence[Step], fields: dict[str, str], title: str
         values = [getattr(step, field) for step in steps]
         axes.plot([step.step for step in steps], values, color=colour, label=field, linewidth=1)
     if len(fields) > 1:
-        axes.legend()
+        axes.legend(loc="upper right")  # looking for the best place takes long
     axes.set_title(title)
     axes.set_xlabel("step")
 
@@ -80,4 +80,4 @@ def _histogram(axes: Any, pairs: AllPairs, threshold: float, limit: float) -> No
         )
     axes.axvline(threshold, color="black", linestyle="--", label=f"threshold {threshold:.3f}")
     axes.set_xlabel("squared L2")
-    axes.legend()
+    axes.legend(loc="upper right")  # looking for the best place takes long
