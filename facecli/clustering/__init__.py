@@ -1,12 +1,13 @@
-"""Faces into clusters: k-means on unit vectors, and average linkage to choose its k and its start.
+"""Group faces into clusters: k-means on unit vectors, with k and start from average linkage.
 
-On faces the start decides the outcome. On 3,000 embeddings of 783 people, with k = 783, k-means
-from random seeds (k-means++, best of ten) reached a BCubed F of 0.68, from the linkage's centroids
-0.91. The linkage alone had 0.91 as well, so only a few iterations are worth their time.
+For faces, the result depends on the start. On 3,000 embeddings of 783 people, with k = 783, k-means
+from random seeds (k-means++, best of ten) reached a BCubed F of 0.68; from the centroids of the
+linkage it reached 0.91. The linkage alone also reached 0.91, so a few iterations are enough.
 
-A pass afterwards that takes out members far from the others was tried and left: at 1.1 times the
-threshold average linkage has left none to speak of (0 of LFW's 2,761, at most 4 of CelebA's), and
-at 1.0 times taking them out cost up to 0.006 of F. Poor faces are what goes wrong; see `weak`.
+A last pass that removes members far from the others of their cluster was tried and not kept. At 1.1
+times the threshold, average linkage leaves almost no such members (0 of LFW's 2,761, at most 4 of
+CelebA's); at 1.0 times, removing them cost up to 0.006 of F. Most errors come from poor faces; see
+`weak`.
 """
 
 from __future__ import annotations
@@ -24,14 +25,14 @@ from facecli.types import BoolArray, FloatArray, IntArray
 from facecli.vectors.distances import paired_squared_l2
 
 ITERATIONS = 3
-"""Rounds of k-means after the linkage: more moved BCubed F by less than 0.002 either way."""
+"""Rounds of k-means after the linkage: more rounds changed BCubed F by less than 0.002."""
 
 
 @dataclass(frozen=True, slots=True)
 class Clustering:
     """The cluster of each face, int64 (n,), and the clusters' centroids, float32 (k, d) unit rows.
 
-    Cluster 0 has the most faces; of equally large ones the one whose first face comes first.
+    Clusters are numbered by size, the largest first; equally large ones by their first face.
     """
 
     labels: IntArray
@@ -48,15 +49,18 @@ def cluster(
     apart: npt.ArrayLike | None = None,
     weak: BoolArray | None = None,
 ) -> Clustering:
-    """Cluster unit rows (n, d) into `k` clusters or, without k, as many as the threshold gives.
+    """Group unit rows (n, d) into `k` clusters, or into as many as follow from the threshold.
 
-    Without k, k-means starts from the clusters whose mean squared L2 is at most `threshold`. With k
-    the threshold is not used and every cluster is given a face. Faces with the same entry in
-    `cannot_link` (n,), say the number of their photo, never share a cluster, nor do the pairs of
-    rows in `apart` (p, 2); faces with the same entry in `together` (n,) always do. Without k, faces
-    marked in `weak` (n,) that nothing binds join clusters of others and found none, see
-    `facecli.clustering.weak`. Raise ValueError for rows that are not unit vectors, for demands that
-    contradict each other, and for k outside 1..n or too small for them.
+    Without k, k-means starts from the clusters whose mean squared L2 is at most `threshold`. With
+    k, the threshold is not used and no cluster is empty.
+
+    Faces with the same entry in `cannot_link` (n,), such as the number of their photo, are never in
+    one cluster, nor are the pairs of rows in `apart` (p, 2). Faces with the same entry in
+    `together` (n,) always are. Without k, faces marked in `weak` (n,) that no entry in `together`
+    binds to others only join clusters of other faces, see `facecli.clustering.weak`.
+
+    Raises ValueError for rows that are not unit vectors, for constraints that contradict each
+    other, and for a k outside 1..n or too small for the constraints.
     """
     rows = np.asarray(embeddings, dtype=np.float32)
     if rows.ndim != 2 or not np.allclose(np.linalg.norm(rows, axis=1), 1.0, atol=1e-3):
@@ -75,7 +79,7 @@ def cluster(
 
 
 def _automatic(rows: FloatArray, units: Units, threshold: float, weak: BoolArray) -> Clustering:
-    """Cluster the faces that are not weak, as many clusters as the threshold gives, then those."""
+    """Cluster the faces that are not weak by the threshold, then add the weak ones."""
     strong = np.flatnonzero(~weak)
     labels = np.full(len(rows), -1)
     if len(strong):
@@ -87,13 +91,13 @@ def _automatic(rows: FloatArray, units: Units, threshold: float, weak: BoolArray
 
 
 def _found(rows: FloatArray, units: Units, threshold: float) -> IntArray:
-    """Return the clusters that linkage and k-means find, with the parts of units joined."""
+    """Return the clusters from linkage and k-means, with the parts of each unit joined again."""
     parts = units if units.plain else units.parts(rows, threshold)
     tree = average_linkage(rows, threshold=threshold, start=parts.start, conflicts=parts.conflicts)
     try:
         result = _refine(rows, tree.labels(), k=None, units=parts)
     except TooFewClusters:
-        # The linkage kept to every conflict; only moving faces about afterwards found no way to.
+        # The linkage keeps every conflict apart, but k-means could not: take the linkage's result.
         labels = number_by_size(tree.labels())
         result = Clustering(labels, mean_directions(rows, labels))
     if units.plain:
@@ -103,11 +107,11 @@ def _found(rows: FloatArray, units: Units, threshold: float) -> IntArray:
 
 
 def _starts(rows: FloatArray, k: int, units: Units) -> list[IntArray]:
-    """Return clusters to start from, of which the k largest count.
+    """Return clusters to start from; the k largest of them are used.
 
-    The linkage's last k clusters are good unless there are odd faces: each of those then costs a
-    cluster, and two people are joined for it. So the level at which k clusters have more than one
-    face, if there is one, is tried as well; it in turn ignores people who were seen once.
+    The last k clusters of the linkage are a good start unless there are outliers. Each outlier
+    takes one cluster, and two people share a cluster for it. So the level at which k clusters have
+    more than one face, if there is one, is tried too. That level ignores people with one face.
     """
     tree = average_linkage(rows, k=k, start=units.start, conflicts=units.conflicts)
     groups = tree.merges_to_groups(k)
@@ -115,7 +119,7 @@ def _starts(rows: FloatArray, k: int, units: Units) -> list[IntArray]:
 
 
 def _refine(rows: FloatArray, start: IntArray, *, k: int | None, units: Units) -> Clustering:
-    """Run k-means from the centroids of the k largest clusters of `start`, or of all."""
+    """Run k-means from the centroids of the k largest clusters of `start`; of all without k."""
     centroids = mean_directions(rows, number_by_size(start))[:k]
     directions, weights = units.vectors(rows)
     found = spherical_kmeans(
@@ -131,13 +135,13 @@ def _refine(rows: FloatArray, start: IntArray, *, k: int | None, units: Units) -
 
 
 def _spread(rows: FloatArray, result: Clustering) -> float:
-    """Sum the squared L2 of all faces to their centroids."""
+    """Return the sum of the squared L2 of all faces to their centroids."""
     squared = paired_squared_l2(rows, result.centroids[result.labels])
     return float(squared.sum(dtype=np.float64))
 
 
 def number_by_size(labels: IntArray) -> IntArray:
-    """Renumber clusters from 0, the largest first, equal ones by their first face."""
+    """Renumber clusters from 0, the largest first, equally large ones by their first face."""
     _, first, member, sizes = np.unique(
         labels, return_index=True, return_inverse=True, return_counts=True
     )
@@ -148,7 +152,7 @@ def number_by_size(labels: IntArray) -> IntArray:
 
 
 def _check_k(k: int | None, units: Units) -> None:
-    """Raise ValueError where k clusters are impossible."""
+    """Raise ValueError if k clusters are impossible."""
     if k is None:
         return
     count = len(np.unique(units.start))

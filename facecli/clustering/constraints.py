@@ -1,4 +1,4 @@
-"""What must share a cluster and what must not, turned into units that clustering can move about."""
+"""Turn the constraints on a clustering into units: faces that stay together."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from facecli.types import FloatArray, IntArray
 
 @dataclass(frozen=True, slots=True)
 class Units:
-    """Faces bound together, each a unit of its own where nothing binds it.
+    """Faces that must stay together; a face without such a constraint is a unit of its own.
 
-    `unit` int64 (n,) numbers each face's unit from 0, `start` int64 (n,) is that unit's first face,
-    `photo` int64 (n,) numbers each face's photo from 0. `conflicts` int64 (2, p) are the pairs of
-    faces, both ways round, whose units may not meet. `plain` is true where the photos say it all.
+    `unit` is the number of each face's unit from 0, `start` the first face of that unit, `photo`
+    the number of each face's photo from 0; all int64 (n,). `conflicts` are pairs of faces whose
+    units must not be in one cluster, each pair in both orders, int64 (2, p). `plain` is true if all
+    conflicts come from the photos.
     """
 
     unit: IntArray
@@ -36,7 +37,7 @@ class Units:
         together: npt.ArrayLike | None,
         apart: npt.ArrayLike | None,
     ) -> Units:
-        """Bind faces with the same entry in `together`, and part photos and pairs (p, 2)."""
+        """Make units from equal entries of `together`, conflicts from photos and pairs (p, 2)."""
         alone = np.arange(faces)
         photo = alone if photos is None else _numbered(photos, faces, "photos")
         bound = alone if together is None else _numbered(together, faces, "groups")
@@ -55,7 +56,7 @@ class Units:
         return cls(unit, first[unit], photo, conflicts, plain)
 
     def subset(self, rows: IntArray) -> Units:
-        """Return the units of these faces alone, which are given in ascending order."""
+        """Return the units of these faces only; `rows` is in ascending order."""
         place = np.full(len(self.photo), -1)
         place[rows] = np.arange(len(rows))
         conflicts = place[self.conflicts]
@@ -67,8 +68,8 @@ class Units:
     def photos(self) -> IntArray:
         """Return the photo of each unit, numbered from 0.
 
-        A unit of several faces is in several photos, so it gets one of its own: it is the conflicts
-        that keep it out of the others.
+        A unit of several faces is in several photos, so it gets a number of its own; the conflicts
+        keep it apart from the other units of its photos.
         """
         first = np.unique(self.start)
         own = len(self.photo) + np.arange(len(first))
@@ -77,15 +78,15 @@ class Units:
 
     @property
     def pairs(self) -> IntArray | None:
-        """Return the units that may not meet, int64 (2, p); None where the photos say it all."""
+        """Return the pairs of units in conflict, int64 (2, p); None if `plain`."""
         return None if self.plain else self.unit[self.conflicts]
 
     def parts(self, rows: FloatArray, threshold: float) -> Units:
-        """Return the units cut into parts of faces that are alike, with all their conflicts.
+        """Return the units cut into parts of similar faces, with all their conflicts.
 
-        A child and the adult it became may have no likeness: the mean of both resembles neither,
-        and new photos would join neither. As parts each draws its own, and `join` puts them
-        together. What may not meet a unit may not meet any part of it.
+        The same person as a child and as an adult may not look alike. The mean of both is near to
+        neither, so new photos would join neither. As two parts, each gets its own new photos, and
+        `join` puts the parts together again. A conflict with a unit is one with all its parts.
         """
         group = self.start.copy()
         heads: dict[int, list[int]] = {}
@@ -109,9 +110,9 @@ class Units:
     def join(self, labels: IntArray, squared: FloatArray) -> IntArray:
         """Return clusters int64 (n,) in which each unit is whole again, from those of its parts.
 
-        Joining two clusters can bring faces together that may not meet, one drawn by each part:
-        the smaller unit of the two, or the one farther from its centroid by `squared` (n,), is then
-        left alone.
+        Joining two clusters can bring faces together that are in conflict. Then the smaller unit of
+        the two gets a cluster of its own; of equally large units, the one with the larger squared
+        L2 to its centroid, `squared` (n,).
         """
         # SciPy takes 0.2 s to import, and only corrections need this.
         from scipy.sparse import coo_array
@@ -135,10 +136,10 @@ class Units:
             labels[left] = top + self.unit[left]
 
     def vectors(self, rows: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Return each unit's direction, float32 (units, d), and how much it counts in a mean.
+        """Return the direction of each unit, float32 (units, d), and its weight in a mean.
 
-        The nearest centroid to all faces of a unit together is the nearest to their sum's
-        direction, and in a mean the sum counts by its length.
+        The centroid that is nearest to all faces of a unit is the one nearest to the direction of
+        their sum. The weight in a mean is the length of that sum.
         """
         directions = mean_directions(rows, self.unit)
         along = np.einsum("nd,nd->n", rows, directions[self.unit])

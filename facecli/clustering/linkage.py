@@ -1,20 +1,21 @@
-"""Average linkage on squared L2, without a matrix of all pairs.
+"""Compute average linkage on squared L2, without a matrix of all pairs.
 
-The mean squared L2 between the members of two clusters of unit vectors is 2 - 2 m_a·m_b, where m
-is the plain mean of a cluster's vectors, shorter than 1: the mean of dot products is the dot
-product of means. So a cluster is its sum and its size, and the linkage is exact.
+The mean squared L2 between the members of two clusters of unit vectors is 2 - 2 m_a·m_b, where m is
+the mean of a cluster's vectors, not scaled to unit length: the mean of dot products is the dot
+product of the means. So the sum and the size of each cluster are enough, and the linkage is exact.
 
-Average linkage is reducible: a merged cluster is no nearer to a third one than the nearer of its
-parts was. Hence clusters that are each other's nearest may be merged in any order, many at a time,
-and give the same tree as merging the nearest two again and again (Murtagh, "A survey of recent
-advances in hierarchical clustering algorithms", The Computer Journal 26, 1983). It also follows
-that a cluster whose nearest is beyond the threshold stays as it is for good and can be set aside,
-which saves most of the time. Forbidding clusters to meet, because they share a photo or someone
-said so, keeps all this true: their distance is infinite, and remains so after any merge.
+Average linkage is reducible: a merged cluster is never nearer to a third one than the nearer of its
+two parts was. So clusters that are each other's nearest can be merged in any order, many at a time,
+and the tree is the same as if the nearest two were merged again and again (Murtagh, "A survey of
+recent advances in hierarchical clustering algorithms", The Computer Journal 26, 1983). It also
+follows that a cluster whose nearest cluster is beyond the threshold never changes again. It can be
+set aside, which saves most of the time. Conflicts change none of this: the squared L2 of two
+clusters in conflict is infinite, and stays infinite after any merge.
 
-Memory stays that of the embeddings, and the time is that of two or three comparisons of everything
-with everything, as each cluster remembers a few of its nearest: on one busy core 100,000 faces of
-25,688 people took 190 s and 0.55 GB, 50,000 faces of which five people have 8,000 each 80 s.
+The memory is that of the embeddings. Each cluster remembers a few of its nearest, so the time is
+that of comparing everything with everything two or three times. On one busy core, 100,000 faces of
+25,688 people took 190 s and 0.55 GB; 50,000 faces, with 8,000 faces of each of five people, took
+80 s.
 """
 
 from __future__ import annotations
@@ -27,18 +28,18 @@ from facecli.types import FloatArray, IntArray
 from facecli.vectors.distances import COMPARISONS_HELD, MAXIMUM, squared_l2
 
 FEW = 16
-"""Nearest clusters that are remembered of each, so that not all need comparing when one is gone."""
+"""Nearest clusters that each cluster remembers, to avoid comparing all when one is merged."""
 
 CHUNK = 32
-"""Columns whose least is looked at first where a few of thousands are sought."""
+"""Columns in a group whose minimum is used to find the few smallest of thousands."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """The merges of a linkage, lowest first; clusters go by their first row.
+    """The merges of a linkage, lowest first. A cluster is named by its first row.
 
-    `start` int64 (n,) is where each row began. Cluster `gone[i]` went into `kept[i]`, both int64
-    (m,), at a mean squared L2 between the two of `heights[i]`, float32 (m,).
+    `start` is the cluster in which each row begins, int64 (n,). Merge i puts cluster `gone[i]` into
+    `kept[i]`, both int64 (m,), at a mean squared L2 of `heights[i]`, float32 (m,).
     """
 
     start: IntArray
@@ -47,7 +48,7 @@ class Tree:
     heights: FloatArray
 
     def labels(self, merges: int | None = None) -> IntArray:
-        """Return each row's cluster, int64 (n,), after the lowest `merges`, or after all."""
+        """Return the cluster of each row, int64 (n,), after the lowest `merges`, or after all."""
         parent = self.start.copy()
         parent[self.gone[:merges]] = self.kept[:merges]
         while not np.array_equal(parent, grand := parent[parent]):
@@ -55,13 +56,13 @@ class Tree:
         return parent
 
     def merges_to_groups(self, k: int) -> int | None:
-        """Return the most merges after which `k` clusters hold two faces or more; None if never."""
+        """Return the most merges after which at least `k` clusters have two faces; None if never."""
         order = np.arange(len(self.kept))
         grown = np.full(len(self.start), len(order))
         grown[self.kept[::-1]] = order[::-1]
         groups = np.bincount(self.start, minlength=len(self.start)) > 1
         grown[groups] = -1
-        # Two single faces make a group, one joins a group, and two groups become one.
+        # The count rises if two single faces merge, and falls if two groups merge.
         change = 1 - (grown[self.kept] < order) - (grown[self.gone] < order)
         counts = groups.sum() + np.cumsum(np.concatenate([[0], change]))
         enough = np.flatnonzero(counts >= k)
@@ -78,27 +79,28 @@ def average_linkage(
 ) -> Tree:
     """Merge the nearest clusters while they are within `threshold` and more than `k` are left.
 
-    `embeddings` is (n, d) of unit rows. `start` int64 (n,) gives the first row of the cluster that
-    each begins in; else each is its own. The pairs of rows in `conflicts`, int64 (2, p), both ways
-    round, never meet in one cluster, which may leave more than k. Time grows with the clusters that
-    have a neighbour within the threshold, n² at worst.
+    `embeddings` are unit rows (n, d). `start` is the first row of the cluster in which each row
+    begins, int64 (n,); without it each row is a cluster. `conflicts` are pairs of rows that are
+    never in one cluster, each pair in both orders, int64 (2, p); they can leave more than k
+    clusters. The time grows with the number of clusters that have a neighbour within the threshold,
+    at worst with n².
     """
     first = np.arange(len(embeddings)) if start is None else start
     forest = _Forest(embeddings, first, conflicts)
     to_merge = len(np.unique(first)) - k
-    # NumPy rounds a plain float to the float32 it is compared with; np.float64 is kept as it is.
+    # NumPy rounds a Python float to the float32 it is compared with, but not an np.float64.
     limit = np.float64(min(threshold, MAXIMUM) if to_merge > 0 else -1.0)
     while forest.merge_mutual_neighbours(limit):
-        # Merges come out of order. Once there are enough, only lower ones can still matter.
+        # Merges are not found in order. Once there are enough, only lower ones are needed.
         if len(forest.heights) >= to_merge:
             limit = np.float64(np.partition(forest.heights, to_merge - 1)[to_merge - 1])
     return forest.tree(merges=max(0, to_merge))
 
 
 class _Forest:
-    """Clusters on the way from single faces to a tree; each goes by its first row.
+    """The clusters while the tree is built; each is named by its first row.
 
-    `heights` holds the mean squared L2 of every merge so far, in the order they were found.
+    `heights` is the mean squared L2 of every merge so far, in the order in which they were found.
     """
 
     def __init__(self, embeddings: FloatArray, start: IntArray, conflicts: IntArray | None) -> None:
@@ -122,7 +124,7 @@ class _Forest:
         self._stale = self._active
 
     def merge_mutual_neighbours(self, limit: np.float64) -> bool:
-        """Merge all clusters within `limit` that are each other's nearest; say if any were."""
+        """Merge all clusters within `limit` that are each other's nearest; tell if any were."""
         self._find_neighbours(limit)
         active = self._active = self._active[self._squared[self._active] <= limit]
         if not len(active):
@@ -130,20 +132,20 @@ class _Forest:
         nearest = self._nearest[active]
         mutual = (self._nearest[nearest] == active) & (active < nearest)
         if not mutual.any():
-            # Rounding can close a ring of equal neighbours; the nearest two are then as good.
+            # By rounding, equal neighbours can form a ring; then merge the nearest two.
             mutual = active == active[np.argmin(self._squared[active])]
         pair = np.sort(np.stack([active[mutual], nearest[mutual]]), axis=0)
         self._merge(*pair, squared=self._squared[active[mutual]])
         return True
 
     def tree(self, *, merges: int) -> Tree:
-        """Return the lowest merges, at most as many as asked for."""
+        """Return the tree of the lowest merges, at most `merges`."""
         lowest = np.argsort(self.heights, kind="stable")[:merges]
         kept, gone = self._merges[:, lowest]
         return Tree(self._start, kept, gone, self.heights[lowest])
 
     def _find_neighbours(self, limit: np.float64) -> None:
-        """Find the nearest active cluster of every stale one, where one may be within `limit`."""
+        """Find the nearest active cluster of every stale one that may have one within `limit`."""
         means = self._means[self._active]
         place = np.full(len(self._start), -1)
         place[self._active] = np.arange(len(self._active))
@@ -158,14 +160,15 @@ class _Forest:
             self._compare_with_all(rows[at : at + height], means, place)
 
     def _recall(self, rows: IntArray, place: IntArray, limit: np.float64) -> IntArray:
-        """Take the nearest of `rows` from the few remembered; return those this does not settle.
+        """Find the nearest of `rows` among those remembered; return the rows still unsure.
 
-        Whatever is not remembered is at or beyond reach: it was so when they were compared with
-        all, and merges bring no cluster nearer. `place` int64 (n,) is -1 for what is not active.
+        Every cluster that is not remembered is at or beyond the row's reach: it was when the row
+        was compared with all clusters, and merges bring no cluster nearer. `place` int64 (n,) is -1
+        for clusters that are not active.
         """
         few = self._cluster[self._few[rows]]
         squared = 2 - 2 * (self._means[few] @ self._means[rows][:, :, None])[..., 0]
-        # By rounding, a cluster set aside may look near enough from here.
+        # By rounding, a cluster that was set aside can seem near enough.
         squared[(place[few] < 0) | (few == rows[:, None])] = np.inf
         line, foe = self._foes(rows)
         if len(line):
@@ -180,7 +183,8 @@ class _Forest:
     def _compare_with_all(self, rows: IntArray, means: FloatArray, place: IntArray) -> None:
         """Find the nearest active clusters of `rows`, and remember a few of them.
 
-        `means` (m, d) are those of the active clusters, `place` int64 (n,) says which is whose.
+        `means` (m, d) are the means of the active clusters; `place` int64 (n,) is the row in it of
+        each cluster.
         """
         squared = squared_l2(self._means[rows], means)
         lines = np.arange(len(rows))
@@ -196,7 +200,7 @@ class _Forest:
         self._squared[rows] = squared[lines, columns[:, 0]]
 
     def _foes(self, rows: IntArray) -> tuple[IntArray, IntArray]:
-        """Return conflicts as pairs: a place in `rows`, and a cluster that one may not meet."""
+        """Return the conflicts of `rows` as pairs: the place in `rows`, and the other cluster."""
         first, second = self._cluster[self._conflicts]
         line = np.full(len(self._start), -1)
         line[rows] = np.arange(len(rows))
@@ -208,7 +212,7 @@ class _Forest:
         self._sums[kept] += self._sums[gone]
         self._sizes[kept] += self._sizes[gone]
         self._means[kept] = self._sums[kept] / self._sizes[kept, None]
-        # A merge is never lower than those it builds on, but for rounding.
+        # Without rounding, a merge is never lower than the merges before it.
         heights = np.maximum(squared, np.maximum(self._height[kept], self._height[gone]))
         self._height[kept] = heights
         self._reach[kept] = -np.inf
@@ -224,10 +228,11 @@ class _Forest:
 
 
 def smallest(squared: FloatArray, few: int) -> tuple[IntArray, FloatArray]:
-    """Return the columns of the `few` least of each row, ascending, and what no other is under.
+    """Return the columns of the `few` smallest of each row, ascending, and a lower bound.
 
-    Sorting, or NumPy's partition, would take longer than the comparisons did. The few-th least of
-    the chunks' least values is no less than the few-th least of all, and little else is under it.
+    All other values of the row are at or above the bound. Sorting, or NumPy's partition, would take
+    longer than the comparisons. So the minimum of each chunk is taken first: the few-th smallest
+    minimum is at least the few-th smallest value, and few other values are below it.
     """
     height, width = squared.shape
     few = min(few, width)

@@ -1,9 +1,9 @@
-"""Faces too poor to found a cluster: they join those of two others or more, or stay alone.
+"""Add faces of poor quality to clusters of at least two other faces, or leave them alone.
 
-Blurred, tiny and cut faces resemble each other, whoever they are. Of LFW's development photos, 130
-faces in the background were not good enough to be enrolled; of the pairs of these, 1.6 % lay within
-the model's threshold, at which strangers usually do so once in 10,000 pairs. Compared with good
-faces they did so no more often than any stranger.
+Blurred, tiny and cut faces look like each other, whoever they are. In LFW's development photos, 130
+faces in the background were not good enough for enrollment. Of the pairs of these, 1.6 %
+were within the model's threshold; of impostor pairs it is usually 1 in 10,000. Pairs of such a face with a good
+one were within the threshold no more often than usual.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from facecli.types import BoolArray, FloatArray, IntArray
 from facecli.vectors.distances import COMPARISONS_HELD
 
 FOUNDERS = 2
-"""Other faces that make a cluster one to join: somebody seen once is as likely a poor likeness."""
+"""Faces that a cluster needs before weak faces join it: a single one may be a poor face too."""
 
 
 def join_weak(
     rows: FloatArray, labels: IntArray, weak: BoolArray, *, conflicts: IntArray, threshold: float
 ) -> IntArray:
-    """Return clusters int64 (n,) with the weak faces in them, or each in one of its own.
+    """Return clusters int64 (n,) in which each weak face has joined others or is alone.
 
-    `labels` int64 (n,) are those of the others, 0..k-1. A weak face joins the cluster whose other
-    faces, FOUNDERS or more, are nearest, if their mean squared L2 is at most `threshold`, and none
-    that holds a face it may not meet: the pairs of `conflicts`, int64 (2, p), both ways round. The
-    nearest go first.
+    `labels` int64 (n,) are the clusters of the other faces, 0..k-1. A weak face joins the nearest
+    cluster of at least FOUNDERS such faces whose mean squared L2 to it is at most `threshold`. It
+    does not join a cluster with a face it is in conflict with: `conflicts` are pairs, each in both
+    orders, int64 (2, p). The nearest weak faces join first.
     """
     found = np.where(weak, -1, labels)
     foes: dict[int, list[int]] = {}
@@ -42,7 +42,7 @@ def join_weak(
 def _near(
     rows: FloatArray, labels: IntArray, weak: IntArray, threshold: float
 ) -> list[tuple[float, int, int]]:
-    """Return mean squared L2, face and cluster where a weak face is within the threshold."""
+    """Return mean squared L2, face and cluster wherever a weak face is within the threshold."""
     strong = labels >= 0
     if not strong.any():
         return []

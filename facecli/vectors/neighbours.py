@@ -1,4 +1,4 @@
-"""Compare many embeddings with a pool whose rows have owners, in bounded memory."""
+"""Compare many embeddings with a pool whose rows have owners, in limited memory."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from facecli.vectors.distances import COMPARISONS_HELD, squared_l2
 
 @dataclass(frozen=True, slots=True)
 class Neighbours:
-    """For each probe, the nearest row of the pool that another owns, and of the owner's own.
+    """The nearest rows of the pool for each probe: of another owner, and of the same owner.
 
-    `other` is that row's position, int64 (n,), with its squared L2 in `other_squared`, float32
-    (n,); `own_squared` leaves the probe itself out. Both are infinite where there is no such row.
+    `other` is the position of the nearest row of another owner, int64 (n,), and `other_squared` its
+    squared L2, float32 (n,). `own_squared` is that of the nearest other row of the same owner. Both
+    are infinite if there is no such row.
     """
 
     other: IntArray
@@ -24,7 +25,7 @@ class Neighbours:
 
 
 def nearest_by_owner(pool: FloatArray, owners: IntArray, first_probe: int) -> Neighbours:
-    """Compare the rows of `pool` (n, d) from `first_probe` on with all rows, by owner (n,)."""
+    """Compare the rows of `pool` (n, d) from `first_probe` on with all; `owners` is int64 (n,)."""
     probes = len(pool) - first_probe
     other = np.zeros(probes, np.int64)
     other_squared = np.full(probes, np.inf, np.float32)
