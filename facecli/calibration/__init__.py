@@ -1,4 +1,4 @@
-"""Thresholds, odds and probabilities from a user's own data."""
+"""Compute thresholds, odds and probabilities from a user's own data."""
 
 from facecli.calibration.odds import (
     ImpostorDistribution,

@@ -1,4 +1,4 @@
-"""Two scores on the same pairs: which lets more pairs of one person through at one FAR."""
+"""Compare two scores on the same pairs: which accepts more genuine pairs at one FAR."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from facecli.metrics.support import rate_name
 from facecli.types import BoolArray, IntArray
 
 HEADROOM = 8
-"""How many times the impostors below the FAR are resampled: draws differ in how many they hold."""
+"""How many times the impostor pairs below the FAR are resampled, since some draws need more."""
 
 FEWEST = 1000
-"""Impostors resampled at least."""
+"""Fewest impostor pairs that are resampled."""
 
 Scores = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
 class Pairs:
-    """All pairs of some photos: rows of each side, whether of one person, and both people, (m,).
+    """All pairs of some photos: the two rows, if they are genuine, and the two people, all (m,).
 
-    People are numbered from 0; `photos`, int64 (people,), says how many each has.
+    People are numbered from 0. `photos` is how many photos each person has, int64 (people,).
     """
 
     first: IntArray
@@ -39,9 +39,9 @@ class Pairs:
 
 @dataclass(frozen=True, slots=True)
 class VerifierComparison:
-    """VAL of the plain threshold and of a verifier on people it never saw, and the gain.
+    """VAL of the plain threshold and of a verifier on people it was not trained on, and the gain.
 
-    All at `far` with 95 % intervals over `people`, by so many pairs of both kinds.
+    All are measured at `far`, with 95 % intervals over `people`.
     """
 
     far: float
@@ -54,7 +54,7 @@ class VerifierComparison:
 
     @property
     def better(self) -> bool:
-        """Whether the verifier is better beyond doubt."""
+        """Whether the whole interval of the gain is above 0."""
         return self.gain.low > 0
 
     @property
@@ -69,7 +69,7 @@ class VerifierComparison:
 
 
 def list_pairs(rows: IntArray, owner: IntArray) -> Pairs:
-    """List all pairs of `rows` (n,), of which row i is a photo of person `owner[i]`."""
+    """List all pairs of `rows` (n,); row i is a photo of person `owner[i]`."""
     _, person = np.unique(owner[rows], return_inverse=True)
     one, other = np.triu_indices(len(rows), 1)
     return Pairs(
@@ -85,10 +85,10 @@ def list_pairs(rows: IntArray, owner: IntArray) -> Pairs:
 def compare(
     pairs: Pairs, scores: Sequence[Scores], *, far: float, draws: IntArray
 ) -> VerifierComparison:
-    """Compare two scores (m,) of the pairs, lower for more alike, at a false accept rate.
+    """Compare two scores (m,) of the pairs at a false accept rate; lower is more alike.
 
-    `draws`, int64 (replicates, people), says how often each person is drawn. Both scores see the
-    same draws, and a draw weighs pairs as `metrics.bootstrap_by_person` does.
+    `draws` is how often each person is drawn, int64 (replicates, people). Both scores are measured
+    on the same draws. The weights of pairs are those of `metrics.bootstrap_by_person`.
     """
     estimates = [
         float((score[pairs.same] < first_refused(score[~pairs.same], far)).mean())
@@ -108,13 +108,13 @@ def compare(
 
 
 def first_refused(impostor: Scores, far: float) -> float:
-    """Return the score (of (m,), lower for more alike) that `far` refuses first, below 1."""
+    """Return the lowest impostor score that must be refused at `far`, which is below 1."""
     allowed = np.searchsorted(np.arange(1, len(impostor) + 1) / len(impostor), far, side="right")
     return float(np.partition(impostor, allowed)[allowed])
 
 
 def _resampled_val(pairs: Pairs, score: Scores, far: float, draws: IntArray) -> Scores:
-    """Return VAL (replicates,) of each draw at its own threshold, NaN where it lacks pairs."""
+    """Return VAL of each draw at its own threshold, (replicates,); NaN if it has too few pairs."""
     mates, strangers = np.flatnonzero(pairs.same), np.flatnonzero(~pairs.same)
     mates = mates[np.argsort(score[mates])]
     kept = max(FEWEST, int(HEADROOM * far * len(strangers)))

@@ -1,4 +1,4 @@
-"""Logistic regression with two priors stated: of the weights, and of the classes."""
+"""Fit logistic regression with equal class weights and a penalty on the weights."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ Rows = npt.NDArray[np.float64]
 def fit_logistic(
     features: npt.NDArray[np.floating[Any]], positive: BoolArray, *, penalty: float
 ) -> tuple[Rows, float]:
-    """Return weights float64 (d,) and bias of the log-odds of `positive` (n,), given (n, d).
+    """Return weights, float64 (d,), and bias of the log-odds of `positive` (n,) from rows (n, d).
 
-    The mean loss, in which both classes weigh the same whatever their numbers, so that the log-odds
-    are those at a prior of one half, and beside it half the squared weights, for features scaled to
-    unit variance, times `penalty`: a normal prior around zero. Raise ValueError where a class is
-    missing.
+    Both classes have the same weight in the loss, whatever their sizes, so the log-odds are those
+    at a prior of one half. To the mean loss is added `penalty` times half the sum of the squared
+    weights, for features scaled to unit variance: a normal prior around zero. Raises ValueError if
+    a class is missing.
     """
     from scipy.optimize import minimize
     from scipy.special import expit

@@ -1,4 +1,4 @@
-"""How many strangers come this close: the impostor distribution, and the sentence it gives."""
+"""Tell how many other people are as near as a face: the distribution of impostor pairs."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ RateArray = npt.NDArray[np.float64]
 
 CONFIDENCE = 0.95
 LARGEST_SHARE = 0.1
-"""The table ends here: "more than 1 in 10" is all one needs to know of what lies beyond."""
+"""The table ends at this share: beyond it, "more than 1 in 10" says enough."""
 
 LISTED = 2**23
-"""Impostor pairs listed at most, 0.6 GB of them; a larger set's table ends at a smaller share."""
+"""Most impostor pairs listed, 0.6 GB; the table of a larger set ends at a smaller share."""
 
 POINTS_A_DECADE = 10
-"""Neighbouring points differ by a quarter in their share; in between it is interpolated."""
+"""The shares of neighbouring points differ by a quarter; between them it is interpolated."""
 
 
 @dataclass(frozen=True, slots=True)
 class Odds:
-    """The share of strangers as near as a squared L2 or nearer, with its 95 % interval, in [0, 1].
+    """The share of impostor pairs at or below a squared L2, and its 95 % interval, in [0, 1].
 
-    `share` is None beyond the table: then all that is known is that it lies between the two.
+    `share` is None outside the table: then it is only known to be between `low` and `high`.
     """
 
     share: float | None
@@ -39,10 +39,10 @@ class Odds:
     high: float
 
     def among(self, templates: int) -> Odds:
-        """Return the chance that a stranger comes as near to at least one of so many templates.
+        """Return the probability that another person is as near to one of so many templates.
 
-        1 - (1 - share)^N takes the templates for independent, which errs on the safe side where
-        they are of the same people.
+        1 - (1 - share)^N assumes that the templates are independent. If several are of the same
+        person, the true probability is smaller.
         """
         share = None if self.share is None else _any_of(self.share, templates)
         return Odds(share, _any_of(self.low, templates), _any_of(self.high, templates))
@@ -50,11 +50,11 @@ class Odds:
 
 @dataclass(frozen=True, slots=True)
 class ImpostorDistribution:
-    """The lower tail of the squared L2 between strangers, with intervals over people.
+    """The lower tail of the squared L2 of impostor pairs, with intervals over people.
 
-    `counts`, int64 (k,), says exactly how many of `pairs` pairs are at or under each ascending
-    `squared_l2`, float64 (k,); `low` and `high`, float64 (k,), are the ends of the 95 % interval of
-    the share that is. `source` says whose pairs they are.
+    `counts` is how many of `pairs` pairs are at or below each of the ascending `squared_l2`; it is
+    exact. `low` and `high` are the ends of the 95 % interval of that share. `counts` is int64, the
+    others float64, all (k,). `source` names the data.
     """
 
     pairs: int
@@ -66,18 +66,18 @@ class ImpostorDistribution:
     high: RateArray
 
     def share(self, squared_l2: float) -> Odds:
-        """Return the share of strangers at or under a squared L2; it never falls as that rises."""
+        """Return the share of impostor pairs at or below a squared L2; it rises with that."""
         points = self.squared_l2
         if squared_l2 < points[0]:
             return Odds(None, 0.0, float(self.high[0]))
         if squared_l2 > points[-1]:
             return Odds(None, float(self.low[-1]), 1.0)
-        # Tails are near enough to exponential that logarithms interpolate well.
+        # The tail is nearly exponential, so its logarithm can be interpolated.
         columns = (self.counts / self.pairs, self.low, self.high)
         return Odds(*(math.exp(np.interp(squared_l2, points, np.log(one))) for one in columns))
 
     def table(self) -> dict[str, Any]:
-        """Return it as what JSON has, for a model card or a gallery."""
+        """Return it as JSON values, for a model card or a gallery."""
         return {
             "pairs": self.pairs,
             "people": self.people,
@@ -90,9 +90,9 @@ class ImpostorDistribution:
 
 
 def distribution_from(table: dict[str, Any]) -> ImpostorDistribution | None:
-    """Rebuild what `ImpostorDistribution.table` gave; None for an empty one.
+    """Read a table from `ImpostorDistribution.table`; None for an empty one.
 
-    Raises ValueError for anything else: a card or gallery may come from elsewhere.
+    Raises ValueError for anything else: a card or gallery may come from another program.
     """
     if not table:
         return None
@@ -118,7 +118,7 @@ def distribution_from(table: dict[str, Any]) -> ImpostorDistribution | None:
 
 
 def impostor_table(embeddings: FloatArray, labels: npt.ArrayLike, *, source: str) -> dict[str, Any]:
-    """Return the table for a model card from unit rows (n, d) and who they are; {} if too few."""
+    """Return the table for a model card from unit rows (n, d) and labels (n,); {} if too few."""
     impostor = all_pairs(embeddings, labels).impostor
     made = impostor_distribution(embeddings, labels, impostor, source=source)
     return {} if made is None else made.table()
@@ -127,14 +127,14 @@ def impostor_table(embeddings: FloatArray, labels: npt.ArrayLike, *, source: str
 def impostor_distribution(
     embeddings: FloatArray, labels: npt.ArrayLike, impostor: Comparisons, *, source: str
 ) -> ImpostorDistribution | None:
-    """Return the tail of all impostor pairs of unit rows (n, d); None where they are too few.
+    """Return the tail of all impostor pairs of unit rows (n, d); None if they are too few.
 
-    `impostor` are the comparisons that `metrics.all_pairs` makes of them. The table begins at 30
-    pairs and ends at a tenth of them. Pairs that share a person depend on each other, so the
-    variance of each share is the jackknife's over people, which overestimates on average (Efron &
-    Stein, "The jackknife estimate of variance", Annals of Statistics 9, 1981). It gives the number
-    of independent pairs that would be as sure, and for that number the interval of Clopper and
-    Pearson holds (Korn & Graubard, "Confidence intervals for proportions with small expected
+    `impostor` are their comparisons from `metrics.all_pairs`. The table begins at 30 pairs and ends
+    at a tenth of all. Pairs of the same person depend on each other. So the variance of each share
+    is estimated by a jackknife over people, which is too large rather than too small on average
+    (Efron & Stein, "The jackknife estimate of variance", Annals of Statistics 9, 1981). It tells
+    how many independent pairs would have this variance, and for that number the interval is that of
+    Clopper and Pearson (Korn & Graubard, "Confidence intervals for proportions with small expected
     number of positive counts", Survey Methodology 24, 1998).
     """
     points, counts = _points(impostor)
@@ -154,14 +154,14 @@ def impostor_distribution(
         source=source,
         squared_l2=points,
         counts=counts,
-        # Neighbours may disagree by a little; the wider one counts.
+        # Bounds must not fall; where neighbours differ, the wider interval counts.
         low=np.minimum.accumulate(low[::-1])[::-1],
         high=np.maximum.accumulate(high),
     )
 
 
 def _points(impostor: Comparisons) -> tuple[RateArray, IntArray]:
-    """Choose squared L2 by their share, and return them with how many pairs are at or under."""
+    """Choose squared L2 by their share; return them, and how many pairs are at or below each."""
     last = min(LARGEST_SHARE * impostor.size, LISTED)
     if last < ERRORS_NEEDED:
         return np.empty(0), np.empty(0, np.int64)
@@ -169,14 +169,14 @@ def _points(impostor: Comparisons) -> tuple[RateArray, IntArray]:
     wanted = ERRORS_NEEDED * 10 ** (np.arange(steps) / POINTS_A_DECADE)
     up_to = impostor.counts[1:]
     places = np.unique(np.searchsorted(up_to, [*wanted, last]))
-    places = places[up_to[places] < impostor.size]  # ties may leap from few to all
+    places = places[up_to[places] < impostor.size]  # with ties, a point can include all pairs
     return impostor.values[places].astype(np.float64), up_to[places]
 
 
 def _counts_by_person(
     embeddings: FloatArray, labels: npt.ArrayLike, points: RateArray
 ) -> npt.NDArray[np.int64]:
-    """Count each person's impostor pairs at or under each point, int64 (people, points)."""
+    """Count each person's impostor pairs at or below each point, int64 (people, points)."""
     tail = nearest_impostors(embeddings, labels, threshold=float(points[-1]))
     known, person = number_people(labels, len(embeddings))
     of_row = np.zeros(len(embeddings), np.int64)
@@ -206,7 +206,7 @@ def _interval(
 
 
 def sentence(odds: Odds, *, enrolled: int | None = None) -> str:
-    """Say in words how many strangers come this close: to one face, or to any of those enrolled."""
+    """Say in words how many strangers come this close to one face, or to one of those enrolled."""
     whom = "the one person" if enrolled == 1 else f"one of the {enrolled} people"
     close = "this close" if enrolled is None else f"this close to {whom} enrolled"
     if odds.share is None and odds.high < 1:
@@ -222,7 +222,7 @@ def sentence(odds: Odds, *, enrolled: int | None = None) -> str:
 
 
 def _any_of(share: float, times: int) -> float:
-    """Return 1 - (1 - share)^times, also where share is tiny."""
+    """Return 1 - (1 - share)^times, exact for tiny shares too."""
     return 1.0 if share >= 1 else -math.expm1(times * math.log1p(-share))
 
 

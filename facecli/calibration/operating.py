@@ -1,4 +1,4 @@
-"""The threshold in use, where it comes from, and how many strangers come as close as a face did."""
+"""Find the threshold in use and where it comes from, and the odds of an answer."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from facecli.types import Calibration, ModelCard
 
 @dataclass(frozen=True, slots=True)
 class OperatingPoint:
-    """A threshold in squared L2, the calibration it is from, if any, and the strangers known of."""
+    """A threshold (squared L2), its calibration if it has one, and the impostor pairs known."""
 
     threshold: float
     calibration: Calibration | None
@@ -21,20 +21,20 @@ class OperatingPoint:
 
     @property
     def limit(self) -> str:
-        """The threshold in brackets, for a line that compares with it."""
+        """The threshold in brackets, for a line that compares a squared L2 with it."""
         if self.calibration is None:
             return f"(threshold {self.threshold:.4g})"
         return f"(threshold {self.threshold:.4g}, {described(self.calibration)})"
 
     def odds(self, squared_l2: float, *, templates: int = 1) -> Odds | None:
-        """Return how many strangers come this close to at least one of so many templates."""
+        """Return the share of other people who are this near to at least one of the templates."""
         if self.strangers is None:
             return None
         return self.strangers.share(squared_l2).among(templates)
 
 
 def described(calibration: Calibration) -> str:
-    """Say in words at what rate and when a threshold was set."""
+    """Say in words for which rate, and when, a threshold was set."""
     day = calibration.created.partition("T")[0]
     return f"calibrated at FMR {rate_name(calibration.far)} on {day}"
 
@@ -44,8 +44,8 @@ def calibration_of(
 ) -> Calibration | None:
     """Return the calibration of this model.
 
-    Raises FingerprintMismatch if there are others only and one is `needed`, as no threshold was
-    given.
+    Raises FingerprintMismatch if the gallery is calibrated for other models only, and a calibration
+    is `needed` because no threshold was given.
     """
     found = {one.fingerprint: one for one in calibrations}
     if found and card.fingerprint not in found and needed:
@@ -59,11 +59,11 @@ def calibration_of(
 def operating_point(
     card: ModelCard, calibrations: Sequence[Calibration], *, threshold: float | None
 ) -> OperatingPoint:
-    """Return the threshold for a model and what is known of strangers under it.
+    """Return the threshold for a model, and the impostor pairs known for it.
 
-    That is `threshold`, else what the gallery was calibrated to, else the model's own. An explicit
-    0 is a threshold like any other. Raises as `calibration_of`, and GalleryError for a calibration
-    that is damaged.
+    The threshold is the argument if given, otherwise that of the gallery's calibration, otherwise
+    that of the model. A threshold of 0 is valid. Raises what `calibration_of` raises, and
+    GalleryError for a damaged calibration.
     """
     calibration = calibration_of(card, calibrations, needed=threshold is None)
     try:

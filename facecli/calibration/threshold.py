@@ -1,4 +1,4 @@
-"""A threshold from data: the largest that keeps a false match rate the data can support."""
+"""Set a threshold from data: the largest that keeps a false match rate the data supports."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from facecli.metrics.support import ERRORS_NEEDED, rate_name, supported
 from facecli.types import Calibration, FloatArray, ModelCard
 
 ONE_PICTURE = 1e-6
-"""Squared L2 below which two pictures are one: `squared_l2` is 2e-7 from the exact value."""
+"""Squared L2 below which two pictures are the same: the error of `squared_l2` is 2e-7."""
 
 
 def calibrated_threshold(
     embeddings: FloatArray, labels: npt.ArrayLike, *, far: float, card: ModelCard, source: str
 ) -> Calibration:
-    """Set the threshold of a model from unit rows (n, d) and who they are.
+    """Set the threshold of a model from unit rows (n, d) and labels (n,).
 
     Labels are as in `metrics.pairs`. `far` is a false match rate; `source` names the data. Raises
-    CalibrationError if the impostor pairs are too few to measure it, by the rule of 30, and where
-    strangers are so alike that no threshold keeps it.
+    CalibrationError if there are too few impostor pairs to measure that rate (rule of 30), or if
+    impostor pairs are so alike that no threshold keeps it.
     """
     pairs = all_pairs(embeddings, labels)
     refuse_unsupported(far, pairs.impostor.size, source)
@@ -56,7 +56,7 @@ def calibrated_threshold(
 
 
 def refuse_unsupported(far: float, impostor_pairs: int, source: str) -> None:
-    """Raise CalibrationError, saying what would be needed, unless the pairs support the rate."""
+    """Raise CalibrationError, which says what is needed, if the pairs do not support the rate."""
     if supported(far, impostor_pairs):
         return
     pairs = math.ceil(ERRORS_NEEDED / far)
@@ -73,6 +73,6 @@ def refuse_unsupported(far: float, impostor_pairs: int, source: str) -> None:
 
 
 def _up(rate: float) -> str:
-    """Round a rate up to two digits, as one may pass it on."""
+    """Round a rate up to two digits, as text for --far."""
     step = 10.0 ** (math.floor(math.log10(rate)) - 1)
     return f"{math.ceil(rate / step) * step:.1e}"

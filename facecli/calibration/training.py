@@ -1,4 +1,4 @@
-"""Train a verifier on some people, and compare it with the plain threshold on others."""
+"""Train a verifier on half of the people, and compare it with the threshold on the others."""
 
 from __future__ import annotations
 
@@ -24,17 +24,18 @@ from facecli.metrics.pairs import number_people
 from facecli.types import FloatArray, ModelCard
 
 PENALTY = {COMPONENTS: 1e-2, SQUARED_L2: 1e-6}
-"""Of `fit_logistic`. With 1e-6 the components verified 4 to 7 % less of LFW's development people at
-FAR 1e-4 than with 1e-2, while 1e-1 added 1 % at most; one weight needs no such prior."""
+"""For `fit_logistic`. For the components, 1e-6 accepted 4 to 7 % fewer genuine pairs of LFW's
+development people at FAR 1e-4 than 1e-2, and 1e-1 at most 1 % more. A single weight needs hardly
+any penalty."""
 
 ROWS = 3000
-"""Photos of each half at most: 4.5 million pairs, enough for a FAR of 1e-5."""
+"""Most photos of each half: 4.5 million pairs, enough for a FAR of 1e-5."""
 
 LEARNT = 100_000
-"""Pairs of a kind learnt from at most: 0.2 GB of features."""
+"""Most genuine and most impostor pairs to learn from: 0.2 GB of features."""
 
 PAIRS_AT_ONCE = 2**16
-"""Pairs scored at a time: 0.1 GB."""
+"""Pairs scored at a time, in 0.1 GB."""
 
 REPLICATES = 500
 
@@ -49,10 +50,10 @@ def train_verifier(
     source: str,
     seed: int = 0,
 ) -> tuple[Verifier, VerifierComparison]:
-    """Train on half of the people, unit rows (n, d) with their labels; measure on the others.
+    """Train on half of the people of unit rows (n, d) with labels (n,); measure on the others.
 
-    `form` is one of FORMS. Raises CalibrationError if a half has no two photos of one person, and
-    if the pairs of the other half are too few to measure `far`.
+    `form` is one of FORMS. Raises CalibrationError if a half has no genuine or no impostor pair, or
+    if the other half has too few impostor pairs to measure `far`.
     """
     random = np.random.default_rng(seed)
     learnt, held = _halves(labels, len(embeddings), random)
@@ -84,7 +85,7 @@ def train_verifier(
 
 
 def _halves(labels: npt.ArrayLike, rows: int, random: np.random.Generator) -> tuple[Pairs, Pairs]:
-    """Return the pairs of half of the people and those of the others, ROWS photos of each."""
+    """Return the pairs of half of the people, and those of the others, of at most ROWS photos."""
     known, person = number_people(labels, rows)
     owner = np.full(rows, -1)
     owner[known] = person
@@ -105,7 +106,7 @@ def _fit(
 
 
 def _scores(unit: Verifier, embeddings: FloatArray, pairs: Pairs) -> tuple[Scores, Scores]:
-    """Return the squared L2 and the log-odds against one person of each pair, both (m,)."""
+    """Return for each pair the squared L2, and the log-odds that it is an impostor pair; (m,)."""
     squared, against = np.empty((2, len(pairs.first)))
     for start in range(0, len(squared), PAIRS_AT_ONCE):
         here = slice(start, start + PAIRS_AT_ONCE)

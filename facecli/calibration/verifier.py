@@ -1,8 +1,9 @@
-"""The Siamese view of verification: a logistic unit on how two embeddings differ.
+"""Verify with a trained logistic unit on the difference of two embeddings.
 
-On |f(a) - f(b)| component by component: Taigman et al., "DeepFace", CVPR 2014, section 4.2; Koch,
-Zemel & Salakhutdinov, "Siamese neural networks for one-shot image recognition", ICML deep learning
-workshop, 2015. On the squared L2 alone it orders pairs as that does, and adds a probability.
+The unit reads |f(a) - f(b)|, component by component: Taigman et al., "DeepFace", CVPR 2014, section
+4.2; Koch, Zemel & Salakhutdinov, "Siamese neural networks for one-shot image recognition", ICML
+deep learning workshop, 2015. Or it reads the squared L2 only: then the order of pairs is that of
+the squared L2, and the unit adds a probability.
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ from facecli.vectors.distances import paired_squared_l2
 
 COMPONENTS, SQUARED_L2 = "components", "squared-l2"
 FORMS = (COMPONENTS, SQUARED_L2)
-"""What the unit looks at: the difference number by number, or the squared L2."""
+"""What the unit reads: the difference of each component, or the squared L2."""
 
 PRIOR = 0.5
-"""The share of pairs of one person among those compared for which probabilities are given."""
+"""Share of genuine pairs among all comparisons that the probabilities assume."""
 
 MAX_BYTES = 2**20
 
@@ -35,10 +36,9 @@ MAX_BYTES = 2**20
 class Verifier:
     """A trained unit; it belongs to one model.
 
-    The log-odds that a pair is of one person, at a prior of one half, are `weights` times what
-    `form` says of the pair, plus `bias`. At `needed` or more, the pair is called the same person:
-    strangers reach that at a rate of `far`. `verdict` says how it compares with the plain
-    threshold.
+    The log-odds that a pair is genuine, at a prior of one half, are `weights` times the features of
+    `form`, plus `bias`. At `needed` or more, the pair counts as the same person; impostor pairs
+    reach that at the rate `far`. `verdict` compares the unit with the plain threshold, in words.
     """
 
     fingerprint: str
@@ -53,13 +53,13 @@ class Verifier:
     created: str
 
     def log_odds(self, a: FloatArray, b: FloatArray) -> npt.NDArray[np.float64]:
-        """Return the log-odds float64 (n,) of row i of `a` and row i of `b`, unit rows (n, d)."""
+        """Return the log-odds of row i of `a` and row i of `b`, unit rows (n, d); float64 (n,)."""
         seen = features(self.form, a, b)
         log_odds: npt.NDArray[np.float64] = seen @ np.array(self.weights) + self.bias
         return log_odds
 
     def judge(self, a: FloatArray, b: FloatArray) -> Judgement:
-        """Judge the likeliest pair of a row of `a` (n, d) and one of `b` (m, d)."""
+        """Judge the pair with the highest log-odds, of a row of `a` (n, d) and one of `b` (m, d)."""
         left, right = np.repeat(a, len(b), axis=0), np.tile(b, (len(a), 1))
         highest = float(self.log_odds(left, right).max())
         return Judgement(highest >= self.needed, probability(highest), probability(self.needed))
@@ -67,7 +67,7 @@ class Verifier:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What a verifier says: `probability` of one person at PRIOR, and what was `needed`."""
+    """The answer of a verifier: `probability` of the same person at PRIOR, and the one `needed`."""
 
     same: bool
     probability: float
@@ -75,7 +75,7 @@ class Judgement:
 
 
 def features(form: str, a: FloatArray, b: FloatArray) -> FloatArray:
-    """Return what a form looks at in pairs of rows of `a` and `b`: float32 (n, d) or (n, 1)."""
+    """Return the features of a form for pairs of rows of `a` and `b`: float32 (n, d) or (n, 1)."""
     if form == COMPONENTS:
         difference: FloatArray = np.abs(a - b)
         return difference
@@ -83,12 +83,12 @@ def features(form: str, a: FloatArray, b: FloatArray) -> FloatArray:
 
 
 def probability(log_odds: float) -> float:
-    """Return the probability of log-odds, rounded to neither 0 nor 1 by too large ones."""
+    """Return the probability of log-odds, never exactly 0 or 1."""
     return 1 / (1 + math.exp(-min(max(log_odds, -30.0), 30.0)))
 
 
 def save_verifier(path: Path, verifier: Verifier) -> None:
-    """Write a verifier as JSON, whole or not at all; raise ModelError if the disk refuses."""
+    """Write a verifier as JSON, whole or not at all; raise ModelError if it cannot be written."""
     text = json.dumps(dataclasses.asdict(verifier), indent=1) + "\n"
     try:
         with replacing(path, mode=SHARED) as stream:
@@ -98,7 +98,7 @@ def save_verifier(path: Path, verifier: Verifier) -> None:
 
 
 def load_verifier(path: Path, card: ModelCard) -> Verifier:
-    """Read a verifier; raise ModelError if it is none, FingerprintMismatch if not of this model."""
+    """Read a verifier; raise ModelError if it is none, FingerprintMismatch if for another model."""
     try:
         if path.stat().st_size > MAX_BYTES:
             raise ValueError("too large")

@@ -56,7 +56,7 @@ class Tree:
         return parent
 
     def merges_to_groups(self, k: int) -> int | None:
-        """Return the most merges after which at least `k` clusters have two faces; None if never."""
+        """Return the most merges with at least `k` clusters of two faces or more; None if never."""
         order = np.arange(len(self.kept))
         grown = np.full(len(self.start), len(order))
         grown[self.kept[::-1]] = order[::-1]

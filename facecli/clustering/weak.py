@@ -1,9 +1,9 @@
 """Add faces of poor quality to clusters of at least two other faces, or leave them alone.
 
 Blurred, tiny and cut faces look like each other, whoever they are. In LFW's development photos, 130
-faces in the background were not good enough for enrollment. Of the pairs of these, 1.6 %
-were within the model's threshold; of impostor pairs it is usually 1 in 10,000. Pairs of such a face with a good
-one were within the threshold no more often than usual.
+faces in the background were not good enough for enrollment. Of the pairs of these, 1.6 % were
+within the model's threshold; of impostor pairs it is usually 1 in 10,000. Pairs of such a face with
+a good one were within the threshold no more often than usual.
 """
 
 from __future__ import annotations
