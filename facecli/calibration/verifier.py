@@ -59,7 +59,7 @@ class Verifier:
         return log_odds
 
     def judge(self, a: FloatArray, b: FloatArray) -> Judgement:
-        """Judge the pair with the highest log-odds, of a row of `a` (n, d) and one of `b` (m, d)."""
+        """Judge the pair of rows of `a` (n, d) and `b` (m, d) that has the highest log-odds."""
         left, right = np.repeat(a, len(b), axis=0), np.tile(b, (len(a), 1))
         highest = float(self.log_odds(left, right).max())
         return Judgement(highest >= self.needed, probability(highest), probability(self.needed))

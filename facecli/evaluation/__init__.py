@@ -1,1 +1,1 @@
-"""Protocols that measure a model on photos."""
+"""Measure a model on photos, by protocols from the literature."""

@@ -1,4 +1,4 @@
-"""How well clustering finds people: folders are the truth."""
+"""Measure how well clustering finds people, with one folder of photos for each person."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from facecli.metrics import PartitionScore, bcubed_score, pairwise_score
 
 @dataclass(frozen=True, slots=True)
 class ClusteringResult:
-    """How clusters of one face a photo agree with who is on them.
+    """How well clusters of one face from each photo agree with the people.
 
-    `people` is how many there are, `found` how many clusters their photos are in. `threshold`, in
-    squared L2, is what they were sorted with. Photos of nobody named (`unnamed`) are sorted with
-    the others and not scored; `failures` gave no face.
+    `people` is the number of people, `found` the number of clusters with their photos. `threshold`
+    is the squared L2 of the clustering. `unnamed` photos, whose person is not known, are clustered
+    with the others but not scored. `failures` photos gave no face.
     """
 
     photos: int
@@ -41,9 +41,9 @@ def measure_clustering(
     rates: Mapping[str, float] | None = None,
     k: int | None = None,
 ) -> ClusteringResult:
-    """Cluster the samples as `facecli cluster` would and score it by their people.
+    """Cluster the samples as `facecli cluster` does, and score the clusters by their people.
 
-    `rates` are as `threshold_among` takes them. Raises FaceError where nobody is named.
+    `rates` are those of `threshold_among`. Raises FaceError if nobody is named.
     """
     named = np.array([bool(person) for person in samples.people], dtype=bool)
     if not named.any():

@@ -1,7 +1,7 @@
-"""All pairs of a folder of people: error rates of verification, with intervals over people.
+"""Measure verification on all pairs of a folder of people, with intervals over people.
 
-Rates count the comparisons that took place, as ISO/IEC 19795-1 has it for FMR and FNMR; photos
-without a face (failures to acquire) are reported beside them, and as rejections in `frr`.
+FMR and FNMR count the comparisons that took place, as in ISO/IEC 19795-1. Photos without a face
+(failures to acquire) are reported separately, and count as rejections in `frr`.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ from facecli.types import FloatArray, IntArray
 from facecli.vectors.distances import COMPARISONS_HELD, squared_l2
 
 HARDEST = 20
-"""Pairs of each kind that are listed for a person to look at."""
+"""Genuine pairs, and impostor pairs, that are listed to be looked at."""
 
 FMR, FNMR, EER = "FMR", "FNMR", "EER"
 
@@ -58,12 +58,12 @@ FMR, FNMR, EER = "FMR", "FNMR", "EER"
 class FolderResult:
     """Error rates over all pairs of named people.
 
-    `frr` counts genuine pairs with a failed photo as rejected, `fnmr` leaves them out. `eer` comes
-    with `eer_reason`, why the pairs do not support it, empty where they do. `missed` counts later
-    photos not nearer to their person's first than to anyone else's. `unnamed` photos are of nobody
-    named and in no pair. Listed pairs hold rows of the samples. `resampled` holds, by measure, its
-    value for each draw of people, float64 (REPLICATES,), NaN where a draw has none; it is empty
-    where the people with two photos are too few to draw from.
+    `frr` counts genuine pairs with a failed photo as rejected; `fnmr` leaves them out. `eer_reason`
+    says why the pairs do not support the EER; it is empty if they do. `missed` counts the later
+    photos of people that are not nearest to the first photo of their own person. `unnamed` photos,
+    whose person is not known, are in no pair. Listed pairs are rows of the samples. `resampled`
+    maps each measure to its values in the draws of people, float64 (REPLICATES,), NaN if a draw has
+    none. It is empty if too few people have two photos.
     """
 
     photos: int
@@ -88,20 +88,20 @@ class FolderResult:
 
 
 FollowWork = Callable[[Sequence[Any], str], Iterable[Any]]
-"""Is handed steps with what they do, and hands them on: a place for a progress bar."""
+"""Wraps a list of steps, with a text that says what they do, for a progress bar."""
 
 
 def silent(steps: Sequence[Any], _: str) -> Iterable[Any]:
-    """Watch nothing."""
+    """Return the steps as they are, without a progress bar."""
     return steps
 
 
 def measure_folder(
     samples: Samples, *, threshold: float, watch: FollowWork = silent
 ) -> FolderResult:
-    """Compare all photos of named people; `threshold` is the one in force.
+    """Compare all photos of named people; `threshold` is the one in use.
 
-    Raises FaceError without a genuine and an impostor pair.
+    Raises FaceError if there is no genuine or no impostor pair.
     """
     labels = person_numbers(samples)
     pairs = compared(samples, labels, watch=watch)
@@ -110,13 +110,13 @@ def measure_folder(
 
 
 def person_numbers(samples: Samples) -> IntArray:
-    """Return a number for each sample's person, by name, int64 (n,); -1 for nobody named."""
+    """Return the number of each sample's person, by name, int64 (n,); -1 if not known."""
     names, numbers = np.unique(np.array(samples.people, dtype=np.str_), return_inverse=True)
     return numbers.astype(np.int64) - int("" in names)
 
 
 def compared(samples: Samples, labels: IntArray, *, watch: FollowWork = silent) -> AllPairs:
-    """Return all pairs; raise FaceError without a genuine and an impostor pair."""
+    """Return all pairs; raise FaceError if there is no genuine or no impostor pair."""
     pairs = all_pairs(
         samples.embeddings, labels, watch=lambda blocks: watch(blocks, "Comparing photos")
     )
@@ -128,7 +128,7 @@ def compared(samples: Samples, labels: IntArray, *, watch: FollowWork = silent) 
 
 
 def people_drawn(pairs: AllPairs, labels: IntArray) -> IntArray | None:
-    """Draw people for the intervals, int64 (REPLICATES, people), or None if they are too few."""
+    """Draw people for the intervals, int64 (REPLICATES, people); None if they are too few."""
     if len(np.unique(pairs.genuine_person)) < 2:
         return None
     return draw_people(pairs, labels, replicates=REPLICATES, seed=0)
@@ -143,11 +143,11 @@ def measure(
     threshold: float,
     watch: FollowWork = silent,
 ) -> FolderResult:
-    """Measure what was compared; a column of `draws` for each person among the labels, in order."""
+    """Measure compared pairs; `draws` has a column for each person of the labels, in order."""
     genuine, impostor = Comparisons.of(pairs.genuine), pairs.impostor
     val = [val_at(genuine, impostor, far) for far in FARS]
     equal = eer(genuine, impostor)
-    # The EER is 1 - VAL at a FAR of the EER, and rests on as many pairs.
+    # The EER is 1 - VAL at a FAR equal to the EER, so it needs as many pairs.
     eer_reason = val_at(genuine, impostor, equal).reason()
     resampled = {}
     if draws is not None:
@@ -192,7 +192,7 @@ def _resampled(
     equal_error: bool,
     watch: FollowWork,
 ) -> dict[str, RateArray]:
-    """Return the values of each measure for the draws of people."""
+    """Return the values of each measure in the draws of people."""
     columns = resampled_rates(
         samples.embeddings,
         labels,
@@ -208,7 +208,7 @@ def _resampled(
 
 
 def _missed(samples: Samples, labels: IntArray, draws: IntArray | None) -> Rate:
-    """Count everyone's later photos that are not nearest to their first, each draw's as well."""
+    """Count the later photos that are not nearest to their person's first, also in each draw."""
     enrolled, probes = one_shot_split(samples)
     vectors = samples.embeddings
     ranks = mate_ranks(vectors[enrolled], labels[enrolled], vectors[probes], labels[probes])
@@ -220,12 +220,12 @@ def _missed(samples: Samples, labels: IntArray, draws: IntArray | None) -> Rate:
 
 
 def val_name(far: float) -> str:
-    """Name VAL at a FAR, as differences and resampled values are listed under."""
+    """Return the name of VAL at a FAR, for differences and resampled values."""
     return f"VAL at FAR {rate_name(far)}"
 
 
 def genuine_with_failures(samples: Samples) -> int:
-    """Count the genuine pairs there would be if every photo had given a face."""
+    """Count the genuine pairs as if every photo had a face."""
     photos = Counter([*samples.people, *samples.failed])
     return sum(count * (count - 1) // 2 for person, count in photos.items() if person)
 
@@ -246,7 +246,7 @@ def hardest_genuine(embeddings: FloatArray, labels: IntArray) -> ListedPairs:
 def _farthest(
     embeddings: FloatArray, rows: IntArray
 ) -> Iterator[tuple[IntArray, IntArray, FloatArray]]:
-    """Yield the HARDEST pairs of each few of one person's rows with all that follow."""
+    """Yield the HARDEST pairs of each block of one person's rows with all rows after it."""
     height = max(1, COMPARISONS_HELD // len(rows))
     for start in range(0, len(rows), height):
         squared = squared_l2(embeddings[rows[start : start + height]], embeddings[rows[start:]])

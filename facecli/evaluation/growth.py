@@ -1,9 +1,10 @@
-"""What becomes of identification as the gallery grows.
+"""Compute how identification changes as the gallery grows.
 
-Up to the size that there are photos for, rates are exact means over all galleries of a size that
-can be drawn from them: of M strangers, k of whom are as near as matters, none of the k is among n
-drawn with the chance C(M-k, n) / C(M, n). Beyond, they are computed from the impostor distribution
-as if strangers were independent, FPIR(N) = 1 - (1 - FMR)^N, and marked as such.
+Up to the number of people with photos, a rate is the exact mean over all galleries of a size that
+can be drawn from them. If k of M other people are near enough to matter, the probability that none
+of the k is among n drawn is C(M-k, n) / C(M, n). For larger galleries the rates are computed from
+the impostor distribution as if people were independent, FPIR(N) = 1 - (1 - FMR)^N, and are marked
+as computed.
 """
 
 from __future__ import annotations
@@ -24,11 +25,11 @@ from facecli.vectors.distances import COMPARISONS_HELD, squared_l2
 
 @dataclass(frozen=True, slots=True)
 class GallerySize:
-    """Rates of one-shot identification among `size` people; None where the data do not reach.
+    """Rates of one-shot identification among `size` people; None if the data do not support it.
 
-    `fpir` is the share of searches by strangers that return anybody at or below the threshold,
-    `fnir` that of searches by enrolled people that do not return them first and at or below it.
-    `measured` is false for what was computed from the impostor distribution.
+    `fpir` is the share of searches by people not enrolled that return anybody at or below the
+    threshold. `fnir` is the share of searches by enrolled people that do not return them first and
+    at or below it. `measured` is false if the rates are computed from the impostor distribution.
     """
 
     size: int
@@ -40,11 +41,12 @@ class GallerySize:
 
 @dataclass(frozen=True, slots=True)
 class _Searches:
-    """What decides each search, given who else is enrolled, of a pool with `others` strangers.
+    """What decides the result of each search in a gallery drawn from a pool of people.
 
-    `matching` int64 counts the strangers at or below the threshold, a search a row. For searches by
-    enrolled people `own` is the squared L2 to their template, `rivals` counts the strangers at most
-    as far. The shares are those of photos that gave a face.
+    `others` is the number of other people in the pool. `matching` counts those at or below the
+    threshold for each search, int64. For searches by enrolled people, `own` is the squared L2 to
+    their own template, and `rivals` counts the other people at or below it. The shares are those of
+    photos that gave a face.
     """
 
     others: int
@@ -58,12 +60,12 @@ class _Searches:
 def gallery_sizes(
     samples: Samples, distractors: FloatArray, *, threshold: float, largest: int
 ) -> list[GallerySize]:
-    """Return the rates at 10, 100, … `largest` people, and at as many as there are photos for.
+    """Return the rates at 10, 100, … `largest` people, and at the number of people with photos.
 
-    Everyone's first photo by name and the `distractors`, unit rows (m, d) of one photo each of
-    other people, are what galleries are drawn from. Every photo of a named person is a search of
-    galleries without them; all but the first are searches of galleries with them. Raises FaceError
-    where nobody has a second photo.
+    Galleries are drawn from the first photo of each person, by file name, and from `distractors`,
+    unit rows (m, d), one of each other person. Every photo of a named person is a search in
+    galleries without that person. Every photo but the first is a search in galleries with them.
+    Raises FaceError if nobody has a second photo.
     """
     searches = _search(samples, distractors, threshold)
     impostor = all_pairs(samples.embeddings, np.array(samples.people, dtype=np.str_)).impostor
@@ -103,7 +105,7 @@ def _search(samples: Samples, distractors: FloatArray, threshold: float) -> _Sea
 def _strangers_within(
     probes: FloatArray, pool: FloatArray, mate: IntArray, limits: RateArray
 ) -> IntArray:
-    """Count for each probe the rows of the pool at or below its limit, its mate left out."""
+    """Count for each probe the rows of the pool at or below its limit, without its mate."""
     counts = np.empty(len(probes), np.int64)
     height = max(1, COMPARISONS_HELD // len(pool))
     for start in range(0, len(probes), height):
@@ -115,7 +117,7 @@ def _strangers_within(
 
 
 def _measured(searches: _Searches, size: int, threshold: float) -> GallerySize:
-    """Average over all galleries of `size` people from the pool."""
+    """Return the means over all galleries of `size` people from the pool."""
     alone = _none_drawn(searches.others, size - 1)[searches.rivals]
     hit = np.where(searches.own <= np.float64(threshold), alone, 0.0)
     unseen = _none_drawn(searches.others, size)[searches.matching]
@@ -130,25 +132,25 @@ def _measured(searches: _Searches, size: int, threshold: float) -> GallerySize:
 
 
 def _missed(searches: _Searches, hit: RateArray) -> float | None:
-    """Return FNIR from each search's chance to hit, or None where fewer than 30 searches fail."""
+    """Return FNIR from the hit probability of each search; None if fewer than 30 fail."""
     fnir = 1 - float(hit.mean()) * searches.mated_share
     misses = fnir * len(hit) / searches.mated_share
     return fnir if misses >= ERRORS_NEEDED * (1 - 1e-9) else None
 
 
 def _found(searches: _Searches, alone: RateArray) -> float | None:
-    """Return rank-1 from each search's chance to have no rival, as far as misses support it."""
+    """Return rank-1 from the probability that a search has no rival; None if not supported."""
     missed = _missed(searches, alone)
     return None if missed is None else 1 - missed
 
 
 def _none_drawn(others: int, drawn: int) -> RateArray:
-    """Return the chance that none of k of `others` is among so many drawn, for k from 0 on.
+    """Return the probability that none of k of `others` is among `drawn`, for k = 0, 1, ….
 
-    C(M-k, n) / C(M, n) is the product of 1 - n/(M-j) over j below k; float64 (others + 1,).
+    C(M-k, n) / C(M, n) is the product of 1 - n/(M-j) over j below k. Returns float64 (others + 1,).
     """
     left = np.maximum(others - np.arange(others), drawn)
-    with np.errstate(divide="ignore"):  # the logarithm of 0, for what is certain to be drawn
+    with np.errstate(divide="ignore"):  # log(0), if one of them is certainly drawn
         chance: RateArray = np.exp(np.append(0.0, np.cumsum(np.log1p(-drawn / left))))
     return chance
 
@@ -156,7 +158,7 @@ def _none_drawn(others: int, drawn: int) -> RateArray:
 def _computed(
     searches: _Searches, size: int, threshold: float, impostor: Comparisons
 ) -> GallerySize:
-    """Take strangers as independent; say nothing where fewer than 30 pairs speak."""
+    """Compute the rates as if people were independent; None if fewer than 30 pairs support it."""
     matched = int(impostor.matched(threshold))
     fmr = matched / impostor.size
     fpir = fnir = rank_one = None

@@ -1,11 +1,12 @@
-"""Who is it: one photo a person enrolled, the rest as probes, and strangers at the gate.
+"""Measure identification with one photo enrolled for each person and all others as probes.
 
-Open-set rates after NIST's FRVT 1:N reports (Grother, Ngan & Hanaoka, NISTIR 8271, 2019, section
-3): FPIR(N, T) is the share of searches by people not enrolled among N that return anybody at or
-below T; FNIR(N, T) the share of searches by people enrolled that do not return them first and at or
-below T. A search whose photo gave no face returns nobody. Rank-k is 1 - FNIR(N, R = k, T = 4).
+The open-set rates are those of NIST's FRVT 1:N reports (Grother, Ngan & Hanaoka, NISTIR 8271, 2019,
+section 3). FPIR(N, T) is the share of searches by people who are not among the N enrolled that
+return anybody at or below T. FNIR(N, T) is the share of searches by enrolled people that do not
+return them first and at or below T. A search with a photo without a face returns nobody. Rank-k is
+1 - FNIR(N, R = k, T = 4).
 
-Intervals come from drawing the people who search; see `metrics.searches`.
+Intervals come from resampling the people who search; see `metrics.searches`.
 """
 
 from __future__ import annotations
@@ -34,24 +35,24 @@ from facecli.vectors.distances import COMPARISONS_HELD, squared_l2
 Names = npt.NDArray[np.str_]
 
 DEPTH = 10
-"""Ranks that are reported."""
+"""Number of ranks that are reported."""
 
 LEFT_OUT = 0.5
 """Share of the people who are not enrolled in the open-set protocol."""
 
 SEED = 0
-"""Of the draw of those people."""
+"""Seed for choosing those people."""
 
 FPIRS = (1e-1, 1e-2, 1e-3)
-"""Rates that FNIR is looked for at."""
+"""FPIR values at which FNIR is measured."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClosedSet:
-    """Everyone enrolled from one photo, and `probes` looked for among them.
+    """Everyone is enrolled from one photo, and `probes` are searched among them.
 
-    `missed` counts those whose person is not among the first 1, 2, … 10. Of the probes `lost` had
-    no face: they are never found.
+    `missed` counts the probes whose person is not among the first 1, 2, … 10. `lost` probes have no
+    face and count as missed.
     """
 
     enrolled: int
@@ -61,17 +62,18 @@ class ClosedSet:
 
     @property
     def cmc(self) -> RateArray:
-        """Rank-1 to rank-10, float64 (10,), whether or not enough errors support them."""
+        """Rank-1 to rank-10, float64 (10,), even if too few errors support them."""
         return np.array([(one.of - one.errors) / one.of for one in self.missed])
 
 
 @dataclass(frozen=True, slots=True)
 class OpenSet:
-    """Searches of a gallery of `enrolled` people, one photo each, by them and by `strangers`.
+    """Searches in a gallery of `enrolled` people, one photo each, by them and by `strangers`.
 
-    At `threshold`, the one in force, `fpir` counts searches by strangers that returned anybody,
-    `fnir` those by enrolled people that did not return them first. `at` and `curve` hold FPIR in
-    place of FMR, and 1 - FNIR in place of VAL. Intervals are lacking where one person searches.
+    At `threshold`, the one in use, `fpir` counts the searches by strangers that returned anybody,
+    and `fnir` those by enrolled people that did not return them first. In `at` and `curve`, FPIR
+    takes the place of FMR, and 1 - FNIR that of VAL. If only one person searches, there are no
+    intervals.
     """
 
     enrolled: int
@@ -84,7 +86,7 @@ class OpenSet:
 
 
 def one_shot_split(samples: Samples) -> tuple[IntArray, IntArray]:
-    """Return the rows enrolled, each person's first photo by name, and the probes, all others."""
+    """Return the rows to enroll, the first photo of each person by file name, and the others."""
     first: dict[str, int] = {}
     rows = sorted(range(len(samples)), key=lambda row: samples.paths[row])
     for row in rows:
@@ -96,9 +98,9 @@ def one_shot_split(samples: Samples) -> tuple[IntArray, IntArray]:
 
 
 def closed_set(samples: Samples) -> ClosedSet:
-    """Enroll everyone's first photo by name and look for all others among everyone.
+    """Enroll the first photo of everyone, by file name, and search for all others.
 
-    Raises FaceError where nobody has a second photo.
+    Raises FaceError if nobody has a second photo.
     """
     people, vectors = np.array(samples.people), samples.embeddings
     enrolled, probes = one_shot_split(samples)
@@ -115,9 +117,9 @@ def closed_set(samples: Samples) -> ClosedSet:
 
 
 def open_set(samples: Samples, *, threshold: float) -> OpenSet:
-    """Enroll the first photo of some people; all others' photos are searches by strangers.
+    """Enroll the first photo of some people; the photos of all others are searches by strangers.
 
-    Raises FaceError where there are no searches of either kind.
+    Raises FaceError if there are no searches by enrolled people, or none by strangers.
     """
     enrolled, probes = one_shot_split(samples)
     people = np.array(samples.people, dtype=np.str_)
@@ -145,10 +147,10 @@ def open_set(samples: Samples, *, threshold: float) -> OpenSet:
 def _open_rates(
     mated: Searches, strangers: Searches, *, sizes: tuple[int, int], threshold: float
 ) -> OpenSet:
-    """Count searches by people enrolled and by strangers; `sizes` are how many they are."""
+    """Count the failed searches; `sizes` are the numbers of people enrolled and left out."""
     genuine, impostor = Comparisons.of(mated.squared), Comparisons.of(strangers.squared)
     present, absent = _drawn(mated.person, seed=0), _drawn(strangers.person, seed=1)
-    limit = np.float64(threshold)  # as float32 it could admit a value above itself
+    limit = np.float64(threshold)  # as float32 it could match a value above it
     (fpir,) = _rates(strangers.squared[:, None] <= limit, strangers.person, absent)
     (fnir,) = _rates(mated.squared[:, None] > limit, mated.person, present)
     at = [val_at(genuine, impostor, rate) for rate in FPIRS]
@@ -171,13 +173,13 @@ def _open_rates(
 
 
 def _drawn(person: IntArray, *, seed: int) -> IntArray | None:
-    """Draw the people who search, numbered from 0, or nobody where there is but one."""
+    """Resample the people who search, numbered from 0; None if there is only one."""
     people = int(person.max()) + 1
     return times_drawn(people, replicates=REPLICATES, seed=seed) if people > 1 else None
 
 
 def _rates(errors: BoolArray, person: IntArray, draws: IntArray | None) -> tuple[Rate, ...]:
-    """Count errors, bool (searches, kinds), with the intervals of the people drawn."""
+    """Count errors, bool (searches, kinds), with their intervals over people."""
     rates = [Rate(int(one.sum()), len(one)) for one in errors.T]
     if draws is None:
         return tuple(rates)
@@ -188,9 +190,10 @@ def _rates(errors: BoolArray, person: IntArray, draws: IntArray | None) -> tuple
 def searched(
     probes: FloatArray, gallery: FloatArray, mate: IntArray
 ) -> tuple[FloatArray, FloatArray]:
-    """Return each probe's squared L2 to its mate and to the nearest other, float32 (m,) each.
+    """Return the squared L2 of each probe to its mate and to the nearest other, float32 (m,) each.
 
-    `mate` is int64 (m,), a row of the gallery, or -1 for none, which is infinitely far away.
+    `mate` is the row of the mate in the gallery, int64 (m,), or -1 if there is none: then the
+    squared L2 to it is infinite.
     """
     own = np.full(len(probes), np.inf, np.float32)
     other = own.copy()
@@ -206,7 +209,7 @@ def searched(
 
 
 def _searches(squared: FloatArray, people: Names, samples: Samples, population: Names) -> Searches:
-    """Say who searched, with this population's photos that gave no face: they return nobody."""
+    """Return searches with their people; photos of the population without a face find nobody."""
     failed = np.array(samples.failed, dtype=np.str_)
     lost = failed[np.isin(failed, population)]
     _, person = np.unique(np.append(people, lost), return_inverse=True)

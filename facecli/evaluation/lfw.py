@@ -1,4 +1,4 @@
-"""Pairs as LFW asks: ten folds, each measured with the threshold that is best on the other nine."""
+"""Measure pairs by LFW's protocol: each of ten folds at the best threshold of the other nine."""
 
 from __future__ import annotations
 
@@ -32,26 +32,27 @@ FARS = (1e-1, 1e-2, 1e-3)
 FOLD_FAR = 1e-3
 """The FAR at which others report VAL on View 2 (Schroff et al., CVPR 2015, section 4).
 
-Its 3,000 impostor pairs hold three false accepts at that rate, so it compares and promises nothing.
+With 3,000 impostor pairs this is three false matches: enough to compare with others, but too few
+for a claim.
 """
 
 BASELINES = (
     ("FaceNet, 128 numbers (Schroff et al., CVPR 2015, section 5.6)", 0.9963),
     ("dlib's ResNet (its example dnn_face_recognition_ex.cpp)", 0.9938),
 )
-"""What is known of others on View 2, by their own word, with other detectors and alignments."""
+"""Accuracy of others on View 2, as they report it, with other detectors and alignments."""
 
 ASSUMPTION = "a pair with a photo without a face never matches"
 
 
 @dataclass(frozen=True, slots=True)
 class LfwResult:
-    """What a model does on listed pairs.
+    """The results of a model on listed pairs.
 
-    `folds` and `fold_val`, VAL at FAR 1e-3, are None where the list has a single fold. `accuracy`
-    is that at `threshold`, the one in force; `best_accuracy` that at `best_threshold`, chosen on
-    these very pairs and so flattered. `lost` pairs had a photo that failed: they count as not
-    matching. `eer` is None where so many are lost that there is none.
+    `folds`, and `fold_val`, which is VAL at FAR 1e-3, are None if the list has a single fold.
+    `accuracy` is that at `threshold`, the one in use. `best_accuracy` is that at `best_threshold`,
+    which was chosen on these pairs, so it is too good. `lost` pairs have a photo that failed; they
+    count as not matching. `eer` is None if so many are lost that there is no EER.
     """
 
     genuine: int
@@ -75,16 +76,17 @@ class LfwResult:
 
     @property
     def unreadable(self) -> int:
-        """Number of photos that could not even be read."""
+        """Number of photos that could not be read."""
         return count_unreadable(self.failures)
 
 
 def squared_l2_of_pairs(
     pairs: PairList, scanned: Iterable[EmbeddedPicture | Failure]
 ) -> tuple[FloatArray, tuple[Failure, ...]]:
-    """Compare the most prominent faces of each pair; `scanned` follows `pairs.photos`.
+    """Return the squared L2 of the most prominent faces of each pair, and the failures.
 
-    Squared L2 is float32 (n,), infinite where a photo failed; the failures come with it.
+    `scanned` is in the order of `pairs.photos`. Squared L2 is float32 (n,), infinite if a photo
+    failed.
     """
     row: dict[Path, int] = {}
     vectors: list[FloatArray] = []
@@ -110,10 +112,10 @@ def squared_l2_of_pairs(
 def measure_pairs(
     pairs: PairList, scanned: Iterable[EmbeddedPicture | Failure], *, threshold: float
 ) -> LfwResult:
-    """Measure listed pairs; `scanned` follows `pairs.photos`, `threshold` is the one in force.
+    """Measure listed pairs; `scanned` is in the order of `pairs.photos`.
 
-    A pair with a photo that failed never matches. Raises FaceError where genuine or impostor pairs
-    are lacking, or all of them are lost.
+    `threshold` is the one in use. A pair with a photo that failed never matches. Raises FaceError
+    if there are no genuine or no impostor pairs, or if all of these are lost.
     """
     squared, failures = squared_l2_of_pairs(pairs, scanned)
     genuine, impostor = Comparisons.of(squared[pairs.same]), Comparisons.of(squared[~pairs.same])

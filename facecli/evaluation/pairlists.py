@@ -1,8 +1,9 @@
-"""Lists of photo pairs: LFW's own files and plain CSV.
+"""Read lists of photo pairs: LFW's own files, and CSV.
 
-LFW's formats are described at the head of its pairs.txt (Huang et al., "Labeled Faces in the Wild",
-UMass technical report 07-49, 2007): a line "folds, pairs a fold" or "pairs", then in each fold so
-many genuine pairs (name, number, number) and as many impostor pairs (name, number, name, number).
+LFW's format is described in its pairs.txt (Huang et al., "Labeled Faces in the Wild", UMass
+technical report 07-49, 2007). The first line has the number of folds and of pairs, or of pairs
+only. Then each fold has so many genuine pairs (name, number, number), and as many impostor pairs
+(name, number, name, number).
 """
 
 from __future__ import annotations
@@ -19,19 +20,19 @@ from facecli.errors import FacecliError
 from facecli.types import BoolArray, IntArray
 
 LISTS = ("pairs.txt", "pairsDevTest.txt")
-"""LFW's lists by name: View 2 for results, then the one for development."""
+"""Names of LFW's lists: View 2, for results, then the one for development."""
 
 IMAGE_FOLDERS = (".", "images", "lfw")
-"""Where a folder keeps LFW's people, from the folder itself."""
+"""Folders that may hold LFW's people, relative to the given folder."""
 
 TRUE, FALSE = {"1", "true", "yes", "same"}, {"0", "false", "no", "different"}
 
 
 @dataclass(frozen=True, slots=True)
 class PairList:
-    """Pairs of photos, (n,) each: `same` says whether one person is on both.
+    """Pairs of photos, all (n,): `same` is true if both photos are of the same person.
 
-    `folds` numbers the folds from 0, all 0 where the list has none.
+    `folds` is the number of the fold of each pair, from 0; all are 0 if the list has no folds.
     """
 
     source: Path
@@ -42,16 +43,16 @@ class PairList:
 
     @property
     def photos(self) -> list[Path]:
-        """Each photo once, sorted."""
+        """Every photo once, sorted."""
         return sorted({*self.first, *self.second})
 
 
 def read_pairs(place: Path, pairs: Path | None = None) -> PairList:
-    """Read the pairs of LFW's folder `place`, from `pairs` or the list in or beside it.
+    """Read the pairs of LFW's folder `place`, from `pairs` or from the list in or beside it.
 
-    A list that ends in .csv has the columns a, b and same, with paths relative to itself; `place`
-    may be such a list. Raises FacecliError where a list is missing, empty or broken, and for photos
-    that are not there: with some of its pairs missing it is another list.
+    A list that ends in .csv has the columns a, b and same, with paths relative to the list; `place`
+    may be such a list. Raises FacecliError if the list is missing, empty or broken. A missing photo
+    is an error too, because results on a part of the pairs are not comparable.
     """
     if pairs is None:
         pairs = place if place.is_file() else _find_list(place)

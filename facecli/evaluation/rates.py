@@ -1,4 +1,4 @@
-"""Rates with what they rest on: counts, intervals, and a refusal where there are too few errors."""
+"""Rates with their counts and intervals; a rate with too few errors has no value."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from facecli.types import IntArray
 from facecli.vectors.distances import MAXIMUM
 
 FARS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
-"""False accept rates that VAL is looked for at."""
+"""False accept rates at which VAL is measured."""
 
 REPLICATES = 1000
-"""Draws of people that an interval is made of."""
+"""Draws of people for an interval."""
 
 BIN = 0.05
-"""Width of a histogram's bins in squared L2: 80 of them."""
+"""Width of a histogram's 80 bins, in squared L2."""
 
 CURVE_POINTS = 200
-"""Points of a curve along each of its two axes; more could not be told apart on a page."""
+"""Points of a curve along each of its two axes: more are not visible on a page."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """Errors among so many comparisons; `interval` is that of resampled people, if there is one."""
+    """Errors among `of` comparisons; `interval` is over resampled people, None if there is none."""
 
     errors: int
     of: int
@@ -35,12 +35,12 @@ class Rate:
 
     @property
     def value(self) -> float | None:
-        """The share, 0 to 1, or None with fewer errors than the rule of 30 asks for."""
+        """The share of errors, 0 to 1; None if there are fewer errors than the rule of 30 needs."""
         return self.errors / self.of if self.errors >= ERRORS_NEEDED else None
 
     @property
     def right(self) -> float | None:
-        """The share that are no errors, 0 to 1, or None where there is no `value`."""
+        """The share without an error, 0 to 1; None if there is no `value`."""
         return None if self.value is None else (self.of - self.errors) / self.of
 
     @property
@@ -49,7 +49,7 @@ class Rate:
         return self.interval and self.interval.complement()
 
     def with_interval(self, draws: RateArray | None) -> Rate:
-        """Return the rate with the interval of its values (draws,); of no value there is none."""
+        """Add the interval of the values in the draws, (draws,), if the rate has a value."""
         if draws is None or self.value is None:
             return self
         return replace(self, interval=interval(self.value, draws))
@@ -57,9 +57,9 @@ class Rate:
 
 @dataclass(frozen=True, slots=True)
 class Val:
-    """VAL at a FAR with its threshold in squared L2; all None where the pairs do not support it.
+    """VAL at a FAR, and its threshold in squared L2; None if the pairs do not support it.
 
-    The FAR was counted on `impostor_pairs`, VAL on `genuine_pairs`.
+    The FAR is counted on `impostor_pairs`, VAL on `genuine_pairs`.
     """
 
     far: float
@@ -70,7 +70,7 @@ class Val:
     interval: Interval | None = None
 
     def reason(self, *, genuine: str = "genuine pairs", impostor: str = "impostor pairs") -> str:
-        """Say why there is no number; empty where there is one."""
+        """Say why there is no value; empty if there is one."""
         if self.val is not None:
             return ""
         if self.genuine_pairs < ERRORS_NEEDED:
@@ -79,7 +79,7 @@ class Val:
 
     @property
     def missed(self) -> float | None:
-        """The share of genuine pairs that VAL leaves."""
+        """The share of genuine pairs that are rejected: 1 - VAL."""
         return None if self.val is None else 1 - self.val
 
     @property
@@ -88,11 +88,11 @@ class Val:
         return self.interval and self.interval.complement()
 
     def with_interval(self, draws: RateArray | None, mated: int) -> Val:
-        """Add the interval of values (draws,); without any rejection, that of the rule of three.
+        """Add the interval of the values in the draws, (draws,).
 
-        Resampling cannot tell how rare what never happened is; with no case among n independent
-        ones the 95 % limit is about 3/n (Hanley & Lippman-Hand, JAMA 249, 1983). The `mated`
-        people, those with genuine pairs, are the independent ones here.
+        If no genuine pair was rejected, resampling gives no interval. Then it is that of the rule
+        of three: with no case among n independent ones, the 95 % limit is about 3/n (Hanley &
+        Lippman-Hand, JAMA 249, 1983). Here n is the number of people with genuine pairs, `mated`.
         """
         if draws is None or self.val is None:
             return self
@@ -104,7 +104,7 @@ class Val:
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """FMR and FNMR at some thresholds, float64 (k,), ascending: a thinned ROC or DET."""
+    """FMR and FNMR at some ascending thresholds, float64 (k,): points of a ROC or DET."""
 
     thresholds: RateArray
     fmr: RateArray
@@ -113,9 +113,9 @@ class Curve:
 
 @dataclass(frozen=True, slots=True)
 class Histogram:
-    """Comparisons a bin, int64 (k,); `edges` float64 (k + 1,) in squared L2.
+    """Comparisons in each bin, int64 (k,); `edges` are squared L2, float64 (k + 1,).
 
-    A bin holds its upper edge, the first one also its lower.
+    A bin includes its upper edge; the first bin includes its lower edge too.
     """
 
     edges: RateArray
@@ -124,10 +124,10 @@ class Histogram:
 
 
 def val_at(genuine: Comparisons, impostor: Comparisons, far: float) -> Val:
-    """Return VAL at a FAR, or none where the pairs do not support it.
+    """Return VAL at a FAR, without a value if the pairs do not support it.
 
-    By the rule of 30 the FAR must let in 30 impostor pairs; of fewer than 30 genuine pairs a share
-    says little either.
+    By the rule of 30, at least 30 impostor pairs must match at the FAR, and there must be at least
+    30 genuine pairs.
     """
     point = Val(far, genuine.size, impostor.size)
     if genuine.size < ERRORS_NEEDED or not supported(far, impostor.size):
@@ -138,9 +138,9 @@ def val_at(genuine: Comparisons, impostor: Comparisons, far: float) -> Val:
 
 
 def curve_of(genuine: Comparisons, impostor: Comparisons) -> Curve:
-    """Thin the ROC: points at even steps of log FMR and of FNMR, both ends included.
+    """Return points of the ROC at even steps of log FMR and of FNMR, including both ends.
 
-    Of the two kinds of comparisons one may be lost altogether.
+    All genuine comparisons, or all impostor ones, may be failures to acquire.
     """
     lowest = np.log10(1 / impostor.size)
     places = np.logspace(lowest, 0, CURVE_POINTS) * impostor.counts[-1] - 1
@@ -161,7 +161,7 @@ def curve_of(genuine: Comparisons, impostor: Comparisons) -> Curve:
 
 
 def _nth(comparisons: Comparisons, places: IntArray) -> RateArray:
-    """Return the squared L2 at these places, from 0, in ascending order; none if all are lost."""
+    """Return the squared L2 at these places of the ascending order, from 0; none if all failed."""
     if not len(comparisons.values):
         return np.empty(0)
     found = np.searchsorted(comparisons.counts, places.clip(0), side="right") - 1

@@ -1,7 +1,7 @@
-"""How far a photo may suffer before it no longer verifies against itself.
+"""Measure how much a photo can be altered until it no longer verifies against the original.
 
-FaceNet's own table of this kind is section 5.3 of Schroff et al. (2015): JPEG quality and size.
-Each altered photo goes the whole way again, detection and alignment included.
+FaceNet has a table of this kind for JPEG quality and size (Schroff et al., CVPR 2015, section 5.3).
+Each altered photo goes through detection, alignment and embedding again.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def _jpeg(quality: float) -> Change:
 
 def _face_size(pixels: float) -> Change:
     def alter(photo: Image.Image, box: Box) -> Image.Image:
-        """Shrink the photo until its face is `pixels` wide; a smaller face stays as it is."""
+        """Shrink the photo so that its face is `pixels` wide; a smaller face stays as it is."""
         ratio = min(1.0, pixels / (box[2] - box[0]))
         size = (max(1, round(photo.width * ratio)), max(1, round(photo.height * ratio)))
         return photo.resize(size, Image.Resampling.LANCZOS)
@@ -44,7 +44,7 @@ def _face_size(pixels: float) -> Change:
 
 def _photo_size(pixels: float) -> Change:
     def alter(photo: Image.Image, _: Box) -> Image.Image:
-        """Squeeze the whole photo into a square of `pixels` a side, keeping its shape."""
+        """Shrink the photo into a square of `pixels` a side, with its proportions."""
         small = photo.copy()
         small.thumbnail((pixels, pixels), Image.Resampling.LANCZOS)
         return small
@@ -71,7 +71,7 @@ def _tilt(degrees: float) -> Change:
 
 def _cover(percent: float) -> Change:
     def alter(photo: Image.Image, box: Box) -> Image.Image:
-        """Lay grey over the lower part of the face, as a mask or a scarf does."""
+        """Cover the lower part of the face with grey, like a mask or a scarf."""
         left, top, right, bottom = map(round, box)
         covered = photo.copy()
         covered.paste(
@@ -88,7 +88,7 @@ def _grey(_: float) -> Change:
 
 @dataclass(frozen=True, slots=True)
 class Alteration:
-    """One thing done to a photo: of a `series` of growing severity, at a `level` of its unit."""
+    """One alteration of a photo: a `level` of a `series`, in the unit of the series."""
 
     series: str
     level: float
@@ -97,7 +97,7 @@ class Alteration:
 
     @property
     def tilt(self) -> float:
-        """Degrees that the photo is turned by, counter-clockwise."""
+        """Degrees by which the photo is turned, counter-clockwise."""
         return self.level if self.series == "rotation" else 0.0
 
 
@@ -111,10 +111,10 @@ SERIES: tuple[tuple[str, str, Callable[[float], Change], tuple[float, ...]], ...
     ("occlusion", "lower {:g} % covered", _cover, (15, 30, 45)),
     ("colour", "without colour", _grey, (0,)),
 )
-"""What is done to a photo: series, name, and levels, mildest first.
+"""The alterations: series, name, and levels, mildest first.
 
-A blur is its standard deviation in percent of the width of the face's box, of whose height the
-covered part is a share.
+The level of a blur is its standard deviation in percent of the width of the face's box. The covered
+part is a share of the height of the box.
 """
 
 ALTERATIONS = tuple(
@@ -126,11 +126,11 @@ ALTERATIONS = tuple(
 
 @dataclass(frozen=True, slots=True)
 class Robustness:
-    """How one alteration went, of a series at a level.
+    """The result of one alteration.
 
-    Of `photos`, `missed` lost their face (failures to acquire) and `verified` were still at most
-    the threshold from the original; `median` is the median squared L2 of those with a face, NaN
-    if there is none.
+    Of `photos` photos, no face was found in `missed` (failures to acquire), and `verified` were at
+    or below the threshold from the original. `median` is the median squared L2 of those with a
+    face, NaN if there are none.
     """
 
     series: str
@@ -143,7 +143,7 @@ class Robustness:
 
     @property
     def share(self) -> float:
-        """Share of photos that still verify, 0 to 1; a lost face is a failure."""
+        """Share of photos that still verify, 0 to 1; one without a face does not."""
         return self.verified / self.photos if self.photos else math.nan
 
 
@@ -152,8 +152,8 @@ def sweep(
 ) -> Iterator[list[float | None] | Failure]:
     """Yield for each picture the squared L2 of each alteration to the original, in table order.
 
-    None stands for an alteration in which no face was found. A picture in which none was found
-    at the start is a Failure.
+    None means that no face was found in the altered picture. A picture without a face in the
+    original is a Failure.
     """
     geometry = encoder.card.geometry
     for picture in pictures:
@@ -179,12 +179,12 @@ def _altered(picture: Picture, face: Face) -> Iterator[Picture]:
 def _same_face(
     original: Acquisition, found: Acquisition | Failure, alteration: Alteration
 ) -> PixelArray | None:
-    """Return the chip where the original's is now: of two about as large, either comes first."""
+    """Return the chip of the face at the place of the original's, which may not be the first."""
     if isinstance(found, Failure) or not found.faces:
         return None
-    # Of the turned picture the corners grew, of the others the whole was scaled.
+    # A turned picture has larger borders and the same scale; the others may be scaled.
     scale = 1.0 if alteration.tilt else found.size[0] / original.size[0]
-    # y points down, so what Pillow calls counter-clockwise is a negative angle here.
+    # y points down, so Pillow's counter-clockwise angle is negative here.
     turn = cmath.exp(-1j * math.radians(alteration.tilt))
     place = _from_middle(original, original.faces[0]) * scale * turn
     away = [abs(_from_middle(found, face) - place) for face in found.faces]
@@ -192,14 +192,14 @@ def _same_face(
 
 
 def _from_middle(found: Acquisition, face: Face) -> complex:
-    """Return where a face's middle is from its picture's, x + iy in pixels."""
+    """Return the middle of a face, measured from the middle of its picture, x + iy in pixels."""
     left, top, right, bottom = face.detection.box
     width, height = found.size
     return complex(left + right - width, top + bottom - height) / 2
 
 
 def summarise(rows: list[list[float | None]], threshold: float) -> list[Robustness]:
-    """Count over all pictures, one record an alteration, in table order."""
+    """Count over all pictures; return a record for each alteration, in table order."""
     summary = []
     for place, alteration in enumerate(ALTERATIONS):
         values = [row[place] for row in rows]

@@ -1,4 +1,4 @@
-"""Photos of named people turned into what protocols compare: one face and one vector a photo."""
+"""Turn photos of named people into samples: one face and one vector for each photo."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from facecli.types import BoolArray, Detection, Failure, FailureKind, FloatArray
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """One face a photo, row by row, with the photos that gave none (failures to acquire) apart.
+    """One face of each photo, row by row, and the photos without a face (failures to acquire).
 
-    `people` are their names, empty where not known; `faces` the number of the face in its photo,
-    by which, with the photo's SHA-256, a library finds its chip; `embeddings` float32 (n, d) of
-    unit rows. `failed` and `failed_paths` are the people and paths of the failures. Paths are
-    relative to the photo set.
+    `people` are names, empty if not known. `faces` is the number of the face in its photo; with the
+    photo's SHA-256, a library finds the chip by it. `embeddings` are unit rows, float32 (n, d).
+    `failed` and `failed_paths` are the people and paths of the failures. Paths are relative to the
+    photo set.
     """
 
     paths: tuple[str, ...]
@@ -37,11 +37,11 @@ class Samples:
 
     @property
     def unreadable(self) -> int:
-        """Number of photos that could not even be read."""
+        """Number of photos that could not be read."""
         return count_unreadable(self.failures)
 
     def subset(self, keep: BoolArray, failures: BoolArray) -> Samples:
-        """Return the samples where `keep` is true and the failures where `failures` is."""
+        """Return the samples for which `keep` is true, and failures for which `failures` is."""
         rows, lost = np.flatnonzero(keep).tolist(), np.flatnonzero(failures).tolist()
         return Samples(
             paths=tuple(self.paths[row] for row in rows),
@@ -56,7 +56,7 @@ class Samples:
         )
 
     def without_copies(self) -> Samples:
-        """Leave out a file that shows a person for a second time: it says nothing new."""
+        """Leave out further copies of a file of one person: they say nothing new."""
         seen: set[tuple[str, str]] = set()
         fresh = []
         for key in zip(self.sha256s, self.people, strict=True):
@@ -66,16 +66,16 @@ class Samples:
 
 
 def count_unreadable(failures: Iterable[Failure]) -> int:
-    """Count the photos that could not even be read."""
+    """Count the photos that could not be read."""
     return sum(failure.kind is FailureKind.UNREADABLE for failure in failures)
 
 
 def gather(
     photos: PhotoSet, scanned: Iterable[EmbeddedPicture | Failure], dimension: int
 ) -> Samples:
-    """Take the most prominent face of each photo; `scanned` follows the order of `photos`.
+    """Take the most prominent face of each photo; `scanned` is in the order of `photos`.
 
-    `dimension` is the model's.
+    `dimension` is that of the model.
     """
     kept: list[tuple[str, str, EmbeddedPicture, int]] = []
     failures: list[tuple[Failure, str, str]] = []
@@ -102,10 +102,11 @@ def gather(
 
 
 def most_prominent(picture: EmbeddedPicture) -> int:
-    """Return the number of the face that the photo is of: large, and near the middle.
+    """Return the number of the face that the photo is of: a large one near the middle.
 
-    The area of the box less twice the squared distance of its centre from the photo's centre, in
-    pixels: the rule by which FaceNet's public alignment code picks LFW's subject.
+    It has the largest value of the area of its box minus twice the squared distance of its centre
+    from the centre of the photo, in pixels. FaceNet's public alignment code chooses LFW's subject
+    by this rule.
     """
     middle = np.array(picture.size) / 2
 

@@ -1,8 +1,8 @@
-"""Every figure of a folder, split by what is known of people or photos, and what differs.
+"""Measure groups of people or photos separately, and the differences between groups.
 
-Pairs across groups are left out, as in NIST's reports on demographics (Grother, Ngan & Hanaoka,
-NISTIR 8280, 2019, section 4): a group is measured on its own pairs. One draw of people serves all
-groups, so that a difference is resampled as a whole, also where people are in several groups.
+A group is measured on its own pairs; pairs across groups are left out, as in NIST's reports on
+demographics (Grother, Ngan & Hanaoka, NISTIR 8280, 2019, section 4). All groups use the same draws
+of people, so that differences are resampled correctly even if people are in several groups.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ from facecli.metrics.support import ERRORS_NEEDED
 from facecli.types import BoolArray, IntArray, Quality
 
 QUALITY = "quality"
-"""The column that needs no file: what was measured on each face."""
+"""The column that needs no file: the measured quality of each face."""
 
 VAL_SHOWN = 1e-3
-"""The FAR of the one VAL that a table of groups has room for."""
+"""The FAR of the one VAL in a table of groups: it has no room for more."""
 
 MEASURES: dict[str, Callable[[Quality], float]] = {
     "eye distance": lambda quality: quality.eye_distance,
@@ -44,14 +44,15 @@ MEASURES: dict[str, Callable[[Quality], float]] = {
     "brightness": lambda quality: quality.brightness,
     "turn": lambda quality: quality.turn,
 }
-"""Measures of quality by the name that their groups are shown under."""
+"""Measures of quality; the key begins the names of their groups."""
 
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """Groups by name: which samples, bool (n,), and which failures, bool (f,), are in each.
+    """Groups by name: the samples, bool (n,), and the failures, bool (f,), that are in each.
 
-    `unmatched` are rows of the file that fit no photo; `ungrouped` counts the photos without one.
+    `unmatched` are rows of the file for which there is no photo; `ungrouped` counts the photos
+    without a group.
     """
 
     column: str
@@ -62,7 +63,7 @@ class Split:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """What was measured on one group, or in `reason` why nothing was."""
+    """The result of one group, or the `reason` why there is none."""
 
     name: str
     photos: int
@@ -72,7 +73,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """How much larger a rate of `group` is than that of `reference`, with its interval."""
+    """A rate of `group` minus that of `reference`, with its interval."""
 
     group: str
     reference: str
@@ -82,7 +83,7 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Subgroups:
-    """Groups of one column, in order, and their differences from the one with most photos."""
+    """Groups of one column, in order, and their differences from the one with the most photos."""
 
     split: Split
     groups: tuple[Group, ...]
@@ -91,7 +92,7 @@ class Subgroups:
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What a file says in one column, by the `path` or the `person` that `key` says it names."""
+    """The values of one column of a file by path or by person; `key` is "path" or "person"."""
 
     column: str
     key: str
@@ -99,10 +100,10 @@ class Answers:
 
 
 def read_answers(path: Path, column: str) -> Answers:
-    """Read a column of a CSV whose rows name a path or a person; empty cells say nothing.
+    """Read a column of a CSV file whose rows name a path or a person; empty cells are ignored.
 
-    Raises FacecliError for a file without these columns, and for two answers about one photo or
-    person.
+    Raises FacecliError for a file without these columns, and for two different values for one photo
+    or person.
     """
     answers: dict[str, str] = {}
     try:
@@ -125,7 +126,7 @@ def read_answers(path: Path, column: str) -> Answers:
 
 
 def split_by(answers: Answers, samples: Samples) -> Split:
-    """Group samples, and failures, by what is said of them; paths are those of the photo set."""
+    """Group samples and failures by the values of a file; its paths are those of the samples."""
     kept, lost = (
         (samples.paths, samples.failed_paths)
         if answers.key == "path"
@@ -149,7 +150,7 @@ def split_by(answers: Answers, samples: Samples) -> Split:
 
 
 def splits_by_quality(samples: Samples) -> list[Split]:
-    """Group samples into the lower, middle and upper third of each measure of their quality."""
+    """Group samples into the lower, middle and upper third of each measure of quality."""
     none = np.zeros(len(samples.failures), dtype=bool)
     splits = []
     for measure_name, of in MEASURES.items():
@@ -170,7 +171,7 @@ def splits_by_quality(samples: Samples) -> list[Split]:
 def measure_groups(
     samples: Samples, split: Split, *, threshold: float, watch: FollowWork = silent
 ) -> Subgroups:
-    """Measure each group on its own pairs, at the threshold in force for all."""
+    """Measure each group on its own pairs; all use the same threshold."""
     labels = person_numbers(samples)
     draws = people_drawn(all_pairs(samples.embeddings, labels), labels)
     groups = tuple(
@@ -212,7 +213,7 @@ def _measured(
 
 
 def _differences(group: Group, reference: Group) -> list[Difference]:
-    """Subtract what both groups have, draw by draw; what no draw moves says nothing."""
+    """Subtract the rates of two groups, draw by draw; leave out those equal in all draws."""
     assert group.result is not None
     assert reference.result is not None
     rates, base = _estimates(group.result), _estimates(reference.result)
