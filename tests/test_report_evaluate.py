@@ -50,7 +50,13 @@ def test_folders_shows_rates_plots_groups_and_the_hardest_pairs(
     groups = tmp_path / "groups.csv"
     groups.write_text("person,sex\nAda,f\nBob,m\nCleo,f\n", encoding="utf-8")
     html = reported(tmp_path, "folders", people, "--groups", groups, "--by", "sex")
-    for heading in ("ROC", "DET", "By sex", "Strangers most alike", "1 photo without a face"):
+    for heading in (
+        "ROC",
+        "DET",
+        "By sex",
+        "Most similar pairs of different people",
+        "1 photo without a face",
+    ):
         assert f">{heading}</h2>" in html
     assert html.count("data:image/jpeg;base64,") == 2 * (12 + 20)  # all genuine, 20 impostor
     assert "not supported by 12 genuine pairs" in html
@@ -63,7 +69,7 @@ def test_identification_shows_ranks_strangers_and_growth(tmp_path: Path, people:
     for heading in (
         "CMC",
         "Found at each rank",
-        "Strangers let in, people missed",
+        "Strangers accepted, people missed",
         "As the gallery grows",
     ):
         assert f">{heading}</h2>" in html

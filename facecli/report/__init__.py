@@ -1,4 +1,4 @@
-"""Pages to read and print: figures of an evaluation and contact sheets of faces."""
+"""Make HTML pages to read and print: evaluation reports and contact sheets of faces."""
 
 from facecli.report.page import (
     FacePair,

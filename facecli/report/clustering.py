@@ -1,4 +1,4 @@
-"""How well clustering finds people, as a page."""
+"""Make the page of how well clustering finds people."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from facecli.types import Failure
 
 
 def clustering_page(result: ClusteringResult, *, lost: Sequence[Failure], facts: Facts) -> Page:
-    """Return the agreement of clusters with folders of people."""
+    """Return the page: how well clusters agree with folders of people."""
     scores = (("pairwise", result.pairwise), ("BCubed", result.bcubed))
     return Page(
         title="How well clustering finds people",
@@ -20,10 +20,10 @@ def clustering_page(result: ClusteringResult, *, lost: Sequence[Failure], facts:
             Numbers(
                 "In short",
                 (
-                    Number("BCubed F", f"{result.bcubed.f:.4f}", "1 is without a fault"),
+                    Number("BCubed F", f"{result.bcubed.f:.4f}", "1 is perfect"),
                     Number("people found", f"{result.found:,}", f"there are {result.people:,}"),
-                    Number("sorted within", f"{result.threshold:.4g}", "squared L2"),
-                    Number("of nobody named", f"{result.unnamed:,}", "photos, not scored"),
+                    Number("threshold", f"{result.threshold:.4g}", "squared L2"),
+                    Number("person not known", f"{result.unnamed:,}", "photos, not scored"),
                 ),
             ),
             Table(

@@ -1,4 +1,4 @@
-"""Identification among many people as a page."""
+"""Make the page of identification among many people."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def identification_page(
     lost: Sequence[Failure],
     facts: Facts,
 ) -> Page:
-    """Return how well people are found among many from one photo each."""
+    """Return the page: how well people are found among many, with one photo enrolled of each."""
     sections: list[Section] = [
         Numbers(
             "In short",
@@ -28,7 +28,7 @@ def identification_page(
                 Number(
                     f"rank-1: found first among {closed.enrolled:,} people",
                     found(closed.missed[0]),
-                    within(closed.missed[0].right_interval, f"{closed.probes:,} photos looked for"),
+                    within(closed.missed[0].right_interval, f"{closed.probes:,} photos searched"),
                 ),
                 *_open_numbers(opened),
             ),
@@ -51,7 +51,7 @@ def _open_numbers(opened: OpenSet) -> list[Number]:
     return [
         Number(name, rate(counted), within(counted.interval, where))
         for name, counted in (
-            ("FPIR: strangers let in", opened.fpir),
+            ("FPIR: strangers accepted", opened.fpir),
             ("FNIR: people missed", opened.fnir),
         )
     ]
@@ -66,7 +66,7 @@ def _rank_table(closed: ClosedSet) -> Table:
         "Found at each rank",
         ("rank", "missed", "found", "95 % interval"),
         rows,
-        note=f"Of {closed.probes:,} photos. A rate that fewer than 30 misses decide is not given.",
+        note=f"Of {closed.probes:,} photos. A rate with fewer than 30 misses is not shown.",
     )
 
 

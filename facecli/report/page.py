@@ -1,4 +1,4 @@
-"""A page of figures: one HTML file that needs nothing else, on a screen, a phone or paper."""
+"""Render a report as one HTML file that loads nothing, for a screen, a phone or paper."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from facecli.text import shown
 from facecli.types import PixelArray
 
 THUMBNAIL = 112
-"""Pixels a side of a face on a page: sharp on a phone, 4 kB as a JPEG."""
+"""Side of a face on a page in pixels: sharp on a phone, 4 kB as a JPEG."""
 
 JPEG_QUALITY = 80
 
@@ -34,7 +34,7 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """One number to see first: what it is, how much, and what to know about it."""
+    """One important number: its name, its value, and a note about it."""
 
     label: str
     value: str
@@ -43,7 +43,7 @@ class Number:
 
 @dataclass(frozen=True, slots=True)
 class Numbers:
-    """The few numbers that a reader came for."""
+    """The few most important numbers of a page."""
 
     heading: str
     numbers: tuple[Number, ...]
@@ -63,7 +63,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A drawing as SVG markup, with `alt` for those who do not see it."""
+    """A drawing as SVG markup, with a text `alt` for people who cannot see it."""
 
     heading: str
     svg: str
@@ -74,7 +74,7 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class FacePair:
-    """Two compared chips, uint8 (size, size, 3) RGB, with whose they are and from which photos."""
+    """Two compared chips, uint8 (size, size, 3) RGB, with their people and photos."""
 
     chips: tuple[PixelArray, PixelArray]
     people: tuple[str, str]
@@ -105,21 +105,21 @@ class Page:
 
 
 def render(page: Page) -> str:
-    """Return the page as HTML; all text in it stays text, whatever it holds."""
+    """Return the page as HTML; all text is escaped."""
     return environment().get_template("page.html").render(page=page)
 
 
 def write_html(html: str, path: Path) -> None:
-    """Write a page whole or not at all, readable by its owner alone: it may show faces.
+    """Write a page whole or not at all. Only the owner can read it, since it may show faces.
 
-    Raises OSError if the disk does not take it.
+    Raises OSError if it cannot be written.
     """
     with replacing(path, mode=PRIVATE) as stream:
         stream.write(html.encode())
 
 
 def environment() -> jinja2.Environment:
-    """Return the templates, which escape every value and stop at an unknown one."""
+    """Return the templates; they escape every value, and an unknown variable is an error."""
     templates = jinja2.Environment(
         loader=jinja2.PackageLoader("facecli.report"),
         autoescape=True,
@@ -142,15 +142,15 @@ def thumbnail(chip: PixelArray, side: int) -> bytes:
 
 
 def data_uri(jpeg: bytes) -> str:
-    """Return an address that is the picture itself."""
+    """Return a data URI that contains the picture."""
     return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"
 
 
 def _printable(value: object) -> object:
-    """Let text neither reorder its line nor hold what UTF-8 cannot; markup of our own passes."""
+    """Make text safe to show; leave our own markup as it is."""
     return shown(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _is_number(text: str) -> bool:
-    """Tell whether a cell reads as a number, and so belongs to the right."""
+    """Tell if a cell is a number, to be aligned to the right."""
     return text.lstrip("-+−<")[:1].isdigit() or text in {"", "-", "–"}

@@ -1,4 +1,4 @@
-"""Clusters as a contact sheet: a card a person, what to look at twice, and those seen once."""
+"""Make the contact sheet: a card for each person, what to review, and people seen once."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ Key = tuple[str, int]
 """A face: the SHA-256 of its photo and its number in it."""
 
 HUE = 137.5
-"""Degrees between the colours of one person and the next: the golden angle, far from a repeat."""
+"""Degrees between the hues of one person and the next: the golden angle, which repeats late."""
 
 
 @dataclass(frozen=True, slots=True)
 class FaceCard:
-    """One face as it is shown; `source` is where its picture is."""
+    """One face on the page; `source` is the address of its picture."""
 
     face: ClusteredFace
     source: str
@@ -33,18 +33,18 @@ class FaceCard:
 
     @property
     def id(self) -> str:
-        """Its identifier in the page."""
+        """The identifier of the face in the page."""
         return f"f{self.face.sha256[:16]}-{self.face.face}"
 
     @property
     def file(self) -> str:
-        """Name of its photo without the folders."""
+        """The name of its photo, without folders."""
         return PurePath(self.face.source).name
 
 
 @dataclass(frozen=True, slots=True)
 class PersonCard:
-    """One cluster as it is shown; `faces` are its different ones, the most central first."""
+    """One cluster on the page; `faces` are its different faces, the most central first."""
 
     cluster: Cluster
     faces: tuple[FaceCard, ...]
@@ -56,7 +56,7 @@ class PersonCard:
 
     @property
     def title(self) -> str:
-        """Name, or what stands for one."""
+        """The name, or "Person" with the number of the cluster."""
         return self.cluster.name or f"Person {self.cluster.number}"
 
     @property
@@ -66,14 +66,14 @@ class PersonCard:
 
     @property
     def days(self) -> tuple[date, ...]:
-        """First and last day its photos were taken, one if they are the same, none if unknown."""
+        """First and last day of its photos: one day if they are equal, none if not known."""
         known = sorted({one.day for one in self.faces if one.day is not None})
         return (known[0], known[-1]) if len(known) > 1 else tuple(known)
 
 
 @dataclass(frozen=True, slots=True)
 class Dot:
-    """A face on the map: where, from 0 to 1, and the hue of its person, None for one seen once."""
+    """A face on the map: its place, 0 to 1, and the hue of its person, None if seen once."""
 
     card: FaceCard
     title: str
@@ -84,7 +84,7 @@ class Dot:
 
 @dataclass(frozen=True, slots=True)
 class Reviewing:
-    """What a page that can be corrected must know: the last correction, if there is one."""
+    """What a page with corrections shows: the last correction, None if there is none."""
 
     last: str | None
 
@@ -101,12 +101,12 @@ def people_page(
 ) -> str:
     """Return the page as HTML.
 
-    `picture_of` gives the address of a face's picture, made by us; `days` when the photos of a path
-    were taken; `places` where faces lie on the map, from 0 to 1. With `review` it has buttons that
-    correct.
+    `picture_of` returns the address of a face's picture; it must be one of our own. `days` maps the
+    path of a photo to the day it was taken. `places` maps a face to its place on the map, 0 to 1.
+    With `review` the page has buttons for corrections.
     """
     cards = {
-        # Addresses are our own: nothing to escape, and as data they are most of the page.
+        # The addresses are our own and need no escaping; as data URIs they are most of the page.
         key: FaceCard(face, Markup(picture_of(key)), days.get(face.source))  # noqa: S704
         for one in grouping.clusters
         for face in one.faces
@@ -136,7 +136,7 @@ def people_page(
 
 
 def _person(cluster: Cluster, cards: Mapping[Key, FaceCard]) -> PersonCard:
-    """Return a cluster without what copies of its photos show again."""
+    """Return the card of a cluster, without the faces of copied photos."""
     keys = dict.fromkeys((face.sha256, face.face) for face in cluster.faces)
     return PersonCard(cluster, tuple(cards[key] for key in keys))
 

@@ -1,4 +1,4 @@
-"""The plots of the field, each told in words as well; every squared L2 axis says so."""
+"""Draw the usual plots of face recognition, each with its content in words."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from facecli.report.svg import FIRST, INK, RULE, SECOND, SERIES, drawing, finish
 from facecli.text import shown
 
 DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (5, 2, 1.5, 2)))
-"""One a series, so that paper without colours tells them apart as well."""
+"""One for each series, so that they differ on paper without colours too."""
 
 GROWING: dict[str, Callable[[GallerySize], float | None]] = {
     "FPIR": lambda one: one.fpir,
     "FNIR": lambda one: one.fnir,
     "not first": lambda one: None if one.rank_one is None else 1 - one.rank_one,
 }
-"""What changes with the number of people enrolled, all of them errors: lower is better."""
+"""Rates that change with the number of people enrolled. All are errors: lower is better."""
 
 LABEL = 28
-"""Characters of a name in a legend: half the width of a plot."""
+"""Longest name in a legend, in characters: half the width of a plot."""
 
 DET_TICKS = (1e-6, 1e-5, 1e-4, 1e-3, 0.01, 0.05, 0.2, 0.5)
 
 
 def roc(curves: Mapping[str, Curve], *, threshold: float) -> Figure:
-    """Draw VAL over FAR on a logarithmic axis for each group, and where `threshold` stands."""
+    """Draw VAL over FAR on a logarithmic axis for each group, and mark the `threshold`."""
     with drawing() as canvas:
         axes = canvas.subplots()
         for place, (name, curve) in enumerate(curves.items()):
@@ -74,7 +74,7 @@ def det(curves: Mapping[str, Curve], *, threshold: float) -> Figure:
 
 
 def histograms(histogram: Histogram, *, threshold: float) -> Figure:
-    """Draw both kinds of squared L2 as shares: strangers outnumber mates by thousands."""
+    """Draw genuine and impostor squared L2, each as shares, since there are far more impostors."""
     edges = histogram.edges
     kinds = [("genuine", histogram.genuine, FIRST), ("impostor", histogram.impostor, SECOND)]
     with drawing() as canvas:
@@ -97,7 +97,7 @@ def histograms(histogram: Histogram, *, threshold: float) -> Figure:
             for name, counts, _ in kinds
         )
         alt = f"Histograms of squared L2: {said}; {marked}."
-        return finished(canvas, heading="How far apart pairs are", alt=alt)
+        return finished(canvas, heading="Squared L2 of pairs", alt=alt)
 
 
 def cmc(rates: Sequence[float]) -> Figure:
@@ -131,11 +131,11 @@ def open_set(curve: Curve, *, threshold: float, enrolled: int) -> Figure:
         axes.legend(loc="center left")
         ((fpir, fnir),) = _ringed({"": curve}, threshold)
         alt = f"At threshold {threshold:.3g} squared L2 FPIR is {fpir:.2%} and FNIR {fnir:.2%}."
-        return finished(canvas, heading="Strangers let in, people missed", alt=alt)
+        return finished(canvas, heading="Strangers accepted, people missed", alt=alt)
 
 
 def growth(sizes: Sequence[GallerySize]) -> Figure:
-    """Draw the rates over the number of people enrolled; hollow marks are computed."""
+    """Draw the rates over the number of people enrolled; hollow marks are computed rates."""
     with drawing() as canvas:
         axes = canvas.subplots()
         told = []
@@ -166,20 +166,20 @@ def growth(sizes: Sequence[GallerySize]) -> Figure:
         axes.set_ylabel("share of searches")
         axes.legend(loc="upper left")
         alt = f"Rates as the gallery grows: {', '.join(told)}."
-        note = "Full marks are measured; hollow ones are computed from the impostor distribution."
+        note = "Filled marks are measured; hollow ones are computed from the impostor distribution."
         return finished(canvas, heading="As the gallery grows", alt=alt, note=note)
 
 
 def sweep(summary: Sequence[Robustness]) -> Figure:
-    """Draw what became of the photos under each alteration, series by series."""
+    """Draw the results of the photos for each alteration, series by series."""
     kinds = [
         ("still verifies", FIRST, [line.share for line in summary]),
         (
-            "too far from itself",
+            "above the threshold",
             SECOND,
             [(line.photos - line.missed - line.verified) / line.photos for line in summary],
         ),
-        ("face lost", RULE, [line.missed / line.photos for line in summary]),
+        ("no face found", RULE, [line.missed / line.photos for line in summary]),
     ]
     places = _places([line.series for line in summary])
     with drawing(height=0.21 * (places[-1] + 4)) as canvas:
@@ -198,12 +198,12 @@ def sweep(summary: Sequence[Robustness]) -> Figure:
         canvas.legend(loc="outside upper center", ncols=3, handlelength=1, columnspacing=1.2)
         said = ", ".join(f"{line.alteration} {line.share:.0%}" for line in summary)
         return finished(
-            canvas, heading="What photos survive", alt=f"Share that still verifies: {said}."
+            canvas, heading="Photos that still verify", alt=f"Share that still verifies: {said}."
         )
 
 
 def _places(series: Iterable[str]) -> list[float]:
-    """Return where bars stand, with a gap before each new series."""
+    """Return the places of the bars, with a gap before each new series."""
     places: list[float] = []
     before = None
     for name in series:
@@ -213,14 +213,14 @@ def _places(series: Iterable[str]) -> list[float]:
 
 
 def _label(name: str) -> str:
-    """Return a group's name for a legend, which would leave out one that starts with a line."""
+    """Return a group's name for a legend, which leaves out names that start with _."""
     text = shown(name)
     short = text if len(text) <= LABEL else f"{text[: LABEL - 1]}…"
     return f" {short}" if short.startswith("_") else short
 
 
 def _style(place: int) -> dict[str, Any]:
-    """Return colour and dashes of a series, counted from 0: sixteen pairs before one recurs."""
+    """Return colour and dashes of a series, from 0; the first sixteen are all different."""
     return {
         "color": SERIES[place % len(SERIES)],
         "linestyle": DASHES[(place + place // len(SERIES)) % len(DASHES)],
@@ -228,7 +228,7 @@ def _style(place: int) -> dict[str, Any]:
 
 
 def _mark(axes: Any, places: Sequence[tuple[float, float]], threshold: float) -> None:
-    """Put a ring where the threshold in force stands on each curve."""
+    """Put a ring on each curve at the threshold in use."""
     label = f"threshold {threshold:.3g} squared L2"
     for x, y in places:
         axes.plot([x], [y], "o", markersize=6, markerfacecolor="none", color=INK, label=label)
@@ -236,7 +236,7 @@ def _mark(axes: Any, places: Sequence[tuple[float, float]], threshold: float) ->
 
 
 def _ringed(curves: Mapping[str, Curve], threshold: float) -> list[tuple[float, float]]:
-    """Return FMR and FNMR at the last place of each curve at or below a threshold."""
+    """Return FMR and FNMR of each curve at its last point at or below a threshold."""
     places = [
         np.searchsorted(one.thresholds, threshold, side="right") - 1 for one in curves.values()
     ]
@@ -247,7 +247,7 @@ def _ringed(curves: Mapping[str, Curve], threshold: float) -> list[tuple[float, 
 
 
 def _in_words(curves: Mapping[str, Curve], threshold: float) -> str:
-    """Tell where the rings are; the curves are thinned, so that this is about so."""
+    """Say where the rings are: approximately, since curves have a limited number of points."""
     said = "; ".join(
         f"{shown(name)} {1 - fnmr:.2%} at FAR {_rate(fmr)}"
         for name, (fmr, fnmr) in zip(curves, _ringed(curves, threshold), strict=True)
@@ -256,7 +256,7 @@ def _in_words(curves: Mapping[str, Curve], threshold: float) -> str:
 
 
 def _rate(value: float, _: object = None) -> str:
-    """Write a rate as its users do: 1e-4, but 5 % where there is little to count."""
+    """Write a small rate as 1e-4, and a rate of 1 % or more in percent."""
     return f"{value:.0%}" if value >= 0.01 or not value else f"{value:.0e}".replace("e-0", "e-")
 
 

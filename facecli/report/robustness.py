@@ -1,4 +1,4 @@
-"""What photos may suffer as a page."""
+"""Make the page of robustness to altered photos."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from facecli.report.wording import Facts
 
 
 def robustness_page(summary: Sequence[Robustness], *, threshold: float, facts: Facts) -> Page:
-    """Return what photos survive: the plot, and the table it was drawn from."""
+    """Return the page: how many altered photos still verify, as a plot and as a table."""
     rows = tuple(
         (
             line.alteration,
@@ -22,21 +22,21 @@ def robustness_page(summary: Sequence[Robustness], *, threshold: float, facts: F
         for line in summary
     )
     said = (
-        "Each photo was altered, searched for its face again and compared with itself as it was. "
-        f"It still verifies if the two are at most {threshold:.4g} apart in squared L2; a face "
-        "that was no longer found counts as a failure."
+        "Each photo was altered, searched for a face again, and compared with the original. It "
+        f"still verifies if the squared L2 of the two is at most {threshold:.4g}. A photo in which "
+        "no face is found does not verify."
     )
     return Page(
-        title="What photos may suffer",
+        title="How robust photos are to alterations",
         facts=(("photos", f"{summary[0].photos:,}"), *facts),
         sections=[
             Text("How this was measured", (said,)),
             plots.sweep(summary),
             Table(
-                "Alteration by alteration",
-                ("alteration", "still verifies", "faces lost", "median squared L2"),
+                "Results by alteration",
+                ("alteration", "still verifies", "no face found", "median squared L2"),
                 rows,
-                note="The median counts the photos in which a face was found again.",
+                note="The median is over the photos in which a face was found.",
             ),
         ],
     )

@@ -1,4 +1,4 @@
-"""What a contact sheet takes from photos and library: thumbnails, days, and places on the map."""
+"""Collect the data of a contact sheet: thumbnails, days, and places on the map."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from facecli.stores.library import Library
 from facecli.types import Failure
 
 SIDE = 96
-"""Pixels a side of a thumbnail, which make some 2 kB."""
+"""Side of a thumbnail in pixels; it takes about 2 kB."""
 
 BATCH = 256
-"""Chips held at a time: 17 MB."""
+"""Chips in memory at a time: 17 MB."""
 
 
 def faces_of(grouping: Grouping) -> list[Key]:
-    """Return all different faces, those of a person together, the most central first."""
+    """Return every different face, person by person, the most central first."""
     keys = ((face.sha256, face.face) for one in grouping.clusters for face in one.faces)
     return list(dict.fromkeys(keys))
 
@@ -39,7 +39,7 @@ def thumbnails(library: Library, keys: Sequence[Key]) -> Iterator[tuple[Key, byt
 
 
 def days(sources: Iterable[str]) -> dict[str, date]:
-    """Return the day each photo says it was taken, where it does."""
+    """Return the day on which each photo was taken, if the photo says it."""
     found = ((source, day_taken(Path(source))) for source in sources)
     return {source: day for source, day in found if day is not None}
 
@@ -47,9 +47,10 @@ def days(sources: Iterable[str]) -> dict[str, date]:
 def places(
     grouping: Grouping, pictures: Iterable[EmbeddedPicture | Failure]
 ) -> dict[Key, tuple[float, float]]:
-    """Lay faces out on a plane, those of people before those of others, as many as there is room.
+    """Return places of faces on a map, as many as it has room for.
 
-    Of people too many for it the most central faces are shown.
+    Faces of people come first, then those seen once. If there are too many, the most central faces
+    of each person are shown.
     """
     people = {one.number for one in grouping.people}
     rank = {

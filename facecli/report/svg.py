@@ -1,4 +1,4 @@
-"""Drawings by matplotlib as small SVG that takes its colours and letters from the page."""
+"""Draw with matplotlib as small SVG that uses the colours and font of the page."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from facecli.report.page import Figure
 INK, SOFT, RULE = "#0a0a01", "#0a0a02", "#0a0a03"
 FIRST, SECOND, THIRD, FOURTH = "#0a0a04", "#0a0a05", "#0a0a06", "#0a0a07"
 SERIES = (FIRST, SECOND, THIRD, FOURTH)
-"""Stand-ins that no drawing uses otherwise: each becomes a colour of the page's scheme."""
+"""Placeholders that no drawing uses otherwise: each is replaced by a colour of the page."""
 
 PAGE_COLOURS = {
     INK: "var(--ink, #1d2326)",
@@ -27,10 +27,10 @@ PAGE_COLOURS = {
     THIRD: "var(--third, #009e73)",
     FOURTH: "var(--fourth, #cc79a7)",
 }
-"""Blue, vermilion, green and purple, told apart with any colour vision (Okabe & Ito 2008)."""
+"""Blue, vermilion, green and purple: they differ for any colour vision (Okabe & Ito 2008)."""
 
 WIDTH, HEIGHT = 4.6, 3.3
-"""Inches: at 72 units an inch, a phone of 360 pixels shows letters of 9 points as 9 pixels."""
+"""Inches: with 72 units per inch, a phone of 360 pixels shows letters of 9 points as 9 pixels."""
 
 STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
@@ -55,7 +55,7 @@ STYLE: dict[Any, Any] = {
     "legend.frameon": False,
     "lines.linewidth": 1.6,
 }
-"""Text stays text, a dollar sign is one, and the same figures give the same bytes."""
+"""Text stays text, a dollar sign has no meaning, and equal figures give equal bytes."""
 
 SVG = "http://www.w3.org/2000/svg"
 LINK = "{http://www.w3.org/1999/xlink}href"
@@ -70,25 +70,25 @@ def drawing(height: float = HEIGHT) -> Iterator[Any]:
     except ImportError as error:
         raise MissingExtra("plots need matplotlib: pip install 'facecli[report]'") from error
     with rc_context(STYLE), warnings.catch_warnings():
-        # The page's font has letters that matplotlib's own, used for measuring, lacks.
+        # matplotlib measures with its own font, which has fewer letters than the page's.
         warnings.filterwarnings("ignore", "Glyph", UserWarning)
         yield Canvas(figsize=(WIDTH, height), layout="constrained")
 
 
 def finished(canvas: Any, *, heading: str, alt: str, note: str = "") -> Figure:
-    """Turn a figure opened by `drawing`, and still open, into a section of a page."""
+    """Turn a figure of `drawing` into a section of a page; call it inside the `with` block."""
     data = io.BytesIO()
     canvas.savefig(data, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     return Figure(heading=heading, svg=_adapted(data.getvalue(), heading), alt=alt, note=note)
 
 
 def _adapted(data: bytes, name: str) -> str:
-    """Rid matplotlib's SVG of what is not for use inside a page, where several stand together.
+    """Remove from matplotlib's SVG what must not be in a page with several drawings.
 
-    Its stylesheet would reach all of them, its identifiers would meet, its size would be fixed.
+    A stylesheet would change all drawings, identifiers would occur twice, and a size is fixed.
     """
     ElementTree.register_namespace("", SVG)
-    # Written by matplotlib a moment ago, so no entity of anybody else's can be in it.
+    # matplotlib has just written it, so it has no entities from elsewhere.
     root = ElementTree.fromstring(data)  # noqa: S314
     for parent in list(root.iter()):
         for child in list(parent):
@@ -104,7 +104,7 @@ def _adapted(data: bytes, name: str) -> str:
 
 
 def _rename(root: ElementTree.Element, prefix: str) -> None:
-    """Drop identifiers that nothing refers to, and make the others the figure's own."""
+    """Remove identifiers that are not referred to, and put a prefix before the others."""
     values = [value for element in root.iter() for value in element.attrib.values()]
     used = set(re.findall(r"#([\w-]+)", "\n".join(values)))
     for element in root.iter():

@@ -1,4 +1,4 @@
-"""Error rates of pairs as pages: a folder of people, and listed pairs."""
+"""Make the pages of verification: a folder of people, and listed pairs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from facecli.report.wording import Facts, failures, found, rate, share, span, wi
 from facecli.types import PixelArray
 
 ChipsOf = Callable[[Sequence[tuple[str, int]]], list[PixelArray]]
-"""Returns the chips of faces named by the SHA-256 of a photo and their number in it."""
+"""Returns the chips of faces; a face is the SHA-256 of its photo and its number in it."""
 
 ALL = "all"
 
@@ -30,7 +30,7 @@ def folders_page(
     facts: Facts,
     subgroups: Sequence[Subgroups] = (),
 ) -> Page:
-    """Return the error rates of a folder of people, with the pairs a person should look at."""
+    """Return the page of a folder of people, with the pairs that should be looked at."""
     curves = {ALL: result.curve}
     for split in subgroups:
         curves |= {one.name: one.result.curve for one in split.groups if one.result is not None}
@@ -45,15 +45,15 @@ def folders_page(
             _val_table(result.val),
             *(section for split in subgroups for section in _subgroup_tables(split)),
             FacePairs(
-                "Strangers most alike",
+                "Most similar pairs of different people",
                 _pairs(result.hardest_impostor, samples, chips),
-                note="Pairs of different people that are nearest: look for one person under two "
-                "names before you blame the model.",
+                note="The impostor pairs with the smallest squared L2. Check first if one person "
+                "has two names.",
             ),
             FacePairs(
-                "Photos of one person least alike",
+                "Least similar pairs of one person",
                 _pairs(result.hardest_genuine, samples, chips),
-                note="Pairs under one name that are farthest apart: look for wrong names.",
+                note="The genuine pairs with the largest squared L2. Check for wrong names.",
             ),
             *failures(samples.failures),
         ],
@@ -61,7 +61,7 @@ def folders_page(
 
 
 def lfw_page(result: LfwResult, *, facts: Facts) -> Page:
-    """Return what a model does on listed pairs, beside what others say of themselves."""
+    """Return the page of listed pairs, with the figures that others report."""
     rows = [(f"this model, at threshold {result.threshold:.4g}", f"{result.accuracy:.2%}")]
     if result.folds is None:
         headline = Number("accuracy at the threshold in force", f"{result.accuracy:.2%}")
@@ -92,10 +92,10 @@ def lfw_page(result: LfwResult, *, facts: Facts) -> Page:
             plots.roc({ALL: result.curve}, threshold=result.threshold),
             plots.histograms(result.histogram, threshold=result.threshold),
             Table(
-                "Accuracy beside others",
+                "Accuracy compared with others",
                 ("network", "accuracy"),
                 tuple(rows),
-                note="Others by their own word, with their own detectors and alignments.",
+                note="Others as they report it, with their own detectors and alignments.",
             ),
             _val_table(result.val),
             *failures(result.failures),
@@ -141,7 +141,7 @@ def _val_table(points: Iterable[Val]) -> Table:
         "Genuine pairs accepted at a false accept rate",
         ("FAR", "VAL", "95 % interval", "threshold, squared L2"),
         rows,
-        note="A rate rests on thirty expected errors or more, or is not given.",
+        note="A rate needs 30 expected errors or more; otherwise it is not shown.",
     )
 
 
@@ -161,14 +161,14 @@ def _subgroup_tables(split: Subgroups) -> list[Section]:
             f"By {column}",
             (column, "photos", "FMR", "FNMR", f"VAL at FAR {rate_name(VAL_SHOWN)}"),
             tuple(rows),
-            note="At the threshold in force; each group is measured on the pairs within it.",
+            note="At the threshold in force. Each group is measured on its own pairs.",
         )
     ]
     if split.differences:
         tables.append(
             Table(
                 f"Differences by {column}",
-                ("group", "rate", "more than in", "difference", "95 % interval"),
+                ("group", "rate", "compared with", "difference", "95 % interval"),
                 tuple(
                     (
                         one.group,
@@ -179,14 +179,14 @@ def _subgroup_tables(split: Subgroups) -> list[Section]:
                     )
                     for one in split.differences
                 ),
-                note="An interval that holds 0 shows no difference.",
+                note="An interval that contains 0 shows no difference.",
             )
         )
     return tables
 
 
 def _pairs(listed: ListedPairs, samples: Samples, chips: ChipsOf) -> tuple[FacePair, ...]:
-    """Return the pairs with their chips, which are looked up all at once."""
+    """Return the pairs with their chips, which are read all at once."""
     sides = [(int(a), int(b)) for a, b in zip(listed.first, listed.second, strict=True)]
     rows = sorted({row for pair in sides for row in pair})
     found = chips([(samples.sha256s[row], samples.faces[row]) for row in rows])

@@ -1,4 +1,4 @@
-"""Words and tables that pages of different protocols have in common."""
+"""Words and tables that several pages use."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from facecli.report.page import Section, Table
 from facecli.types import Failure
 
 Facts = tuple[tuple[str, str], ...]
-"""What holds for a whole page, each with what it is called."""
+"""Facts about a whole page: name and value of each."""
 
 LISTED = 100
-"""Photos without a face that a page names."""
+"""Most photos without a face that a page lists."""
 
 SMALL = 0.001
-"""Shares below this are told by their power of ten: rounded percents would all be 0."""
+"""Shares below this are written as 1.2e-4: in percent they would all be rounded to 0."""
 
 
 def failures(lost: Sequence[Failure]) -> list[Section]:
@@ -31,19 +31,19 @@ def failures(lost: Sequence[Failure]) -> list[Section]:
 
 
 def rate(counted: Rate) -> str:
-    """Return a rate, or the counts where they are too few for one."""
+    """Return a rate, or its counts if they are too few for a rate."""
     if counted.value is None:
         return f"{counted.errors:,} of {counted.of:,}"
     return share(counted.value)
 
 
 def found(counted: Rate) -> str:
-    """Return the share that are no errors, or how many are where they are too few for one."""
+    """Return the share without an error, or the number of errors if they are too few."""
     return f"{rate(counted)} missed" if counted.right is None else share(counted.right)
 
 
 def share(value: float | None, *, sign: str = "-") -> str:
-    """Return a share in percent, a very small one as 1.2e-4, none as a dash."""
+    """Return a share in percent, a very small one as 1.2e-4, and None as a dash."""
     if value is None:
         return "–"
     if 0 < abs(value) < SMALL:
@@ -52,11 +52,11 @@ def share(value: float | None, *, sign: str = "-") -> str:
 
 
 def within(interval: Interval | None, where: str = "") -> str:
-    """Return an interval with its name, if there is one, and what else to know."""
+    """Return an interval, if there is one, with its name, and then `where`."""
     name = "" if interval is None else f"95 % interval {span(interval)}"
     return ", ".join(part for part in (name, where) if part)
 
 
 def span(interval: Interval | None) -> str:
-    """Return the ends of an interval, or nothing."""
+    """Return the ends of an interval; empty if there is none."""
     return "" if interval is None else f"{share(interval.low)} to {share(interval.high)}"
