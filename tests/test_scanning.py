@@ -324,7 +324,7 @@ def test_a_process_that_is_killed_is_an_error_and_not_a_skip(
     tmp_path: Path, library: Library, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(workers, "ALONE_SECONDS", 0.0)
-    with pytest.raises(FacecliError, match=r"0\.png: .* was ended, maybe for want of memory"):
+    with pytest.raises(FacecliError, match=r"0\.png: .* was ended, maybe for lack of memory"):
         scanned(painted(tmp_path, 3), library, detector=DeadlyDetector(), workers=2)
     assert multiprocessing.active_children() == []
 

@@ -1,1 +1,1 @@
-"""A picture becomes faces, chips and embeddings; imports no network."""
+"""Turn pictures into faces, chips and embeddings. This room imports no network."""

@@ -1,4 +1,4 @@
-"""Pictures to aligned faces, in order and in bounded memory."""
+"""Turn pictures into aligned faces, in order and in limited memory."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from facecli.types import (
 )
 
 DECODERS = 2
-"""Threads that decode ahead of the detector; Pillow decodes outside Python's lock."""
+"""Threads that decode pictures before they are searched; Pillow releases the GIL for it."""
 
 AHEAD = 4
-"""Pictures decoded ahead at most, which bounds the memory."""
+"""Most pictures decoded ahead, which limits the memory."""
 
 Source = Path | Picture | EncodedPicture
-"""A picture to acquire: a file, the bytes of one, or pixels."""
+"""A picture to search: a file, the bytes of a file, or pixels."""
 
 
 def acquire(
@@ -38,8 +38,8 @@ def acquire(
 ) -> Iterator[Acquisition | Failure]:
     """Yield the faces of each source in order, or why it could not be read.
 
-    A picture without a face is an Acquisition without faces. Pictures are decoded a few ahead, in
-    threads, and searched one at a time, so that memory stays bounded and results come early.
+    A picture without a face is an Acquisition without faces. A few pictures are decoded ahead, in
+    threads; they are searched one at a time. So memory is limited and the first results come early.
     """
 
     def finish() -> Acquisition | Failure:
@@ -84,7 +84,7 @@ def look(
 
 
 def failure(source: str, error: FacecliError) -> Failure:
-    """Return what an error says of a source, without the source's name."""
+    """Return the failure of a source from an error, without the name of the source."""
     return Failure(source, str(error).removeprefix(f"{display_name(source)}: "))
 
 

@@ -1,4 +1,4 @@
-"""Five landmarks to an aligned chip, by a least-squares similarity transform."""
+"""Cut aligned chips by five landmarks, with a least-squares similarity transform."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from facecli.errors import FaceError
 from facecli.types import ChipGeometry, Landmarks, PixelArray, Point
 
 ALIGNMENT_VERSION = "similarity-5pt-1"
-"""Part of every model's fingerprint: it changes when the same landmarks would cut other pixels."""
+"""Part of every model's fingerprint. Must be changed if equal landmarks give other pixels."""
 
 DLIB_GEOMETRY = ChipGeometry(
     size=150,
     landmarks=((47.57, 45.93), (102.31, 45.80), (74.55, 78.26), (50.91, 106.56), (98.87, 106.58)),
 )
-"""Mean place of MTCNN's points in chips cut as dlib's face recognition network was trained.
+"""Mean places of MTCNN's points in chips like those that dlib's network was trained on.
 
-Measured on the 5,754 faces of Labeled Faces in the Wild that are outside its View 2.
+Measured on the 5,754 faces of Labeled Faces in the Wild that are not in View 2.
 """
 
 
 class Similarity(NamedTuple):
-    """The map z → `turn`·z + `shift` over points read as complex numbers x + iy.
+    """The map z → `turn`·z + `shift` of points as complex numbers x + iy.
 
-    `turn` scales and rotates; its absolute value is picture pixels per chip pixel.
+    `turn` scales and rotates. Its absolute value is picture pixels per chip pixel.
     """
 
     turn: complex
@@ -51,9 +51,9 @@ def geometry_at(size: int) -> ChipGeometry:
 def fit_similarity(source: Landmarks, target: Landmarks) -> Similarity:
     """Fit the scale, rotation and shift that bring `source` closest to `target`.
 
-    Minimises the sum of squared distances with no mirroring: Umeyama (1991), "Least-squares
-    estimation of transformation parameters between two point patterns", whose solution in the
-    plane is one complex quotient.
+    It minimises the sum of squared distances, without mirroring: Umeyama (1991), "Least-squares
+    estimation of transformation parameters between two point patterns". In the plane the solution
+    is one complex quotient.
     """
     start = np.array([complex(*point) for point in source])
     goal = np.array([complex(*point) for point in target])
@@ -65,13 +65,13 @@ def fit_similarity(source: Landmarks, target: Landmarks) -> Similarity:
 def cut_chip(picture: Image.Image, landmarks: Landmarks, geometry: ChipGeometry) -> PixelArray:
     """Cut the aligned chip of one face from an upright RGB picture: uint8 (size, size, 3).
 
-    What lies outside the picture is black, as in the chips the default network learned from.
+    The area outside the picture is black, as in the chips that the default network was trained on.
     Raises FaceError if the landmarks do not span a face.
     """
     size = geometry.size
     fit = fit_similarity(geometry.landmarks, landmarks)
-    # dlib lays the chip over a square of `side` pixels so that the outermost pixel centres
-    # coincide; the chip's centre is the square's.
+    # As in dlib, the outermost pixel centres of the chip are those of a square of `side` pixels;
+    # both have the same centre.
     side = abs(fit.turn) * size
     if not 1 < side < math.inf:
         raise FaceError("the landmarks do not span a face")
@@ -81,15 +81,16 @@ def cut_chip(picture: Image.Image, landmarks: Landmarks, geometry: ChipGeometry)
 
 
 def _sample(picture: Image.Image, step: complex, origin: complex, size: int) -> PixelArray:
-    """Sample a turned square grid bilinearly, averaging first where it would skip pixels.
+    """Sample a turned square grid bilinearly; average pixels first if it would skip some.
 
-    `origin` is the picture position of the chip's first pixel, `step` of its neighbour to the
-    right less that. Shrinking by powers of two until a step is under two pixels is dlib's rule.
+    `origin` is the position in the picture of the chip's first pixel; `step` leads from there to
+    its right neighbour. Like dlib, the picture is shrunk by powers of two until a step is below two
+    pixels.
     """
     last = size - 1
     corners = [origin + step * complex(x, y) for x in (0, last) for y in (0, last)]
     shrink = 2 ** max(0, int(math.log2(max(1.0, abs(step)))))
-    # The margin holds the neighbours that bilinear sampling and averaging reach for.
+    # The margin has the neighbours that bilinear sampling and averaging need.
     margin = 2 * shrink
     left = math.floor(min(corner.real for corner in corners)) - margin
     top = math.floor(min(corner.imag for corner in corners)) - margin
@@ -98,7 +99,7 @@ def _sample(picture: Image.Image, step: complex, origin: complex, size: int) -> 
     region = picture.crop((left, top, right, bottom))
     if shrink > 1:
         region = region.reduce(shrink)
-    # Pillow counts from the outer edge of the first pixel, we from its centre.
+    # Pillow measures from the outer edge of the first pixel, we from its centre.
     half = complex(0.5, 0.5)
     start = (origin - complex(left, top) + half) / shrink
     pace = step / shrink

@@ -10,16 +10,16 @@ import numpy as np
 from facecli.types import Acquisition, Encoder, Face, Failure, FloatArray
 
 BATCH = 8
-"""Chips, or pictures if they show fewer, gathered before the encoder runs.
+"""Chips, or pictures if they have fewer faces, that are collected before the encoder runs.
 
-On one thread a batch of 8 chips took 4.1 ms a chip, of 32 as much, a single one 9.2 ms; a small
-batch gives the answer sooner, while finding a face takes a hundred times as long.
+On one thread, batches of 8 and of 32 chips took 4.1 ms for each chip, and a single chip 9.2 ms. A
+small batch gives the first answers sooner. Finding a face takes a hundred times as long.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class EmbeddedPicture:
-    """A picture with the faces kept of it and their embeddings, float32 (faces, d).
+    """A picture with its faces, all or the largest, and their embeddings, float32 (faces, d).
 
     `size` is width and height of the upright picture.
     """
@@ -40,7 +40,7 @@ def embed_pictures(
 ) -> Iterator[EmbeddedPicture | Failure]:
     """Yield each picture with its embeddings, in the order given.
 
-    Failures, and what is embedded already, pass through.
+    Failures, and pictures that are embedded already, are yielded unchanged.
     """
     waiting: list[Acquisition | EmbeddedPicture | Failure] = []
     chips = 0
@@ -57,7 +57,7 @@ def embed_pictures(
 def _embedded(
     items: list[Acquisition | EmbeddedPicture | Failure], encoder: Encoder, kept: int | None
 ) -> Iterator[EmbeddedPicture | Failure]:
-    """Embed the first `kept` chips of every item in one call and deal the vectors out again."""
+    """Embed the first `kept` chips of all items in one call, and yield each with its vectors."""
     chips = [chip for item in items if isinstance(item, Acquisition) for chip in item.chips[:kept]]
     vectors = encoder.embed(chips) if chips else np.empty((0, encoder.card.dimension), np.float32)
     start = 0

@@ -1,4 +1,4 @@
-"""The faces of a picture, also where they are cut by its border, tiny or on their side."""
+"""Find the faces of a picture, even if cut by its border, tiny or on their side."""
 
 from __future__ import annotations
 
@@ -11,45 +11,45 @@ from facecli.faces.images import NEUTRAL_GREY
 from facecli.types import Box, Detection, Detector, Point
 
 NEAR_BORDER = 0.3
-"""Distance from the picture's border, in box sides, below which a face is looked at again.
+"""Distance from the picture's border, in box sides, below which a face is searched again.
 
-Of portraits cut 0.3 sides from the box the landmarks were as good as uncut (3 % of the eye
-distance off), at 0.1 they were off by 9 %, at 0 by 22 %, and 10 % into the face by 40 %; looked
-at again they were off by 3 to 4 %.
+For portraits cut 0.3 sides from the box, landmarks were as good as uncut: the error was 3 % of the
+eye distance. Cut at 0.1 sides it was 9 %, at 0 sides 22 %, and 10 % inside the face 40 %. After a
+second search it was 3 to 4 %.
 """
 
 SURROUNDINGS = 1.0
-"""What is added around a face at the border on each side for the second look, in box sides."""
+"""Area added on each side of a face at the border for the second search, in box sides."""
 
 SAME_FACE = 0.2
-"""Least overlap, intersection over union, of a face with what a second look made of it."""
+"""Smallest intersection over union of a face and the face of the second search."""
 
 BORDER = 0.25
-"""Grey border given to a picture in which nothing was found, as a share of its longer side.
+"""Grey border around a picture in which nothing was found, as a share of its longer side.
 
-Of portraits cut to the box and closer it found 98 to 100 %, against 87 to 98 % as they were; grey
-did better than black, and than repeating the outermost pixels.
+For portraits cut to the box and closer, 98 to 100 % were found with it, and 87 to 98 % without.
+Grey was better than black, and better than repeating the outermost pixels.
 """
 
 SMALL_SIDE = 320
-"""Pictures whose longer side is below this are also looked at in twice their size."""
+"""Pictures with a longer side below this are also searched at twice their size."""
 
 SURE = 0.998
-"""Confidence from which a picture is taken to be upright.
+"""Confidence from which a picture counts as upright.
 
-Of 813 views of portraits on their side or head 7 % showed a wrong face, of up to 0.999 but nearly
-all below 0.998. Of upright ones 2.5 % fall below it and cost three looks more. With both limits
-960 of 963 turned portraits came out right and 3 wrong.
+In 7 % of 813 portraits on their side or upside down, a wrong face was found, with a confidence of
+up to 0.999 but nearly always below 0.998. Of upright portraits, 2.5 % are below it and need three
+more searches. With this limit and the next, 960 of 963 turned portraits were correct and 3 wrong.
 """
 
 TURNED_CONFIDENCE = 0.99
-"""Least confidence of a face in a turned picture; 99.8 % of true faces have more."""
+"""Smallest confidence of a face in a turned picture; 99.8 % of true faces have more."""
 
 FINDER_VERSION = "mtcnn-1"
-"""Changes when the same picture would give other faces, landmarks or quality.
+"""Must be changed if the same picture would give other faces, landmarks or quality.
 
-What is remembered of photos under another version is not used, so it must change with this module,
-the detector and the measurement of quality.
+What the library knows of photos under another version is not used. So change it together with this
+module, the detector or the measurement of quality.
 """
 
 _TRANSPOSE = {
@@ -60,12 +60,12 @@ _TRANSPOSE = {
 
 
 def find_faces(picture: Image.Image, detector: Detector) -> tuple[list[Detection], tuple[str, ...]]:
-    """Return the faces of an upright RGB picture, largest first, and notes on what it took.
+    """Return the faces of an upright RGB picture, largest first, and notes on how they were found.
 
-    A picture that shows no face as it is gets a border, then twice the size if it is small. If
-    still nothing is found, or nothing convincing, it is turned by 90, 180 and 270 degrees, and
-    the orientation with the most confident face wins, the picture's own in a tie: a face on its
-    side can look like another, less certain one.
+    If no face is found, the picture gets a border, and then twice the size if it is small. If there
+    is still no face, or none with a high confidence, the picture is turned by 90, 180 and 270
+    degrees. The orientation with the most confident face is used, in a tie the original one: in a
+    face on its side, the detector can find a wrong face with less confidence.
     """
     looks = [_Look(), _Look(border=True)]
     if max(picture.size) < SMALL_SIDE:
@@ -88,9 +88,9 @@ def find_faces(picture: Image.Image, detector: Detector) -> tuple[list[Detection
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """One way to show a picture to the detector, and the way back.
+    """One way to show a picture to the detector, and to convert the result back.
 
-    The picture is turned counter-clockwise by `turn` degrees, then enlarged, then bordered.
+    The picture is turned counter-clockwise by `turn` degrees, then enlarged, then given a border.
     """
 
     turn: int = 0
@@ -99,7 +99,7 @@ class _Look:
 
     @property
     def note(self) -> str:
-        """What this look took, in words."""
+        """How the face was found, in words."""
         steps = [
             f"turned {self.turn}° counter-clockwise" if self.turn else "",
             f"enlarged {self.enlarge} times" if self.enlarge > 1 else "",
@@ -108,7 +108,7 @@ class _Look:
         return "found in the picture " + " and ".join(step for step in steps if step)
 
     def find(self, picture: Image.Image, detector: Detector) -> list[Detection]:
-        """Return the faces of the picture seen this way, in coordinates of the picture."""
+        """Return the faces found in this way, in coordinates of the picture."""
         view = picture
         if self.turn:
             view = view.transpose(_TRANSPOSE[self.turn])
@@ -144,9 +144,9 @@ def _turned_back(point: Point, turn: int, size: tuple[int, int]) -> Point:
 def _look_again_at_border(
     picture: Image.Image, found: list[Detection], detector: Detector
 ) -> list[Detection]:
-    """Replace faces near the border by what is found when grey lies beyond it.
+    """Search faces near the border again, with grey outside the border.
 
-    MTCNN squeezes the landmarks of a cut face into what is left of it.
+    MTCNN moves the landmarks of a cut face into the part that is left.
     """
     near = [place for place, face in enumerate(found) if _is_near_border(face.box, picture.size)]
     if not near:
@@ -188,7 +188,7 @@ def _shift(right: float, down: float) -> Callable[[Point], Point]:
 
 
 def moved(detection: Detection, move: Callable[[Point], Point]) -> Detection:
-    """Return a detection with every point put where `move` says."""
+    """Return a detection with every point moved by `move`."""
     (x, y), (u, v) = move(detection.box[:2]), move(detection.box[2:])
     eye, other_eye, nose, mouth, other_mouth = map(move, detection.landmarks)
     return Detection(

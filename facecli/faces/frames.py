@@ -1,4 +1,4 @@
-"""One look at a frame: the faces in it, how usable they are, and their embeddings."""
+"""Find the faces of a video frame, tell how usable they are, and embed them."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ SEARCH_SIDE = 640
 """Frames are searched on a copy whose longer side is at most this many pixels; chips are cut from
 the frame itself.
 
-A face must be 24 pixels wide in the copy, 4 % of its width. Half of it takes 60 % of the time and
-put the embeddings of a portrait and 13 frames 2 % further apart; the whole of a frame of 1920
-pixels takes four times as long.
+A face must be 24 pixels wide in the copy, 4 % of its width. Half this size takes 60 % of the time,
+and the embeddings of a portrait and 13 frames were 2 % further apart. A whole frame of 1920 pixels
+takes four times as long.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Glimpse:
-    """One face in one frame; `embedding` is float32 (d,), None where `notes` say it is no use."""
+    """One face in one frame; `embedding` is float32 (d,), or None: then `notes` say why."""
 
     face: Face
     embedding: FloatArray | None
@@ -33,7 +33,7 @@ class Glimpse:
 
     @property
     def box(self) -> Box:
-        """Where the face is."""
+        """The box of the face."""
         return self.face.detection.box
 
 

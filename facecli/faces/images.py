@@ -1,4 +1,4 @@
-"""Files and bytes to upright RGB pictures: the only place that opens a picture."""
+"""Read files and bytes as upright RGB pictures: the only place that opens a picture."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ from facecli.errors import FacecliError, MissingExtra, PictureError
 from facecli.types import Picture
 
 MAX_FILE_BYTES = 256 * 2**20
-"""Files above this are refused unread: the largest camera pictures stay under 100 MiB."""
+"""Larger files are refused and not read. The largest camera pictures are below 100 MiB."""
 
 MAX_PIXELS = 128 * 2**20
-"""Pictures above this are refused undecoded: 102-megapixel cameras fit, bombs do not."""
+"""Larger pictures are refused and not decoded. Pictures of 102-megapixel cameras are smaller."""
 
-# Pillow knows some forty formats; these are what cameras, phones and scanners write (JPEG includes
-# MPO). Every other parser stays out of reach of hostile files.
+# Pillow reads about forty formats; these are the ones of cameras, phones and scanners. JPEG includes
+# MPO. Hostile files cannot reach any other parser.
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF")
 
 _HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
-"""Brands of ISO/IEC 23008-12, annex B; AVIF's own brands belong to Pillow."""
+"""Brands of ISO/IEC 23008-12, annex B. Pillow itself reads those of AVIF."""
 
 _ORIENTATION_TAG = 0x0112
 _EXIF, _TAKEN = 0x8769, 0x9003
-"""Exif 2.32: where the camera's own tags lie, and when the picture was taken (section 4.6.5)."""
+"""Exif 2.32: the block of the camera's tags, and the tag with the time (section 4.6.5)."""
 
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -46,16 +46,16 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""What undoes each value of the EXIF orientation tag (Exif 2.32, section 4.6.4)."""
+"""The turn that makes each EXIF orientation upright (Exif 2.32, section 4.6.4)."""
 
 NEUTRAL_GREY = (128, 128, 128)
-"""What fills whatever lies beyond a picture."""
+"""The colour that fills the area outside a picture."""
 
 BACKGROUND = NEUTRAL_GREY
-"""What shows through transparent pixels.
+"""The colour behind transparent pixels.
 
-Of portraits cut out along the head, embeddings moved least on mid-grey: 0.007 in squared L2
-against 0.010 on white and on black.
+For portraits cut out along the head, the embedding changed least on mid-grey: by a squared L2 of
+0.007, and by 0.010 on white and on black.
 """
 
 _warnings_lock = threading.Lock()
@@ -63,17 +63,17 @@ _warnings_lock = threading.Lock()
 
 @dataclass(frozen=True, slots=True)
 class EncodedPicture:
-    """The bytes of a picture file that is not decoded yet, and what to call it."""
+    """The bytes of a picture file that is not decoded yet, and its name in messages."""
 
     data: bytes
     source: str
 
 
 def display_name(path: Path | str) -> str:
-    """Return the path as one printable line: control and other unprintable characters escaped.
+    """Return a path as one printable line, with all unprintable characters escaped.
 
-    Line breaks, terminal escapes, marks that reverse the reading direction and bytes that are not
-    UTF-8 come out as backslash escapes, so that a file's name cannot forge a message.
+    Line breaks, terminal escapes, marks that change the reading direction and bytes that are not
+    UTF-8 become backslash escapes, so that the name of a file cannot imitate a message.
     """
     return "".join(
         character if character.isprintable() else character.encode("unicode_escape").decode()
@@ -82,15 +82,15 @@ def display_name(path: Path | str) -> str:
 
 
 def open_picture(path: Path) -> Picture:
-    """Read one file as a picture whose source is the path.
+    """Read a file as a picture; its source is the path.
 
-    Raises PictureError, or MissingExtra for HEIC without its package.
+    Raises PictureError, or MissingExtra for HEIC if its package is not installed.
     """
     return read_picture(read_file(path), str(path))
 
 
 def read_file(path: Path) -> bytes:
-    """Return what a picture file holds, up to a limit; raise PictureError if it is out of reach."""
+    """Return the bytes of a picture file, up to a limit; raise PictureError if it is unreadable."""
     try:
         return _read_regular(path)
     except OSError as error:
@@ -100,10 +100,10 @@ def read_file(path: Path) -> bytes:
 
 
 def read_picture(data: bytes, source: str) -> Picture:
-    """Decode the bytes of a picture file; messages call it by `source`.
+    """Decode the bytes of a picture file; `source` is its name in messages.
 
-    Of an animation or a burst the first frame counts. Raises PictureError, or MissingExtra for
-    HEIC without its package.
+    Only the first frame of an animation or a burst is read. Raises PictureError, or MissingExtra
+    for HEIC if its package is not installed.
     """
     if not data:
         raise _refusal(source, "empty file")
@@ -111,7 +111,7 @@ def read_picture(data: bytes, source: str) -> Picture:
         pixels = _upright_rgb(_decode(data))
     except FacecliError as error:
         raise type(error)(f"{display_name(source)}: {error}") from error
-    # Parsers fed hostile bytes raise anything, and every picture must end in pixels or one line.
+    # Hostile bytes can raise any exception, and every picture must give pixels or one line.
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise _refusal(source, f"damaged: {display_name(reason)}") from error
@@ -119,18 +119,18 @@ def read_picture(data: bytes, source: str) -> Picture:
 
 
 def picture_of(image: Image.Image, source: str) -> Picture:
-    """Return a picture that a program has decoded already, upright by its EXIF orientation.
+    """Return a picture from an image that is already decoded, upright by its EXIF orientation.
 
-    Its hash is that of its pixels, since there is no file.
+    Its hash is that of its pixels, because there is no file.
     """
     pixels = _upright_rgb(image)
     return Picture(source, pixels, hashlib.sha256(pixels.tobytes()).hexdigest())
 
 
 def day_taken(path: Path) -> date | None:
-    """Return the day on which a photo says it was taken (Exif DateTimeOriginal), or None.
+    """Return the day a photo was taken, by its Exif DateTimeOriginal, or None.
 
-    Reads no pixels. What cannot be read and what is no date count as none.
+    Reads no pixels. Returns None too if the file cannot be read or the text is no date.
     """
     said = _from_header(path, lambda image: str(image.getexif().get_ifd(_EXIF)[_TAKEN]))
     try:
@@ -140,19 +140,19 @@ def day_taken(path: Path) -> date | None:
 
 
 def stored_orientation(path: Path) -> int:
-    """Return how a photo is stored, 1 to 8: the EXIF orientation that turned it upright, else 1."""
+    """Return the EXIF orientation of a photo, 1 to 8; 1 if there is none."""
     found = _from_header(path, _orientation)
     return found if found in _UPRIGHT else 1
 
 
 def own_xmp(path: Path) -> bytes | None:
-    """Return the XMP packet inside a photo, or None."""
+    """Return the XMP packet inside a photo, or None if there is none."""
     found = _from_header(path, lambda image: image.info.get("xmp"))
     return found if isinstance(found, bytes) else None
 
 
 def _from_header(path: Path, read: Callable[[Image.Image], Any]) -> Any:
-    """Return what is read from a picture without its pixels, or None."""
+    """Return what `read` takes from a picture's header, without decoding it; None if it fails."""
     try:
         if _is_heif(_start(path)):
             _register_heif()
@@ -160,7 +160,7 @@ def _from_header(path: Path, read: Callable[[Image.Image], Any]) -> Any:
             warnings.simplefilter("ignore")
             with Image.open(path, formats=(*_FORMATS, "HEIF")) as image:
                 return read(image)
-    # As in decoding, hostile bytes raise anything, and here nothing depends on them.
+    # Hostile bytes can raise any exception, and the answer is optional.
     except Exception:
         return None
 
@@ -174,7 +174,7 @@ def _read_regular(path: Path) -> bytes:
     if stat.S_ISDIR(status.st_mode):
         readable = os.access(path, os.R_OK | os.X_OK)
         raise ValueError("a folder, not a picture" if readable else "a folder that may not be read")
-    # Reading a pipe or a device may wait forever.
+    # Reading a pipe or a device could wait forever.
     if not stat.S_ISREG(status.st_mode):
         raise ValueError("not a regular file")
     with path.open("rb") as file:
@@ -185,7 +185,7 @@ def _read_regular(path: Path) -> bytes:
 
 
 def _start(path: Path) -> bytes:
-    """Return enough of a regular file to tell its format; raise OSError for any other."""
+    """Return enough of a regular file to tell its format; raise OSError for other files."""
     if not path.is_file():
         raise OSError("not a regular file")
     with path.open("rb") as file:
@@ -193,7 +193,7 @@ def _start(path: Path) -> bytes:
 
 
 def _decode(data: bytes) -> Image.Image:
-    """Open and load the first frame; errors carry no file name."""
+    """Open and load the first frame; errors contain no file name."""
     if _is_heif(data):
         _register_heif()
         formats: tuple[str, ...] = ("HEIF",)
@@ -201,8 +201,8 @@ def _decode(data: bytes) -> Image.Image:
         formats = _FORMATS
     limit = f"more than {MAX_PIXELS / 1e6:.0f} million pixels"
     try:
-        # Pillow warns of odd headers, which helps nobody here; filters belong to the whole
-        # process, hence the lock.
+        # Pillow warns about odd headers; nobody needs that here. Warning filters are global, so a
+        # lock is needed.
         with _warnings_lock, warnings.catch_warnings():
             warnings.simplefilter("ignore")
             image = Image.open(BytesIO(data), formats=formats)
@@ -239,7 +239,7 @@ def _upright_rgb(image: Image.Image) -> Image.Image:
 def _orientation(image: Image.Image) -> int:
     try:
         return int(image.getexif().get(_ORIENTATION_TAG, 1))
-    # A broken EXIF block is common and no reason to refuse sound pixels.
+    # A broken EXIF block is common, and the pixels can still be good.
     except Exception:
         return 1
 
@@ -255,10 +255,10 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    """Scale a deep grey picture to 8 bits, where Pillow's own conversion would clip it.
+    """Scale a grey picture of more than 8 bits to 8 bits; Pillow's conversion would clip it.
 
-    16-bit modes span 0 to 65535. Modes I and F do not say what white is: the smallest of 1, 255
-    and 65535 that holds the brightest pixel.
+    In 16-bit modes white is 65535. In modes I and F the value of white is not known: take the
+    smallest of 1, 255 and 65535 that is at least the brightest pixel.
     """
     values = np.nan_to_num(np.asarray(image, dtype=np.float32))
     white = 65535.0

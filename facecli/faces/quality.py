@@ -1,4 +1,4 @@
-"""How usable a face is, measured on its landmarks and its chip."""
+"""Measure how usable a face is, on its landmarks and its chip."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ import numpy as np
 
 from facecli.types import FloatArray, Landmarks, PixelArray, Quality
 
-# Measured on the development people of Labeled Faces in the Wild with the dlib-128 model at the
-# squared L2 of 0.116, where 14 % of genuine pairs of untouched photos are rejected. The smallest,
-# most blurred and most turned of those 2,761 photos lie at 21 px, 3.2 %, and 0.73.
+# The limits were measured on the development people of Labeled Faces in the Wild with the dlib-128
+# model, at a squared L2 of 0.116: there 14 % of genuine pairs of unchanged photos are rejected. The
+# smallest, most blurred and most turned of those 2,761 photos have 21 px, 3.2 %, and 0.73.
 
 MIN_EYE_DISTANCE = 16.0
 """Pixels between the eyes. With one photo scaled to 16, 17 % of genuine pairs are rejected; to 12,
 28 %; to 8, 66 %."""
 
 MIN_SHARPNESS = 3.5
-"""Least `Quality.sharpness`. One in a thousand of the photos is below; a Gaussian blur of 3 chip
-pixels, at which 34 % of genuine pairs are rejected, brings two thirds of them below."""
+"""Smallest `Quality.sharpness`. One in a thousand photos is below. With a Gaussian blur of 3 chip
+pixels, 34 % of genuine pairs are rejected, and two thirds of the photos are below."""
 
 MIN_BRIGHTNESS = 30.0
 """Mean grey level, 0 to 255. With one photo darkened to 30, 17 % of genuine pairs are rejected; to
-15, 28 %. The darkest photo has 51; the limit is far below so that no skin is called too dark."""
+15, 28 %. The darkest photo has 51. The limit is much lower, so that dark skin is not refused."""
 
 MAX_TURN = 0.6
 """Largest `Quality.turn`. Beyond 0.5 about 40 % of genuine pairs are rejected; 0.2 % of the photos
 are above 0.6."""
 
 _MIDDLE = 0.2
-"""Share of the chip left out on each side, where hair, background and the border's black are."""
+"""Share of the chip left out on each side: hair, background and the black outside the picture."""
 
 _GREY = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 """Luma weights of ITU-R BT.601, section 2.5.1."""
@@ -40,7 +40,7 @@ def measure_quality(landmarks: Landmarks, chip: PixelArray) -> Quality:
     left, right, nose = (complex(*point) for point in landmarks[:3])
     eyes = right - left
     distance = abs(eyes)
-    # Along the line through the eyes, so that a tilted head does not count as turned.
+    # Measured along the line through the eyes: a tilted head does not count as turned.
     aside = ((nose - (left + right) / 2) / eyes).real if distance else 0.0
     margin = round(len(chip) * _MIDDLE)
     grey = chip[margin : len(chip) - margin, margin : len(chip) - margin].astype(np.float32) @ _GREY
@@ -53,9 +53,10 @@ def measure_quality(landmarks: Landmarks, chip: PixelArray) -> Quality:
 
 
 def usable_for_enrollment(quality: Quality) -> list[str]:
-    """Return why a face should not be enrolled, in words; an empty list means it may be.
+    """Return why a face should not be enrolled, in words; the list is empty if it may be enrolled.
 
-    Figures are rounded away from the limit, so that no face reads as having what it lacks.
+    Numbers are rounded away from the limit, so that a text never shows a value that would be good
+    enough.
     """
     reasons = []
     if quality.eye_distance < MIN_EYE_DISTANCE:
@@ -76,8 +77,8 @@ def usable_for_enrollment(quality: Quality) -> list[str]:
 def _sharpness(grey: FloatArray) -> float:
     """Return the variance of the Laplacian (Pech-Pacheco et al. 2000) in percent of the variance.
 
-    At half size, where noise and the grain of compression count less; relative to the variance,
-    so that neither a dark photo nor dark skin is taken for a blurred one.
+    It is measured at half size, where noise and compression have less effect. It is relative to the
+    variance, so that dark photos and dark skin do not count as blurred.
     """
     rows, columns = (side // 2 * 2 for side in grey.shape)
     half = grey[:rows, :columns].reshape(rows // 2, 2, columns // 2, 2).mean(axis=(1, 3))

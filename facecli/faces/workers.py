@@ -1,4 +1,4 @@
-"""Looking for faces in several photos at once, in processes of their own if that pays."""
+"""Search several photos for faces at once, in other processes if there are many photos."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from facecli.faces.images import display_name, open_picture
 from facecli.types import Acquisition, ChipGeometry, Detector, Failure
 
 ALONE_SECONDS = 2.0
-"""Seconds of searching in this process before others are started, which takes about as long."""
+"""Seconds of searching in this process before others are started; a start takes about as long."""
 
 
 class Searchers:
     """Up to `count` searches at a time; use it in a `with` block, which ends the processes.
 
-    The first photos are searched in a thread of this process, so that few photos cost no start of
-    others. The detector must be one that pickle can copy if `count` is above 1.
+    The first photos are searched in a thread of this process, so that no other process is started
+    for a few photos. If `count` is above 1, pickle must be able to copy the detector.
     """
 
     def __init__(self, detector: Detector, geometry: ChipGeometry, count: int) -> None:
@@ -50,7 +50,7 @@ class Searchers:
             process.join()
 
     def submit(self, path: Path) -> Future[Acquisition | Failure]:
-        """Start looking at one photo."""
+        """Start to search one photo."""
         now = time.monotonic()
         self._began = self._began or now
         if self._count > 1 and not self._processes and now - self._began >= ALONE_SECONDS:
@@ -60,14 +60,14 @@ class Searchers:
         return self._threads.submit(_look, path, self._detector, self._geometry)
 
     def _ask(self, path: Path) -> Acquisition | Failure:
-        """Have an idle process look at a photo."""
+        """Let an idle process search a photo."""
         connection = self._idle.get()
         try:
             connection.send(path)
             answer: Acquisition | Failure | Exception = connection.recv()
         except (EOFError, OSError) as error:
             where = display_name(path)
-            reason = "the process looking at it was ended, maybe for want of memory: --workers 1"
+            reason = "the process that searched it was ended, maybe for lack of memory: --workers 1"
             raise FacecliError(f"{where}: {reason} needs less") from error
         finally:
             self._idle.put(connection)
@@ -76,7 +76,7 @@ class Searchers:
         return answer
 
     def _start(self) -> None:
-        """Start the processes, with a thread each that waits for them."""
+        """Start the processes, and for each a thread that waits for it."""
         # A forked copy of a process with PyTorch's threads can hang.
         context = multiprocessing.get_context("spawn")
         for _ in range(self._count):
@@ -93,7 +93,7 @@ class Searchers:
 
 
 def _serve(connection: Connection, detector: Detector, geometry: ChipGeometry) -> None:
-    """Look at photos until the asking process closes its end of the pipe, or dies."""
+    """Search photos until the parent process closes its end of the pipe, or dies."""
     with suppress(EOFError, OSError):
         while True:
             path: Path = connection.recv()
@@ -111,17 +111,17 @@ def _look(path: Path, detector: Detector, geometry: ChipGeometry) -> Acquisition
 
 @contextmanager
 def _deaf() -> Iterator[None]:
-    """Let processes started here not hear Ctrl-C, which the one that started them answers.
+    """Block Ctrl-C in processes started here: this process handles it.
 
-    A blocked signal stays blocked in the new process from its first moment, and reaches this one
-    afterwards.
+    A signal blocked here is blocked in a new process from its start. This process receives it after
+    the block.
     """
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
     from multiprocessing import resource_tracker
 
-    resource_tracker.ensure_running()  # started with the first process, it would unblock it again
+    resource_tracker.ensure_running()  # if started later, it would unblock the signal
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

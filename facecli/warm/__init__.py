@@ -1,1 +1,1 @@
-"""A warm process that runs commands of the same user."""
+"""Run commands of the same user in a warm process."""

@@ -1,6 +1,6 @@
-"""Handing a command to a warm service of the same user: what both ends agree on, and this end.
+"""Hand a command to a warm service of the same user: the protocol, and the client.
 
-Imported before anything else of the program, so it imports next to nothing itself.
+This module is imported before the rest of the program, so it imports very little.
 """
 
 from __future__ import annotations
@@ -17,26 +17,26 @@ from collections.abc import Sequence
 import facecli
 
 READY = b"+"
-"""The service's first byte: a process of it waits for the command.
+"""The first byte from the service: one of its processes waits for the command.
 
-Until then the client may stop waiting and run the command itself. Its streams go over only now: a
-service that never took them would keep them open.
+Before this byte, the client can stop waiting and run the command itself. The client sends its
+streams only after it: a service that never reads them would keep them open.
 """
 
 INTERRUPT = b"\x02"
-"""Every later byte to the service is the number of a signal; this is SIGINT."""
+"""Every later byte to the service is the number of a signal. This one is SIGINT."""
 
 START_SECONDS = 2.0
-"""Seconds to wait for the service to start; loading the networks takes as long."""
+"""Seconds to wait for the service's first byte; loading the networks takes as long."""
 
 FIXED_AT_START = ("PYTHON", "OMP_", "MKL_", "OPENBLAS_", "KMP_", "GOMP_", "DNNL_", "ONEDNN_")
-"""Beginnings of environment variables that a process reads once: they can change the numbers."""
+"""First parts of environment variables that are read once, at the start, and can change numbers."""
 
 MESSAGE_LENGTH = 8
-"""Bytes, big-endian, before a message."""
+"""Bytes of the length before a message, big-endian."""
 
 LIMIT = 16 * 2**20
-"""Bytes of a message; Linux gives a program 2 MiB of arguments and environment, unless told."""
+"""Most bytes of a message. By default, Linux allows 2 MiB of arguments and environment."""
 
 
 def folder() -> str:
@@ -48,7 +48,7 @@ def folder() -> str:
 
 
 def is_private(path: str) -> bool:
-    """Tell whether a path is a folder that nobody but its owner, who is this user, may enter."""
+    """Tell if a path is a folder of this user that nobody else may enter."""
     try:
         found = os.lstat(path)
     except OSError:
@@ -58,11 +58,11 @@ def is_private(path: str) -> bool:
 
 
 def meeting_place() -> str:
-    """Return the path of the socket where this very program may meet itself.
+    """Return the path of the socket of a service that gives the same answers as this process.
 
-    The name stands for all that makes two processes give the same answer: the installation, its
-    Python, and the surroundings that only count when a process starts. Anything else has another
-    name, so that it is never asked.
+    The name is a hash of everything that can change an answer: the installation, its Python, and
+    the settings that count only when a process starts. A service that differs has another name, so
+    it is never asked.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     same = [
@@ -81,7 +81,7 @@ def meeting_place() -> str:
 
 
 def _changed(package: str) -> int:
-    """Return when a module was last changed: a service runs what it was started from."""
+    """Return when a module was last changed: a service runs the code from when it started."""
     newest = 0
     for entry in os.scandir(package):
         if entry.is_dir(follow_symlinks=False) and entry.name != "__pycache__":
@@ -92,15 +92,15 @@ def _changed(package: str) -> int:
 
 
 def relayed(arguments: Sequence[str]) -> int | None:
-    """Run a command in the service and return its exit code; None if no service can.
+    """Run a command in the service and return its exit code; None if no service can run it.
 
-    The service reads and writes this process's own streams. Ctrl-C reaches the command; it ends
-    when this process does.
+    The service reads and writes the streams of this process. Ctrl-C reaches the command. The
+    command ends when this process ends.
     """
     try:
         connection = _handed_over(arguments)
     except (OSError, AttributeError, ValueError):
-        return None  # no service, or a stream is closed: the ordinary way says what is wrong
+        return None  # no service, or a closed stream: running it here gives the right message
     if connection is None:
         return None
     with connection:
@@ -116,7 +116,7 @@ def relayed(arguments: Sequence[str]) -> int | None:
 def _handed_over(arguments: Sequence[str]) -> socket.socket | None:
     """Return a connection to a process that has the whole command, or None."""
     if not is_private(folder()):
-        return None  # there is no service: most programs need not look at every module's age
+        return None  # no service, so there is no need to look at the age of every module
     place = meeting_place()
     streams = [sys.stdin, sys.stdout, sys.stderr]
     message = json.dumps(
@@ -143,7 +143,7 @@ def _handed_over(arguments: Sequence[str]) -> socket.socket | None:
 
 
 def _send_files(connection: socket.socket, length: int, streams: list[int]) -> None:
-    """Send a message's length, and with it the streams and the folder this process is in."""
+    """Send the length of a message, and with it the streams and the current folder."""
     here = os.open(".", os.O_RDONLY)
     try:
         head = length.to_bytes(MESSAGE_LENGTH, "big")
@@ -162,7 +162,7 @@ def _send(connection: socket.socket, byte: bytes) -> None:
     try:
         connection.sendall(byte)
     except OSError:
-        return  # it has ended: the answer, or that there is none, is what counts
+        return  # the command has ended; the exit code, or its absence, is read next
 
 
 def _received(connection: socket.socket) -> bytes:

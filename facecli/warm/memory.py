@@ -1,4 +1,4 @@
-"""Networks that remember what they were asked, so that nothing is worked out twice."""
+"""Remember the answers of the networks, so that nothing is computed twice."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from PIL import Image
 from facecli.types import Detection, Detector, Encoder, FloatArray, ModelCard, PixelArray
 
 KEPT = 4096
-"""Answers, of about a kilobyte each."""
+"""Most answers kept; each takes about a kilobyte."""
 
 
 class Memory:
-    """Answers of the networks by a hash of what they were asked: the latest, in memory only.
+    """The latest answers of the networks, by a hash of the question; kept in memory only.
 
-    A network gives one answer to one question, so a remembered one changes nothing but the time.
-    `learnt` holds what was not known when this process began.
+    A network always gives the same answer to the same question, so only the time changes. `learnt`
+    are the answers that were not known when this process started.
     """
 
     def __init__(self) -> None:
@@ -28,13 +28,13 @@ class Memory:
         self.learnt: dict[bytes, Any] = {}
 
     def recall(self, key: bytes, work_out: Callable[[], Any]) -> Any:
-        """Return the answer to a question, worked out if it is new."""
+        """Return the answer to a question; compute it if it is new."""
         if key not in self._known:
             self._known[key] = self.learnt[key] = work_out()
         return self._known[key]
 
     def absorb(self, learnt: dict[bytes, Any]) -> None:
-        """Take over what another process has learnt, and forget the oldest beyond the limit."""
+        """Add what another process has learnt, and forget the oldest answers beyond the limit."""
         for key, answer in learnt.items():
             self._known[key] = answer
             self._known.move_to_end(key)
@@ -43,14 +43,14 @@ class Memory:
 
 
 class RememberingDetector:
-    """A detector that searches no picture twice; implements the Detector protocol."""
+    """A Detector that searches no picture twice."""
 
     def __init__(self, detector: Detector, memory: Memory) -> None:
         self._detector = detector
         self._memory = memory
 
     def detect(self, pictures: Sequence[Image.Image]) -> list[list[Detection]]:
-        """Return the detections of each picture, which depend on no other."""
+        """Return the detections of each picture; they do not depend on the other pictures."""
         return [self._detect_one(picture) for picture in pictures]
 
     def _detect_one(self, picture: Image.Image) -> list[Detection]:
@@ -63,9 +63,9 @@ class RememberingDetector:
 
 
 class RememberingEncoder:
-    """An encoder that embeds no batch twice; implements the Encoder protocol.
+    """An Encoder that embeds no batch twice.
 
-    A batch is remembered as a whole: in another one a chip's last digits may differ.
+    A batch is remembered as a whole: in another batch, the last digits of an embedding may differ.
     """
 
     def __init__(self, encoder: Encoder, memory: Memory) -> None:

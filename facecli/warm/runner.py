@@ -1,9 +1,9 @@
-"""A warm process that runs commands for others of the same user, each in a fork of itself.
+"""The warm process: it runs commands for other processes of the same user, each in a fork.
 
-It listens on a Unix socket, stays single-threaded, opens no database and reads nothing from a
-client: the fork does that, so that no client can hold up another. A fork reads and writes its
-client's own streams, in its folder and environment; what its networks worked out comes back to be
-remembered for the next.
+It listens on a Unix socket, has a single thread, opens no database and reads nothing from a client.
+The fork does that, so that no client can block another one. A fork reads and writes the streams of
+its client, in the client's folder and environment. It sends the answers of its networks back, so
+that the next command can use them.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ Run = Callable[[list[str]], int]
 
 BACKLOG = 128
 DESCRIPTORS = 4
-"""What a client hands over: stdin, stdout, stderr and the folder it is in."""
+"""File descriptors from a client: stdin, stdout, stderr and its current folder."""
 
 
 def open_socket() -> socket.socket | None:
-    """Listen where this program meets itself; None if another service does already.
+    """Listen on this program's socket; return None if another service does so already.
 
-    Raises OSError if the folder is someone else's or its path is too long for a socket.
+    Raises OSError if the folder belongs to somebody else or its path is too long for a socket.
     """
     place = Path(meeting_place())
     place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -51,25 +51,25 @@ def open_socket() -> socket.socket | None:
     listener.bind(str(mine))
     mine.chmod(0o600)
     listener.listen(BACKLOG)
-    mine.replace(place)  # what a killed service left there gives way
+    mine.replace(place)  # replaces the socket of a service that was killed
     return listener
 
 
 def start_runner(listener: socket.socket, run: Run, memory: Memory) -> None:
-    """Fork the warm process, which ends when this one does, however that comes about.
+    """Fork the warm process. It ends when this process ends, in whatever way.
 
     Call it before this process has threads or an open database.
     """
     alive, held = os.pipe()
     gc.collect()
-    gc.freeze()  # or every collection in a fork would copy what they share
+    gc.freeze()  # otherwise every collection in a fork would copy shared memory
     if os.fork():
         os.close(alive)
         listener.close()
         return
     os.close(held)
     try:
-        os.setsid()  # a Ctrl-C meant for the service must not reach commands of others
+        os.setsid()  # Ctrl-C for the service must not reach the commands of clients
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the forks
         _Runner(listener, alive, run, memory).attend()
     finally:
@@ -77,7 +77,7 @@ def start_runner(listener: socket.socket, run: Run, memory: Memory) -> None:
 
 
 class _Runner:
-    """The loop of the warm process: a fork for each client, and what each has learnt."""
+    """The loop of the warm process: it forks for each client and collects what forks learnt."""
 
     def __init__(self, listener: socket.socket, alive: int, run: Run, memory: Memory) -> None:
         self._listener = listener
@@ -90,12 +90,12 @@ class _Runner:
         self._ready.register(alive, selectors.EVENT_READ)
 
     def attend(self) -> None:
-        """Serve until the process at the other end of the pipe is gone."""
+        """Serve until the process at the other end of the pipe has ended."""
         while True:
             ready = {key.fd for key, _ in self._ready.select()}
             if self._alive in ready:
                 return
-            # What the last command learnt comes before the next one begins.
+            # Read what the last command learnt before the next one starts.
             for lesson in ready & self._lessons.keys():
                 self._listen(lesson)
             if self._listener.fileno() in ready:
@@ -110,7 +110,7 @@ class _Runner:
         os.close(lesson)
         learnt = bytes(self._lessons.pop(lesson))
         if learnt:
-            with suppress(Exception):  # of a fork that was killed half-way
+            with suppress(Exception):  # incomplete, if the fork was killed
                 self._memory.absorb(pickle.loads(learnt))  # noqa: S301 - a fork of this process wrote it
 
     def _accept(self) -> None:
@@ -121,7 +121,7 @@ class _Runner:
         lesson, telling = os.pipe()
         try:
             child = os.fork()
-        except OSError:  # no memory, or too many processes: the client helps itself
+        except OSError:  # no memory, or too many processes: the client runs the command itself
             connection.close()
             os.close(telling)
             os.close(lesson)
@@ -140,7 +140,7 @@ class _Runner:
 
 
 class _Fork:
-    """One command for one client, in a process of its own."""
+    """One command of one client, in its own process."""
 
     def __init__(self, connection: socket.socket, telling: int, run: Run, memory: Memory) -> None:
         self._connection = connection
@@ -149,7 +149,7 @@ class _Fork:
         self._memory = memory
 
     def serve(self) -> NoReturn:
-        """Run the command, tell what was learnt, then the exit code, and end."""
+        """Run the command, send what was learnt and the exit code, and end the process."""
         try:
             if _is_same_user(self._connection):
                 self._serve()
@@ -168,14 +168,14 @@ class _Fork:
         with suppress(OSError):
             sys.stdout.flush()
             sys.stderr.flush()
-        # Without the warm process the command is still done, and its client is to know.
+        # If the warm process has ended, the client still gets its exit code.
         with suppress(OSError), os.fdopen(self._telling, "wb") as telling:
             if self._memory.learnt:
                 pickle.dump(self._memory.learnt, telling)
         self._connection.sendall(bytes([code]))
 
     def _received(self) -> dict[str, Any]:
-        """Read the request and become, as far as a command can tell, the client."""
+        """Read the request, and take over the client's streams, folder, umask and environment."""
         head, files, _, _ = socket.recv_fds(self._connection, MESSAGE_LENGTH, DESCRIPTORS)
         length = int.from_bytes(head, "big")
         if len(files) != DESCRIPTORS or length > LIMIT:
@@ -201,7 +201,7 @@ class _Fork:
         return request
 
     def _obey(self) -> None:
-        """Pass on the client's signals; when it has gone, end as it did."""
+        """Pass on the client's signals; when the client has ended, end the command."""
         while number := self._connection.recv(1):
             os.kill(os.getpid(), number[0])
         os.kill(os.getpid(), signal.SIGTERM)
@@ -220,7 +220,7 @@ def _stream(place: int, encoding: str, errors: str) -> io.TextIOWrapper:
 
 
 def _is_same_user(connection: socket.socket) -> bool:
-    """Tell whether the client is this user, where the system says so; the folder is private."""
+    """Tell if the client is this user. True if the system cannot tell: the folder is private."""
     if not hasattr(socket, "SO_PEERCRED"):
         return True
     size = struct.calcsize("3i")
