@@ -26,8 +26,8 @@ MAX_FILE_BYTES = 256 * 2**20
 MAX_PIXELS = 128 * 2**20
 """Larger pictures are refused and not decoded. Pictures of 102-megapixel cameras are smaller."""
 
-# Pillow reads about forty formats; these are the ones of cameras, phones and scanners. JPEG includes
-# MPO. Hostile files cannot reach any other parser.
+# Pillow reads about forty formats; these are the ones of cameras, phones and scanners. JPEG
+# includes MPO. Hostile files cannot reach any other parser.
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF")
 
 _HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
