@@ -215,6 +215,7 @@ def test_among_many_templates_the_chance_grows_as_of_independent_draws() -> None
 # the threshold
 
 
+@pytest.mark.slow
 def test_a_threshold_keeps_its_rate_on_the_data_it_came_from() -> None:
     rows, labels = crowd(120, 2)
     made = calibrated_threshold(rows, labels, far=0.005, card=CARD, source="crowd")

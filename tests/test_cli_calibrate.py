@@ -104,6 +104,7 @@ def test_the_gallery_calibrates_itself(run: Run, database: Path) -> None:
     assert (kept.people, kept.genuine_pairs, kept.fnmr) == (80, 0, None)
 
 
+@pytest.mark.slow
 def test_what_was_set_is_shown_in_words(run: Run) -> None:
     made = run("calibrate", "--far", "0.01")
     assert "fake-128: threshold 0." in made.stdout
@@ -123,6 +124,7 @@ def test_too_few_people_are_refused_and_what_was_set_stays(run: Run, database: P
     assert stored(database)[0].threshold == 0.3
 
 
+@pytest.mark.slow
 def test_a_folder_of_people_calibrates_too(run: Run, database: Path, tmp_path: Path) -> None:
     """Fourteen people of three photos: alike in themselves, and strangers are exactly 2 apart."""
     folder = tmp_path / "people"
@@ -210,6 +212,7 @@ def test_verify_without_a_gallery_makes_none(
     assert not nowhere.exists()
 
 
+@pytest.mark.slow
 def test_verify_and_identify_say_how_many_strangers_come_as_close(
     run: Run, database: Path, pair: tuple[Path, Path]
 ) -> None:

@@ -198,6 +198,7 @@ def test_a_locked_log_costs_half_a_second_and_no_decision(
     assert not lost
 
 
+@pytest.mark.slow
 def test_a_log_that_cannot_be_written_is_left_alone_for_a_while(
     journal: Journal, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -49,6 +49,7 @@ def counted(comparisons: Comparisons) -> Counter[float]:
     return Counter(dict(zip(comparisons.values.tolist(), times.tolist(), strict=True)))
 
 
+@pytest.mark.slow
 @few
 @given(
     seeds, st.lists(st.sampled_from(["", "ann", "bob", "cleo"]), max_size=25), st.integers(1, 99)
@@ -80,6 +81,7 @@ def test_all_pairs_agree_with_two_plain_loops(seed: int, labels: list[str], bloc
     )
 
 
+@pytest.mark.slow
 def test_counting_on_the_grid_loses_nothing() -> None:
     """In one block, the counts are exactly those of sorting every impostor of the matrix."""
     labels = np.arange(300) // 3

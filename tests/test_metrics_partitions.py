@@ -39,6 +39,7 @@ def test_pairwise_agrees_with_looking_at_every_pair(faces: list[tuple[int, int]]
     assert score.recall == pytest.approx(mean(mated) if mated else 1.0)
 
 
+@pytest.mark.slow
 @given(partitions)
 def test_bcubed_agrees_with_looking_at_every_face(faces: list[tuple[int, int]]) -> None:
     score = bcubed_score(*zip(*faces, strict=True))

@@ -74,6 +74,7 @@ def test_vals_agree_with_really_copying_the_drawn_people(seed: int, fpir: float)
         assert share == pytest.approx(val_at_far(own, others, fpir))
 
 
+@pytest.mark.slow
 def test_intervals_hold_the_rate_of_all_people_and_those_over_searches_do_not() -> None:
     """Of 300 sets of 80 people nine in ten 95 % intervals hold, or more: 274, by the seed.
 

@@ -103,6 +103,7 @@ def test_hostile_text_is_shown_as_it_is_but_for_what_cannot_be_seen() -> None:
     assert "\u202e" not in "".join(found.texts)
 
 
+@pytest.mark.slow
 def test_a_page_names_no_other_address_and_forbids_every_fetch() -> None:
     html = render(full_page())
     assert "default-src 'none'" in html
@@ -112,6 +113,7 @@ def test_a_page_names_no_other_address_and_forbids_every_fetch() -> None:
     assert addresses <= {"http://www.w3.org/2000/svg"}
 
 
+@pytest.mark.slow
 def test_the_same_page_gives_the_same_bytes_and_no_identifier_twice() -> None:
     html = render(full_page())
     assert html == render(full_page())

@@ -84,6 +84,7 @@ def test_a_difference_is_that_of_the_rates_and_clear_of_nothing_where_they_diffe
     assert one.interval.low < one.interval.estimate < one.interval.high < 0
 
 
+@pytest.mark.slow
 def test_rates_and_differences_of_groups_are_records(samples: Samples, tmp_path: Path) -> None:
     measured = measure_groups(samples, by_person(samples, tmp_path / "g.csv"), threshold=1.0)
     records = of_groups(measured, FakeEncoder().card)
@@ -116,6 +117,7 @@ def test_every_group_follows_the_one_draw_of_people(samples: Samples, tmp_path: 
         np.testing.assert_allclose(group.result.resampled["FNMR"], expected, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_the_same_group_twice_differs_by_nothing_that_is_said(samples: Samples) -> None:
     half = np.arange(200) < 100
     none = np.zeros(2, dtype=bool)

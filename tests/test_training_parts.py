@@ -103,6 +103,7 @@ def test_mirrored_features_are_the_mean_of_both_views() -> None:
     assert torch.equal(features_of(network, chips, mirror=True), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("power", [0.0, 0.15, 1.0])
 def test_evening_out_is_a_power_of_the_second_moment(power: float) -> None:
     """Against a matrix power by SciPy, applied to the embeddings themselves."""
@@ -161,6 +162,7 @@ def test_normalisation_changes_nothing_when_inserted_and_nothing_when_folded() -
     torch.testing.assert_close(network(chips), trained, atol=1e-5, rtol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("offset", "wanted"), [(0.0, 1.1), (0.0, 0.4), (0.5, 1.1)])
 def test_a_shift_brings_the_threshold_where_it_is_wanted(offset: float, wanted: float) -> None:
     """Shrinking a wide sphere and stretching a crowded one, for the mean of two views."""
@@ -219,6 +221,7 @@ def test_the_better_model_is_told_from_the_worse_and_from_its_equal() -> None:
     assert "30,000 are needed" in refused.reason
 
 
+@pytest.mark.slow
 def test_a_paired_interval_is_zero_for_equals_and_narrower_than_each_alone() -> None:
     one, labels = people_units(60, 2.2)
     other = normalize(one + 0.02 * random_units(len(one), 9))

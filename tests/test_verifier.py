@@ -123,6 +123,7 @@ def test_a_score_has_no_gain_over_itself() -> None:
     assert (made.people, made.genuine_pairs, made.impostor_pairs) == (20, 60, 60 * 59 // 2 - 60)
 
 
+@pytest.mark.slow
 def test_where_some_numbers_are_noise_the_unit_is_better_and_says_so() -> None:
     rows, labels = noisy_people(120, noise=1.0)
     unit, made = trained(rows, labels)
@@ -132,6 +133,7 @@ def test_where_some_numbers_are_noise_the_unit_is_better_and_says_so() -> None:
     assert signal > 5 * noise
 
 
+@pytest.mark.slow
 def test_where_the_threshold_is_as_good_it_says_so() -> None:
     rows, labels = noisy_people(120, noise=0.0)
     unit, made = trained(rows, labels, form="squared-l2")
@@ -141,6 +143,7 @@ def test_where_the_threshold_is_as_good_it_says_so() -> None:
     assert unit.weights[0] < 0
 
 
+@pytest.mark.slow
 def test_it_needs_what_lets_in_strangers_at_the_rate_asked_for() -> None:
     """Exactly floor(FAR n) impostor pairs of the half held back pass."""
     rows, labels = noisy_people(120, noise=0.5)
@@ -153,6 +156,7 @@ def test_it_needs_what_lets_in_strangers_at_the_rate_asked_for() -> None:
     assert passed[pairs.same].mean() == pytest.approx(made.verifier.estimate)
 
 
+@pytest.mark.slow
 def test_those_held_back_teach_nothing() -> None:
     """Turning one person's photos about changes the weights for half of the people."""
     rows, labels = noisy_people(60, noise=0.3)
@@ -194,6 +198,7 @@ def unit(**changes: Any) -> Verifier:
     return dataclasses.replace(made, **changes)
 
 
+@pytest.mark.slow
 def test_a_verifier_survives_its_file(tmp_path: Path) -> None:
     path = tmp_path / "v.json"
     made, _ = trained(*noisy_people(60, noise=0.3))
