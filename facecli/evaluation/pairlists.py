@@ -1,9 +1,9 @@
 """Read lists of photo pairs: LFW's own files, and CSV.
 
 LFW's format is described in its pairs.txt (Huang et al., "Labeled Faces in the Wild", UMass
-technical report 07-49, 2007). The first line has the number of folds and of pairs, or of pairs
-only. Then each fold has so many genuine pairs (name, number, number), and as many impostor pairs
-(name, number, name, number).
+technical report 07-49, 2007). The first line has the number of folds and of pairs in a fold, or of
+pairs only. Then each fold has that number of genuine pairs (name, number, number), and the same
+number of impostor pairs (name, number, name, number).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The picture files that paths and folders mean."""
+"""List the picture files among paths and folders."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ PICTURE_EXTENSIONS = frozenset(
         ".webp",
     }
 )
-"""Endings that `find_pictures` takes from a folder; a file named outright may have any ending."""
+"""Endings of the files that `find_pictures` takes from a folder; a given file may have any."""
 
 
 def find_pictures(paths: Iterable[Path]) -> list[Path]:
-    """List the pictures among files and folders, in the order given, folders sorted by name.
+    """List the pictures among files and folders, in the order given.
 
-    A file is taken whatever its name, even if it does not exist: opening it says why. Folders are
-    walked to the bottom, without hidden entries and files of other endings; a folder reached twice
-    through links is walked once.
+    A given file is always listed, even if it does not exist: opening it tells the reason. Folders
+    are searched with all their subfolders, sorted by name, without hidden entries and files with
+    other endings. A folder that links reach twice is searched once.
     """
     found: list[Path] = []
     for path in paths:
@@ -52,7 +52,7 @@ def _walk(folder: Path, visited: set[tuple[int, int]]) -> Iterator[Path]:
         status = folder.stat()
         entries = sorted(folder.iterdir())
     except OSError:
-        # Handed on as if it were a picture: opening it names the reason instead of a silent skip.
+        # List it like a picture: opening it then tells the reason, and it is not skipped.
         yield folder
         return
     if (status.st_dev, status.st_ino) in visited:
