@@ -69,7 +69,12 @@ def write(graph: Graph, metadata: Mapping[str, str] | None = None) -> bytes:
         for key, text in (metadata or {}).items()
     ]
     return b"".join(
-        [_number(1, IR_VERSION), _part(2, b"facecli"), _part(7, content), _part(8, _number(2, OPSET))]
+        [
+            _number(1, IR_VERSION),
+            _part(2, b"facecli"),
+            _part(7, content),
+            _part(8, _number(2, OPSET)),
+        ]
         + notes
     )
 

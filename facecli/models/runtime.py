@@ -64,7 +64,9 @@ class Session:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self._outputs = list(graph.outputs)
         self._session: Any = onnxruntime.InferenceSession(
-            write(graph), options, providers=list(dict.fromkeys([PROVIDERS[self.device], PROVIDERS["cpu"]]))
+            write(graph),
+            options,
+            providers=list(dict.fromkeys([PROVIDERS[self.device], PROVIDERS["cpu"]])),
         )
 
     def run(self, inputs: Mapping[str, npt.NDArray[Any]]) -> dict[str, FloatArray]:
