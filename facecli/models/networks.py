@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from facecli.errors import ModelError
-from facecli.models import DIMENSION, torchvision_standin
+from facecli.models import DIMENSION, sface, torchvision_standin
 from facecli.models.dlib_format import STAGES
 
 INCEPTION_DIMENSION = 512
@@ -103,6 +103,40 @@ def _idle(block: Residual) -> Residual:
     return block
 
 
+class SFaceLayer(nn.Module):
+    """A convolution and a PReLU."""
+
+    def __init__(self, layer: sface.Layer) -> None:
+        super().__init__()
+        self.convolution = nn.Conv2d(
+            layer.channels_in,
+            layer.channels_out,
+            layer.kernel,
+            stride=layer.stride,
+            padding=layer.kernel // 2,
+            groups=layer.channels_in if layer.depthwise else 1,
+        )
+        self.activation = nn.PReLU(layer.channels_out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (n, channels_in, h, w) to (n, channels_out, h / stride, w / stride)."""
+        return cast("Tensor", self.activation(self.convolution(x)))
+
+
+class SFaceTrunk(nn.Module):
+    """SFace's network up to the last map, its batch normalisation folded into convolutions."""
+
+    features = sface.FEATURES
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(*map(SFaceLayer, sface.layers()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map normalised chips (n, 3, 112, 112) to features (n, 50176)."""
+        return cast("Tensor", self.layers(x)).flatten(1)
+
+
 class InceptionBody(nn.Module):
     """facenet-pytorch's InceptionResnetV1 up to its 512 numbers."""
 
@@ -185,9 +219,11 @@ def lifted(low: Tensor) -> Tensor:
     return torch.cat([low, height], dim=-1)
 
 
-def _trunk(architecture: dict[str, Any]) -> ResNet29 | InceptionBody:
+def _trunk(architecture: dict[str, Any]) -> ResNet29 | SFaceTrunk | InceptionBody:
     if architecture["network"] == "resnet29":
         return ResNet29(architecture["taps"], architecture.get("deeper"))
+    if architecture["network"] == "sface":
+        return SFaceTrunk()
     if architecture["network"] == "inception-resnet-v1":
         return InceptionBody()
     raise ModelError(f"unknown network {architecture['network']!r}")
