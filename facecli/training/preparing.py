@@ -11,6 +11,7 @@ import torch
 
 from facecli.errors import ModelError, TrainingError
 from facecli.models import encoders
+from facecli.models.torch_encoder import resolve_torch_device
 from facecli.training.batches import TrainingData
 from facecli.training.batchnorm import insert_batch_norm
 from facecli.training.chipstore import Acquire
@@ -120,7 +121,7 @@ def prepare(plan: Plan, acquire: Acquire, tell: Listeners) -> Prepared:
 def build(plan: Plan, prepared: Prepared, tell: Listeners) -> Trainer:
     """Build the network, fit its head, embed the baseline, and restore a saved state."""
     config, folder, data = plan.config, plan.request.folder, prepared.data
-    device = torch.device(encoders.resolve_device(plan.request.device))
+    device = torch.device(resolve_torch_device(plan.request.device))
     network, has_head = load_start(config, plan.init, plan.architecture)
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     if not prepared.resuming:
