@@ -49,6 +49,8 @@ class Settings:
         self.model: str | None = None
         self.threshold: float | None = None
         self.device = "cpu"
+        self.detector_name: str | None = None
+        self.precision = "float32"
         self.json = False
         self.verbose = False
         self._detector = detector
@@ -67,10 +69,9 @@ class Settings:
     def detector(self) -> Detector:
         """Return the face detector."""
         if self._detector is None:
-            from facecli.models.detectors import MTCNNDetector
-            from facecli.models.encoders import resolve_device
+            from facecli.models.detectors import load_detector
 
-            self._detector = MTCNNDetector(device=resolve_device(self.device))
+            self._detector = load_detector(self.detector_name, device=self.device)
         return self._detector
 
     def encoder(self) -> Encoder:
@@ -78,7 +79,9 @@ class Settings:
         if self._encoder is None:
             from facecli.models.encoders import load_encoder
 
-            self._encoder = load_encoder(self.model_name, device=self.device)
+            self._encoder = load_encoder(
+                self.model_name, device=self.device, precision=self.precision
+            )
         return self._encoder
 
     @property
