@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from facecli.errors import MissingExtra
 from facecli.faces.chips import stack_chips
 from facecli.models import checkpoints, openvino_runtime
 from facecli.models.graphs import CHIPS, EMBEDDINGS, encoder_graph
@@ -35,15 +36,19 @@ class GraphEncoder:
         device: str = "cpu",
         precision: str = "float32",
     ) -> None:
+        if precision != "float32" and not openvino_runtime.is_installed():
+            raise MissingExtra(
+                f"--precision {precision} needs OpenVINO: pip install 'facecli[openvino]'"
+            )
         self.card = card
-        self._weights = weights
         self._precision = precision
         self._session = Session(encoder_graph(card, weights), device=device)
         self.device = self._session.device
         self._bulk: openvino_runtime.Compiled | None = None
+        self._bulky = self.device == "cpu" and openvino_runtime.is_installed()
+        self._weights = weights if self._bulky else {}
         self._seen = 0
         self._lock = threading.Lock()
-        self._bulky = self.device == "cpu" and openvino_runtime.is_installed()
 
     def embed(self, chips: Sequence[PixelArray] | PixelArray) -> FloatArray:
         """Embed uint8 (n, size, size, 3) RGB chips as unit vectors, float32 (n, d).

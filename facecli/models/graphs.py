@@ -17,8 +17,8 @@ from facecli.errors import ModelError
 from facecli.models import sface
 from facecli.models.checkpoints import Weights
 from facecli.models.dlib_format import STAGES
-from facecli.models.onnx_format import Attribute, Graph, Node, Shape, Tensor
-from facecli.types import FloatArray, ModelCard
+from facecli.models.onnx_format import FLOAT, Attribute, Graph, Node, Shape, Tensor
+from facecli.types import ModelCard
 
 CHIPS, EMBEDDINGS = "chips", "embeddings"
 """Names of what goes in and out."""
@@ -37,9 +37,9 @@ def encoder_graph(card: ModelCard, weights: Weights, *, for_runtime: bool = True
     """
     steps = GraphBuilder(weights, for_runtime=for_runtime)
     architecture = card.architecture
-    trunk = _TRUNKS.get(architecture.get("network", ""))
-    if trunk is None:
+    if not has_graph(architecture):
         raise ModelError(f"no graph for the network {architecture.get('network')!r}")
+    trunk = _TRUNKS[architecture["network"]]
     try:
         x, width = trunk(steps, _pixels(steps, architecture), architecture)
         embeddings = _embeddings(steps, x, width, architecture)
@@ -52,7 +52,7 @@ def encoder_graph(card: ModelCard, weights: Weights, *, for_runtime: bool = True
 
 def has_graph(architecture: dict[str, Any]) -> bool:
     """Return whether a network runs without PyTorch."""
-    return architecture.get("network") in _TRUNKS
+    return str(architecture.get("network")) in _TRUNKS
 
 
 class GraphBuilder:
@@ -64,14 +64,14 @@ class GraphBuilder:
         self._nodes: list[Node] = []
         self._weights: dict[str, Tensor] = {}
 
-    def take(self, name: str, shape: tuple[int, ...]) -> FloatArray:
-        """Return a weight in single precision; raise ModelError if it is missing or misshapen."""
+    def take(self, name: str, shape: tuple[int, ...]) -> Tensor:
+        """Return a weight as it is stored; raise ModelError if it is missing or misshapen."""
         if name not in self._left:
             raise ModelError(f"weights {name} are missing")
         value = self._left.pop(name)
         if value.shape != shape:
             raise ModelError(f"weights {name} have the shape {value.shape}, not {shape}")
-        return value.astype(np.float32)
+        return value
 
     def graph(self, inputs: dict[str, Shape], outputs: dict[str, Shape]) -> Graph:
         """Return all steps as a graph; raise ModelError if weights are left over."""
@@ -90,12 +90,16 @@ class GraphBuilder:
         self._nodes.append(Node("Identity", (x,), (name,)))
 
     def constant(self, value: Any) -> str:
-        """Add a constant: numbers of the type they have, Python's own as int64."""
-        name = f"w{len(self._weights)}"
-        self._weights[name] = np.asarray(value)
-        return name
+        """Add a constant: numbers of the type they have, Python's own as int64.
 
-    def convolve(self, x: str, weight: FloatArray, bias: FloatArray, **how: int) -> str:
+        Half precision stays that in the file. The runtime widens it once, when it loads the graph:
+        that takes less memory and time than to do it here.
+        """
+        name = f"w{len(self._weights)}"
+        numbers = self._weights[name] = np.asarray(value)
+        return self.add("Cast", name, to=FLOAT) if numbers.dtype == np.float16 else name
+
+    def convolve(self, x: str, weight: Tensor, bias: Tensor, **how: int) -> str:
         """Add a convolution, with `stride`, `padding` and `groups`."""
         return self.add(
             "Conv",
@@ -115,14 +119,14 @@ class GraphBuilder:
         weight, bias = self.take(f"{name}.weight", shape), self.take(f"{name}.bias", shape[:1])
         return self.convolve(x, weight, bias, **how)
 
-    def prelu(self, x: str, slope: FloatArray) -> str:
+    def prelu(self, x: str, slope: Tensor) -> str:
         """Add a PReLU; `slope` (channels,) is the factor of negative numbers.
 
         With slopes of at most 1 it is x + relu((slope - 1)·x), else
         slope·x + (1 - slope)·relu(x). Both factors are depthwise convolutions of one pixel, so the
         maps stay in the runtime's layout: all of SFace takes half the time of its PReLU.
         """
-        factor = slope.reshape(-1, 1, 1, 1)
+        factor = slope.astype(np.float32).reshape(-1, 1, 1, 1)
         nothing = np.zeros(len(slope), np.float32)
         if not self._for_runtime:
             return self.add("PRelu", x, self.constant(slope.reshape(-1, 1, 1)))
@@ -133,7 +137,7 @@ class GraphBuilder:
         high = self.convolve(self.add("Relu", x), 1 - factor, nothing, groups=len(slope))
         return self.add("Add", high, low)
 
-    def linear(self, x: str, weight: FloatArray, bias: FloatArray) -> str:
+    def linear(self, x: str, weight: Tensor, bias: Tensor) -> str:
         """Add x · weightᵀ + bias."""
         return self.add("Gemm", x, self.constant(weight), self.constant(bias), transB=1)
 
@@ -155,7 +159,7 @@ def _pixels(steps: GraphBuilder, architecture: dict[str, Any]) -> str:
         x = steps.add("Concat", x, steps.add("Slice", x, last, end, axis, step), axis=0)
     mean = np.array(architecture["mean"], np.float32).reshape(1, 3, 1, 1)
     centred = steps.add("Sub", x, steps.constant(mean))
-    return steps.add("Div", centred, steps.constant(np.float32(architecture["scale"])))
+    return steps.add("Div", centred, steps.constant(np.float32(float(architecture["scale"]))))
 
 
 def _embeddings(steps: GraphBuilder, x: str, width: int, architecture: dict[str, Any]) -> str:
