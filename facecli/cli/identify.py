@@ -21,10 +21,11 @@ if TYPE_CHECKING:
 
     from facecli.calibration.operating import OperatingPoint
     from facecli.cli.output import Item
+    from facecli.faces.opened import OpenedPicture
     from facecli.recognition.identify import Identification
     from facecli.recognition.networks import Faces
     from facecli.recognition.photos import Photo
-    from facecli.types import ModelCard, Picture
+    from facecli.types import ModelCard
 
 STDIN = Path("-")
 PAINT: dict[str, Callable[[str], str]] = {
@@ -145,14 +146,15 @@ def _sources(paths: tuple[Path, ...]) -> list[Photo]:
     return sources
 
 
-def _from_stdin() -> Picture:
+def _from_stdin() -> OpenedPicture:
     """Read one picture from stdin; raise PictureError if it is larger than a file may be."""
-    from facecli.faces.images import MAX_FILE_BYTES, read_picture
+    from facecli.faces.images import MAX_FILE_BYTES, EncodedPicture
+    from facecli.faces.opened import opened
 
     data = sys.stdin.buffer.read(MAX_FILE_BYTES + 1)
     if len(data) > MAX_FILE_BYTES:
         raise PictureError(f"stdin: is larger than {MAX_FILE_BYTES // 2**20} MiB")
-    return read_picture(data, "stdin")
+    return opened(EncodedPicture(data, "stdin"))
 
 
 def _show(

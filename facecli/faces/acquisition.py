@@ -8,9 +8,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from facecli.errors import FacecliError
-from facecli.faces.chips import cut_chip
-from facecli.faces.finding import find_faces
-from facecli.faces.images import EncodedPicture, display_name, open_picture, read_picture
+from facecli.faces.chips import cut_chip, fit_similarity
+from facecli.faces.finding import find_faces, moved
+from facecli.faces.images import EncodedPicture, display_name
+from facecli.faces.opened import SEARCH_SIDE, OpenedPicture, opened
 from facecli.faces.quality import measure_quality
 from facecli.types import (
     Acquisition,
@@ -29,7 +30,7 @@ DECODERS = 2
 AHEAD = 4
 """Most pictures decoded ahead, which limits the memory."""
 
-Source = Path | Picture | EncodedPicture
+Source = Path | Picture | EncodedPicture | OpenedPicture
 """A picture to search: a file, the bytes of a file, or pixels."""
 
 
@@ -46,40 +47,62 @@ def acquire(
         name, opening = waiting.popleft()
         return look(name, opening.result, detector, geometry)
 
-    waiting: deque[tuple[str, Future[Picture]]] = deque()
+    waiting: deque[tuple[str, Future[OpenedPicture]]] = deque()
     with ThreadPoolExecutor(DECODERS, thread_name_prefix="decode") as pool:
         for source in sources:
             name = str(source) if isinstance(source, Path) else source.source
-            waiting.append((name, pool.submit(_opened, source)))
+            waiting.append((name, pool.submit(opened, source)))
             if len(waiting) > AHEAD:
                 yield finish()
         while waiting:
             yield finish()
 
 
-def _opened(source: Source) -> Picture:
-    if isinstance(source, EncodedPicture):
-        return read_picture(source.data, source.source)
-    return source if isinstance(source, Picture) else open_picture(source)
-
-
 def look(
-    source: str, opened: Callable[[], Picture], detector: Detector, geometry: ChipGeometry
+    source: str, opening: Callable[[], OpenedPicture], detector: Detector, geometry: ChipGeometry
 ) -> Acquisition | Failure:
-    """Return the faces of one picture, or why it could not be read."""
+    """Return the faces of one picture, or why it could not be read.
+
+    All places and sizes are in pixels of the full picture, however large it was decoded.
+    """
     try:
-        picture = opened()
-        detections, notes = find_faces(picture.pixels, detector)
-        chips = tuple(cut_chip(picture.pixels, one.landmarks, geometry) for one in detections)
+        picture = opening()
+        detections, notes = _found(picture, detector)
+        chips = _chips(picture, detections, geometry)
     except FacecliError as error:
         return failure(source, error)
     return Acquisition(
         source=source,
         sha256=picture.sha256,
-        size=picture.pixels.size,
+        size=picture.size,
         faces=tuple(map(_face, detections, chips)),
         chips=chips,
         notes=notes,
+    )
+
+
+def _found(picture: OpenedPicture, detector: Detector) -> tuple[list[Detection], tuple[str, ...]]:
+    """Search the picture, which need not be decoded whole for it."""
+    decoded = picture.at_least(SEARCH_SIDE)
+    detections, notes = find_faces(decoded.pixels, detector)
+    return [moved(one, decoded.to_full) for one in detections], notes
+
+
+def _chips(
+    picture: OpenedPicture, faces: list[Detection], geometry: ChipGeometry
+) -> tuple[PixelArray, ...]:
+    """Cut the chips of faces.
+
+    Under a chip lie no fewer pixels than it has itself, if the full picture has them: for small
+    faces the picture is decoded again, larger.
+    """
+    if not faces:
+        return ()
+    step = min(abs(fit_similarity(geometry.landmarks, face.landmarks).turn) for face in faces)
+    decoded = picture.at_least(max(picture.size) / max(step, 1.0))
+    return tuple(
+        cut_chip(decoded.pixels, moved(face, decoded.from_full).landmarks, geometry)
+        for face in faces
     )
 
 

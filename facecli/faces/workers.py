@@ -15,7 +15,8 @@ from typing import Self
 
 from facecli.errors import FacecliError
 from facecli.faces.acquisition import look
-from facecli.faces.images import display_name, open_picture
+from facecli.faces.images import display_name
+from facecli.faces.opened import opened
 from facecli.types import Acquisition, ChipGeometry, Detector, Failure
 
 ALONE_SECONDS = 2.0
@@ -106,7 +107,7 @@ def _serve(connection: Connection, detector: Detector, geometry: ChipGeometry) -
 
 
 def _look(path: Path, detector: Detector, geometry: ChipGeometry) -> Acquisition | Failure:
-    return look(str(path), lambda: open_picture(path), detector, geometry)
+    return look(str(path), lambda: opened(path), detector, geometry)
 
 
 @contextmanager
