@@ -58,7 +58,7 @@ def scan(
         learning = _Learning(library, finder_of(card.geometry), card)
         try:
             found = _Looking(learning, searchers, workers).at(paths)
-            for result in embed_pictures(found, encoder, largest_only=False):
+            for result in embed_pictures(found, encoder, main_only=False):
                 if isinstance(result, EmbeddedPicture):
                     learning.embedded(result)
                 yield result

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     type=click.Choice(["largest", "all"]),
     default="all",
     show_default=True,
-    help="Which faces of a photo to embed.",
+    help="Which faces of a photo to embed: all, or the main one (large, central and whole).",
 )
 @click.option(
     "--out",

@@ -40,7 +40,11 @@ if TYPE_CHECKING:
     help="Enroll NAME from the best faces of a cluster. ID is its number in facecli cluster.",
 )
 @click.option("--dry-run", is_flag=True, help="Show the result for each photo; store nothing.")
-@click.option("--largest", is_flag=True, help="If a photo shows several faces, use the largest.")
+@click.option(
+    "--largest",
+    is_flag=True,
+    help="If a photo shows several faces, use the main one: large, central and whole.",
+)
 @click.option(
     "--allow-look-alike",
     is_flag=True,

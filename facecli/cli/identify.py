@@ -58,7 +58,7 @@ PAINT: dict[str, Callable[[str], str]] = {
     type=click.Choice(["all", "largest"]),
     default="all",
     show_default=True,
-    help="Which faces of a photo to identify.",
+    help="Which faces of a photo to identify: all, or the main one (large, central and whole).",
 )
 @gate_options
 @command_options
@@ -171,9 +171,10 @@ def _show(
     lines = _described(answer, point, listed=listed)
     if answer.odds is not None:
         lines.insert(1, f"{'':11}{sentence(answer.odds, enrolled=enrolled)}")
+    if not answer.face:
+        lines += [f"{'':11}{shown(text)}" for text in answer.notes]
     emit(records.identification(answer, card, point), "\n".join(lines))
-    for line in (answer.reason, *answer.notes):
-        detail(f"{answer.source}: {line}")
+    detail(f"{answer.source}: {answer.reason}")
 
 
 def _described(answer: Identification, point: OperatingPoint, *, listed: bool) -> list[str]:

@@ -10,7 +10,7 @@ from facecli.faces.embedding import EmbeddedPicture, embed_pictures
 from facecli.types import Acquisition, Detector, Encoder, Failure, ModelCard
 
 Faces = Literal["all", "largest"]
-"""Which faces of a photo count."""
+"""Which faces of a photo count. "largest" is the main face: large, central and whole."""
 
 FollowPhotos = Callable[[Iterable[Acquisition | Failure]], Iterable[Acquisition | Failure]]
 """Receives the photos as their faces are found and passes them on: a place for a progress bar."""
@@ -55,4 +55,4 @@ class Networks:
             raise ValueError(f"faces {faces!r}: either 'all' or 'largest'")
         encoder = self.encoder
         acquired = acquire(sources, self.detector, encoder.card.geometry)
-        return embed_pictures(follow(acquired), encoder, largest_only=faces == "largest")
+        return embed_pictures(follow(acquired), encoder, main_only=faces == "largest")
