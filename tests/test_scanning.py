@@ -23,6 +23,7 @@ from facecli.faces import workers
 from facecli.faces.acquisition import acquire
 from facecli.faces.chips import DLIB_GEOMETRY, geometry_at
 from facecli.faces.embedding import EmbeddedPicture, embed_pictures
+from facecli.faces.memory import Places
 from facecli.stores.library import Library
 from facecli.types import Acquisition, Detection, Detector, Failure, FloatArray, PixelArray
 
@@ -275,9 +276,11 @@ def test_few_photos_are_in_hand_at_a_time(
     begun: list[Path] = []
     submit = workers.Searchers.submit
 
-    def noted(searchers: workers.Searchers, path: Path) -> Future[Acquisition | Failure]:
+    def noted(
+        searchers: workers.Searchers, path: Path, places: Places | None
+    ) -> Future[Acquisition | Failure]:
         begun.append(path)
-        return submit(searchers, path)
+        return submit(searchers, path, places)
 
     monkeypatch.setattr(workers.Searchers, "submit", noted)
     results = scan(

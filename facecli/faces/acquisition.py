@@ -11,6 +11,7 @@ from facecli.errors import FacecliError
 from facecli.faces.chips import cut_chip, fit_similarity
 from facecli.faces.finding import find_faces, moved
 from facecli.faces.images import EncodedPicture, display_name
+from facecli.faces.memory import Memory, Places
 from facecli.faces.opened import SEARCH_SIDE, OpenedPicture, opened
 from facecli.faces.quality import measure_quality
 from facecli.types import (
@@ -35,61 +36,82 @@ Source = Path | Picture | EncodedPicture | OpenedPicture
 
 
 def acquire(
-    sources: Iterable[Source], detector: Detector, geometry: ChipGeometry
+    sources: Iterable[Source],
+    detector: Detector,
+    geometry: ChipGeometry,
+    *,
+    memory: Memory | None = None,
 ) -> Iterator[Acquisition | Failure]:
     """Yield the faces of each source in order, or why it could not be read.
+
+    Pictures that the memory knows are not searched; it learns where the faces of other files are.
 
     A picture without a face is an Acquisition without faces. A few pictures are decoded ahead, in
     threads; they are searched one at a time. So memory is limited and the first results come early.
     """
 
     def finish() -> Acquisition | Failure:
-        name, opening = waiting.popleft()
-        return look(name, opening.result, detector, geometry)
+        source, opening = waiting.popleft()
+        name = str(source) if isinstance(source, Path) else source.source
+        recall = None if memory is None else memory.recall
+        found = look(name, opening.result, detector, geometry, recall=recall)
+        if memory is not None and isinstance(source, Path) and isinstance(found, Acquisition):
+            memory.learn(found)
+        return found
 
-    waiting: deque[tuple[str, Future[OpenedPicture]]] = deque()
+    waiting: deque[tuple[Source, Future[OpenedPicture]]] = deque()
     with ThreadPoolExecutor(DECODERS, thread_name_prefix="decode") as pool:
-        for source in sources:
-            name = str(source) if isinstance(source, Path) else source.source
-            waiting.append((name, pool.submit(opened, source)))
-            if len(waiting) > AHEAD:
+        try:
+            for source in sources:
+                waiting.append((source, pool.submit(opened, source)))
+                if len(waiting) > AHEAD:
+                    yield finish()
+            while waiting:
                 yield finish()
-        while waiting:
-            yield finish()
+        finally:
+            if memory is not None:
+                memory.store()
 
 
 def look(
-    source: str, opening: Callable[[], OpenedPicture], detector: Detector, geometry: ChipGeometry
+    source: str,
+    opening: Callable[[], OpenedPicture],
+    detector: Detector,
+    geometry: ChipGeometry,
+    *,
+    recall: Callable[[str], Places | None] | None = None,
 ) -> Acquisition | Failure:
     """Return the faces of one picture, or why it could not be read.
 
-    All places and sizes are in pixels of the full picture, however large it was decoded.
+    `recall` may know by the SHA-256 where the faces are; otherwise they are searched for. All
+    places and sizes are in pixels of the full picture, however large it was decoded.
     """
     try:
         picture = opening()
-        detections, notes = _found(picture, detector)
-        chips = _chips(picture, detections, geometry)
+        places = recall(picture.sha256) if recall else None
+        places = places or _found(picture, detector)
+        chips = _chips(picture, places.detections, geometry)
     except FacecliError as error:
         return failure(source, error)
     return Acquisition(
         source=source,
         sha256=picture.sha256,
         size=picture.size,
-        faces=tuple(map(_face, detections, chips)),
+        faces=tuple(map(_face, places.detections, chips)),
         chips=chips,
-        notes=notes,
+        notes=places.notes,
     )
 
 
-def _found(picture: OpenedPicture, detector: Detector) -> tuple[list[Detection], tuple[str, ...]]:
+def _found(picture: OpenedPicture, detector: Detector) -> Places:
     """Search the picture, which need not be decoded whole for it."""
     decoded = picture.at_least(SEARCH_SIDE)
     detections, notes = find_faces(decoded.pixels, detector)
-    return [moved(one, decoded.to_full) for one in detections], notes
+    return Places(tuple(moved(one, decoded.to_full) for one in detections), notes)
 
 
 def _chips(
-    picture: OpenedPicture, faces: list[Detection], geometry: ChipGeometry
+    picture: OpenedPicture, faces: tuple[Detection, ...], geometry: ChipGeometry
 ) -> tuple[PixelArray, ...]:
     """Cut the chips of faces.
 

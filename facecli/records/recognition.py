@@ -136,7 +136,7 @@ class IdentificationRecord(TypedDict):
     ]
     faces: Annotated[Count, "faces in the photo; 1 if only the main one was asked for"]
     reason: Annotated[str, "what decided"]
-    face: Annotated[Count | None, "number of the face in the photo by size; 0 for the main one, if asked for"]
+    face: Annotated[Count | None, "number of the face by size; 0 for the main one, if asked for"]
     box: Annotated[Box | None, "where the face is; null without a face"]
     confidence: Annotated[Probability | None, "how sure the detector is; null without a face"]
     person: Annotated[str | None, "the person's name; null unless the answer is a match"]
