@@ -16,8 +16,10 @@ from facecli.faces.chips import ALIGNMENT_VERSION
 from facecli.faces.embedding import EmbeddedPicture, embed_pictures
 from facecli.faces.finding import FINDER_VERSION
 from facecli.faces.images import read_file
+from facecli.faces.memory import Places
 from facecli.faces.workers import Searchers
 from facecli.stores.library import FileState, Library
+from facecli.stores.library.looks import PhotoMemory
 from facecli.types import (
     Acquisition,
     ChipGeometry,
@@ -58,7 +60,7 @@ def scan(
         learning = _Learning(library, finder_of(card.geometry), card)
         try:
             found = _Looking(learning, searchers, workers).at(paths)
-            for result in embed_pictures(found, encoder, largest_only=False):
+            for result in embed_pictures(found, encoder, main_only=False):
                 if isinstance(result, EmbeddedPicture):
                     learning.embedded(result)
                 yield result
@@ -96,6 +98,7 @@ class _Learning:
         self._library = library
         self._finder = finder
         self._card = card
+        self._memory = PhotoMemory(library, FINDER_VERSION)
         self._lesson = _Lesson()
         self._stored = time.monotonic()
         self._unembedded: set[str] = set()
@@ -141,6 +144,10 @@ class _Learning:
             return None
         self._unembedded.add(key)
         return Acquisition(source, key, known.size, known.faces, chips, known.notes)
+
+    def places(self, sha256: str) -> Places | None:
+        """Return where the faces of a photo are, if another command or geometry found them."""
+        return self._memory.recall(sha256)
 
     def store(self) -> None:
         """Store the new results."""
@@ -201,7 +208,7 @@ class _Looking:
         if known is not None:
             return known
         self._begun.add(photo.sha256)
-        return self._searchers.submit(photo.path)
+        return self._searchers.submit(photo.path, self._learning.places(photo.sha256))
 
     def _finish(self, begun: _Waiting) -> Acquisition | EmbeddedPicture | Failure:
         if isinstance(begun, _Photo):

@@ -19,6 +19,7 @@ NEEDED = (
     "facecli.cli.identify",
     "facecli.cli.verify",
     "facecli.stores.gallery.sqlite.store",
+    "facecli.stores.library.looks",
     "facecli.recognition.enroll",
     "facecli.recognition.identify",
     "facecli.recognition.verify",
