@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
+from typing import TypeVar
 
 from facecli.errors import FacecliError
 from facecli.faces.chips import cut_chip, fit_similarity
@@ -25,14 +27,16 @@ from facecli.types import (
     PixelArray,
 )
 
-DECODERS = 2
-"""Threads that decode pictures before they are searched; Pillow releases the GIL for it."""
+SEARCHERS = min(os.cpu_count() or 1, 4)
+"""Pictures that are decoded or searched at once, each in a thread: both let other threads run."""
 
 AHEAD = 4
 """Most pictures decoded ahead, which limits the memory."""
 
 Source = Path | Picture | EncodedPicture | OpenedPicture
 """A picture to search: a file, the bytes of a file, or pixels."""
+
+Result = TypeVar("Result")
 
 
 def acquire(
@@ -46,31 +50,46 @@ def acquire(
 
     Pictures that the memory knows are not searched; it learns where the faces of other files are.
 
-    A picture without a face is an Acquisition without faces. A few pictures are decoded ahead, in
-    threads; they are searched one at a time. So memory is limited and the first results come early.
+    A picture without a face is an Acquisition without faces. A few pictures are decoded ahead and
+    searched at once, in threads, so memory is limited and the first results come early. The memory
+    is asked and told by the thread that calls.
     """
+    pool = ThreadPoolExecutor(SEARCHERS, thread_name_prefix="faces")
 
-    def finish() -> Acquisition | Failure:
-        source, opening = waiting.popleft()
+    def search(source: Source, opening: Future[OpenedPicture]) -> Future[Acquisition | Failure]:
         name = str(source) if isinstance(source, Path) else source.source
-        recall = None if memory is None else memory.recall
-        found = look(name, opening.result, detector, geometry, recall=recall)
-        if memory is not None and isinstance(source, Path) and isinstance(found, Acquisition):
-            memory.learn(found)
-        return found
+        places = None
+        if memory is not None and opening.exception() is None:
+            places = memory.recall(opening.result().sha256)
+        return pool.submit(look, name, opening.result, detector, geometry, places=places)
 
-    waiting: deque[tuple[Source, Future[OpenedPicture]]] = deque()
-    with ThreadPoolExecutor(DECODERS, thread_name_prefix="decode") as pool:
-        try:
-            for source in sources:
-                waiting.append((source, pool.submit(opened, source)))
-                if len(waiting) > AHEAD:
-                    yield finish()
-            while waiting:
-                yield finish()
-        finally:
-            if memory is not None:
-                memory.store()
+    try:
+        openings = _in_order(((one, pool.submit(opened, one)) for one in sources), AHEAD)
+        searches = _in_order(((one, search(one, opening)) for one, opening in openings), SEARCHERS)
+        for source, searching in searches:
+            found = searching.result()
+            if memory is not None and isinstance(source, Path) and isinstance(found, Acquisition):
+                memory.learn(found)
+            yield found
+    finally:
+        pool.shutdown(cancel_futures=True)
+        if memory is not None:
+            memory.store()
+
+
+def _in_order(
+    tasks: Iterable[tuple[Source, Future[Result]]], ahead: int
+) -> Iterator[tuple[Source, Future[Result]]]:
+    """Yield each task when it is done, while `ahead` of those after it are under way."""
+    waiting: deque[tuple[Source, Future[Result]]] = deque()
+    for task in tasks:
+        waiting.append(task)
+        if len(waiting) > ahead:
+            wait([waiting[0][1]])
+            yield waiting.popleft()
+    for task in waiting:
+        wait([task[1]])
+        yield task
 
 
 def look(
@@ -79,16 +98,15 @@ def look(
     detector: Detector,
     geometry: ChipGeometry,
     *,
-    recall: Callable[[str], Places | None] | None = None,
+    places: Places | None = None,
 ) -> Acquisition | Failure:
     """Return the faces of one picture, or why it could not be read.
 
-    `recall` may know by the SHA-256 where the faces are; otherwise they are searched for. All
-    places and sizes are in pixels of the full picture, however large it was decoded.
+    `places` are where the faces are, if that is known; otherwise they are searched for. All places
+    and sizes are in pixels of the full picture, however large it was decoded.
     """
     try:
         picture = opening()
-        places = recall(picture.sha256) if recall else None
         places = places or _found(picture, detector)
         chips = _chips(picture, places.detections, geometry)
     except FacecliError as error:

@@ -110,7 +110,7 @@ def _serve(connection: Connection, detector: Detector, geometry: ChipGeometry) -
 def _look(
     path: Path, places: Places | None, detector: Detector, geometry: ChipGeometry
 ) -> Acquisition | Failure:
-    return look(str(path), lambda: opened(path), detector, geometry, recall=lambda _: places)
+    return look(str(path), lambda: opened(path), detector, geometry, places=places)
 
 
 @contextmanager
