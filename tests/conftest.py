@@ -108,9 +108,9 @@ def gallery_of_two(empty_gallery: SqliteGallery, encoder: FakeEncoder) -> Sqlite
 
 @pytest.fixture(scope="session")
 def real_detector() -> Detector:
-    from facecli.models.detectors import MTCNNDetector
+    from facecli.models.detectors import load_detector
 
-    return MTCNNDetector()
+    return load_detector()
 
 
 @pytest.fixture(scope="session")

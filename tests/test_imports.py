@@ -29,9 +29,10 @@ FLOORS = (
 """Lowest first. A room imports from lower floors only, never from a room beside it."""
 
 TORCH_MODULES = {
-    "models.detectors",
+    "models.detector_import",
     "models.dlib_import",
     "models.encoders",
+    "models.mtcnn",
     "models.networks",
     "models.torchvision_standin",
 }

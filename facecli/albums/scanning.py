@@ -14,7 +14,7 @@ from facecli.errors import FacecliError, LibraryError
 from facecli.faces.acquisition import failure
 from facecli.faces.chips import ALIGNMENT_VERSION
 from facecli.faces.embedding import EmbeddedPicture, embed_pictures
-from facecli.faces.finding import FINDER_VERSION
+from facecli.faces.finding import SEARCH_VERSION
 from facecli.faces.images import read_file
 from facecli.faces.workers import Searchers
 from facecli.stores.library import FileState, Library
@@ -55,7 +55,7 @@ def scan(
     """
     card = encoder.card
     with Searchers(detector, card.geometry, workers) as searchers:
-        learning = _Learning(library, finder_of(card.geometry), card)
+        learning = _Learning(library, finder_of(detector.version, card.geometry), card)
         try:
             found = _Looking(learning, searchers, workers).at(paths)
             for result in embed_pictures(found, encoder, largest_only=False):
@@ -66,10 +66,13 @@ def scan(
             learning.store()
 
 
-def finder_of(geometry: ChipGeometry) -> str:
-    """Return a name for the way in which faces are found, and chips of this geometry are cut."""
+def finder_of(detector: str, geometry: ChipGeometry) -> str:
+    """Return a name for the way in which faces are found, and chips of this geometry are cut.
+
+    `detector` is the detector's version.
+    """
     places = hashlib.sha256(repr(geometry.landmarks).encode()).hexdigest()[:12]
-    return f"{FINDER_VERSION} {ALIGNMENT_VERSION} {geometry.size} {places}"
+    return f"{detector} {SEARCH_VERSION} {ALIGNMENT_VERSION} {geometry.size} {places}"
 
 
 @dataclass(frozen=True, slots=True)

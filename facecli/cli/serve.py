@@ -105,7 +105,7 @@ def _access(host: str, token_file: Path | None, admin_token_file: Path | None) -
 def _networks(settings: Settings) -> tuple[Detector, Encoder]:
     """Load and warm up the networks on one thread, since OpenMP threads do not survive a fork."""
     from facecli.cli.warm import warm_up
-    from facecli.models.detectors import single_thread
+    from facecli.models.mtcnn import single_thread
 
     with single_thread():
         networks = settings.detector(), settings.encoder()

@@ -67,10 +67,9 @@ class Settings:
     def detector(self) -> Detector:
         """Return the face detector."""
         if self._detector is None:
-            from facecli.models.detectors import MTCNNDetector
-            from facecli.models.encoders import resolve_device
+            from facecli.models.detectors import load_detector
 
-            self._detector = MTCNNDetector(device=resolve_device(self.device))
+            self._detector = load_detector(device=self.device)
         return self._detector
 
     def encoder(self) -> Encoder:

@@ -36,6 +36,8 @@ SMALL = 8
 """Batches up to this run on one thread: on a busy machine a second one waits more than it helps."""
 
 SHIPPED = Path(__file__).parent
+DETECTOR = SHIPPED / "yunet-onet.safetensors"
+"""The weights of the face detector, which is no model of faces."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -90,6 +92,7 @@ def model_cards(on_damage: Callable[[ModelError], None] = lambda _: None) -> lis
         for folder in (SHIPPED, user_models())
         if folder.is_dir()
         for path in sorted(folder.glob("*.safetensors"))
+        if path != DETECTOR
     }
     cards = []
     for path in paths.values():
@@ -176,7 +179,7 @@ class NetworkEncoder:
         import torch
         from torch.nn.functional import normalize
 
-        from facecli.models.detectors import single_thread
+        from facecli.models.mtcnn import single_thread
 
         small = single_thread() if len(batch) <= SMALL else contextlib.nullcontext()
         with small, torch.inference_mode():
