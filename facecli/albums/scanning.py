@@ -14,7 +14,7 @@ from facecli.errors import FacecliError, LibraryError
 from facecli.faces.acquisition import failure
 from facecli.faces.chips import ALIGNMENT_VERSION
 from facecli.faces.embedding import EmbeddedPicture, embed_pictures
-from facecli.faces.finding import FINDER_VERSION
+from facecli.faces.finding import search_of
 from facecli.faces.images import read_file
 from facecli.faces.memory import Places
 from facecli.faces.workers import Searchers
@@ -57,7 +57,7 @@ def scan(
     """
     card = encoder.card
     with Searchers(detector, card.geometry, workers) as searchers:
-        learning = _Learning(library, finder_of(card.geometry), card)
+        learning = _Learning(library, detector.version, card)
         try:
             found = _Looking(learning, searchers, workers).at(paths)
             for result in embed_pictures(found, encoder, main_only=False):
@@ -68,10 +68,13 @@ def scan(
             learning.store()
 
 
-def finder_of(geometry: ChipGeometry) -> str:
-    """Return a name for the way in which faces are found, and chips of this geometry are cut."""
+def finder_of(detector: str, geometry: ChipGeometry) -> str:
+    """Return a name for the way in which faces are found, and chips of this geometry are cut.
+
+    `detector` is the detector's version.
+    """
     places = hashlib.sha256(repr(geometry.landmarks).encode()).hexdigest()[:12]
-    return f"{FINDER_VERSION} {ALIGNMENT_VERSION} {geometry.size} {places}"
+    return f"{search_of(detector)} {ALIGNMENT_VERSION} {geometry.size} {places}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +97,11 @@ class _Lesson:
 class _Learning:
     """The library during one scan: it is asked about photos, and stores new results in between."""
 
-    def __init__(self, library: Library, finder: str, card: ModelCard) -> None:
+    def __init__(self, library: Library, detector: str, card: ModelCard) -> None:
         self._library = library
-        self._finder = finder
+        self._finder = finder_of(detector, card.geometry)
         self._card = card
-        self._memory = PhotoMemory(library, FINDER_VERSION)
+        self._memory = PhotoMemory(library, search_of(detector))
         self._lesson = _Lesson()
         self._stored = time.monotonic()
         self._unembedded: set[str] = set()

@@ -122,6 +122,7 @@ def _from_cluster(
             store=AlbumStore(library),
             gallery=gallery,
             card=recognizer.card,
+            detector=recognizer.networks.detector.version,
             external_id=external_id,
         )
 

@@ -95,8 +95,9 @@ SHARED = (
         "--detector",
         "detector_name",
         type=click.Choice(DETECTORS),
+        default=DETECTORS[0],
+        show_default=True,
         help="What finds the faces. mtcnn needs the extra 'train'.",
-        show_default=DETECTORS[0],
     ),
     _shared(
         "--precision",

@@ -50,7 +50,7 @@ class Settings:
         self.model: str | None = None
         self.threshold: float | None = None
         self.device = "cpu"
-        self.detector_name: str | None = None
+        self.detector_name = "yunet-onet"
         self.precision = "float32"
         self.json = False
         self.verbose = False
@@ -181,7 +181,7 @@ class Settings:
         A library that cannot be used keeps no photo from being looked at: then it is None.
         """
         from facecli.errors import LibraryError
-        from facecli.faces.finding import FINDER_VERSION
+        from facecli.faces.finding import search_of
         from facecli.stores.library.looks import PhotoMemory
 
         try:
@@ -189,7 +189,7 @@ class Settings:
         except LibraryError as error:
             click.echo(f"not remembered for the next time: {error}", err=True)
             return None
-        return PhotoMemory(library, FINDER_VERSION)
+        return PhotoMemory(library, search_of(self.detector().version))
 
     def threshold_for(self, card: ModelCard) -> float:
         """Return the largest squared L2 called a match.

@@ -48,7 +48,7 @@ class WarmSettings(Settings):
 
     def detector(self) -> Detector:
         """Return the loaded detector, or a new one for another device."""
-        same = self.device == WARM_DEVICE and self.detector_name in (None, DETECTORS[0])
+        same = self.device == WARM_DEVICE and self.detector_name == DETECTORS[0]
         return self._warm[0] if same else super().detector()
 
     def encoder(self) -> Encoder:

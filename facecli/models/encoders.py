@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 DEFAULT_MODEL = "facecli-128"
 
 SHIPPED = Path(__file__).parent
+DETECTOR = SHIPPED / "yunet-onet.safetensors"
+"""The weights of the face detector, which is no model of faces."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -82,6 +84,7 @@ def model_cards(on_damage: Callable[[ModelError], None] = lambda _: None) -> lis
         for folder in (SHIPPED, user_models())
         if folder.is_dir()
         for path in sorted(folder.glob("*.safetensors"))
+        if path != DETECTOR
     }
     cards = []
     for path in paths.values():

@@ -13,6 +13,7 @@ from facecli.errors import ModelError
 from facecli.faces.chips import stack_chips
 from facecli.models import checkpoints
 from facecli.models.networks import FaceNetwork, build
+from facecli.models.torch_threads import single_thread
 from facecli.types import FloatArray, ModelCard, PixelArray
 
 BATCH = 32
@@ -44,7 +45,7 @@ class TorchEncoder:
         return np.concatenate([empty, *batches])
 
     def _forward(self, batch: PixelArray) -> FloatArray:
-        with torch.inference_mode():
+        with single_thread(), torch.inference_mode():
             pixels = torch.from_numpy(batch).to(self.device).permute(0, 3, 1, 2).float()
             if self.card.architecture.get("mirror"):
                 both = self.network(torch.cat([pixels, pixels.flip(3)]))
