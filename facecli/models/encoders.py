@@ -118,18 +118,15 @@ def load_encoder(
             f"{DIMENSION}-d head with: facecli train DATA --init {name_or_path} --out MODEL"
         )
     path = find_model(name_or_path)
-    weights, card = checkpoints.load(path)
-    if not has_graph(card.architecture):
-        _check_torch(card.name)
-        from facecli.models.torch_encoder import load_torch_encoder
+    card = checkpoints.read_card(path)
+    if has_graph(card.architecture):
+        from facecli.models.graph_encoder import GraphEncoder
 
-        return load_torch_encoder(weights, card, device=device, source=name_or_path)
-    from facecli.models.graph_encoder import GraphEncoder
+        return GraphEncoder(path, device=device, precision=precision)
+    _check_torch(card.name)
+    from facecli.models.torch_encoder import load_torch_encoder
 
-    try:
-        return GraphEncoder(weights, card, device=device, precision=precision)
-    except ModelError as error:
-        raise ModelError(f"{name_or_path}: {error}") from error
+    return load_torch_encoder(*checkpoints.load(path), device=device, source=name_or_path)
 
 
 def _check_torch(name: str) -> None:

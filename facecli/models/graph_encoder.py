@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
-from facecli.errors import MissingExtra
+from facecli.errors import MissingExtra, ModelError
 from facecli.faces.chips import stack_chips
 from facecli.models import checkpoints, openvino_runtime
 from facecli.models.graphs import CHIPS, EMBEDDINGS, encoder_graph
+from facecli.models.onnx_format import Graph
 from facecli.models.runtime import Session
 from facecli.types import FloatArray, ModelCard, PixelArray
 
@@ -22,31 +24,26 @@ MANY = 256
 
 
 class GraphEncoder:
-    """An encoder that runs a graph; implements the Encoder protocol, from any thread.
+    """An encoder that runs a graph; implements the Encoder protocol, from any thread."""
 
-    `precision` is float32, or bf16 for OpenVINO on processors that have it. Then a pair's squared
-    L2 moves by up to 0.01.
-    """
+    def __init__(self, path: Path, *, device: str = "cpu", precision: str = "float32") -> None:
+        """Load a checkpoint whose network has a graph.
 
-    def __init__(
-        self,
-        weights: checkpoints.Weights,
-        card: ModelCard,
-        *,
-        device: str = "cpu",
-        precision: str = "float32",
-    ) -> None:
+        `precision` is float32, or bf16 for OpenVINO on processors that have it. Then a pair's
+        squared L2 moves by up to 0.01. Raises ModelError for a checkpoint that is damaged and for a
+        device that is absent, and MissingExtra for bf16 without OpenVINO.
+        """
         if precision != "float32" and not openvino_runtime.is_installed():
             raise MissingExtra(
                 f"--precision {precision} needs OpenVINO: pip install 'facecli[openvino]'"
             )
-        self.card = card
-        self._precision = precision
-        self._session = Session(encoder_graph(card, weights), device=device)
+        graph, self.card = _read(path, for_runtime=True)
+        self._session = Session(graph, device=device)
         self.device = self._session.device
-        self._bulk: openvino_runtime.Compiled | None = None
+        self._path = path
+        self._precision = precision
         self._bulky = self.device == "cpu" and openvino_runtime.is_installed()
-        self._weights = weights if self._bulky else {}
+        self._bulk: openvino_runtime.Compiled | None = None
         self._seen = 0
         self._lock = threading.Lock()
 
@@ -71,6 +68,15 @@ class GraphEncoder:
         with self._lock:
             self._seen += chips
             if self._bulk is None and self._seen >= MANY:
-                graph = encoder_graph(self.card, self._weights, for_runtime=False)
+                graph, _ = _read(self._path, for_runtime=False)
                 self._bulk = openvino_runtime.Compiled(graph, precision=self._precision)
             return self._bulk or self._session
+
+
+def _read(path: Path, *, for_runtime: bool) -> tuple[Graph, ModelCard]:
+    """Return a checkpoint's graph and card; raise ModelError, with its name, if it is damaged."""
+    weights, card = checkpoints.load(path)
+    try:
+        return encoder_graph(card, weights, for_runtime=for_runtime), card
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}") from error
