@@ -12,7 +12,7 @@ from facecli.faces.chips import cut_chip, fit_similarity
 from facecli.faces.finding import find_faces, moved
 from facecli.faces.images import EncodedPicture, display_name
 from facecli.faces.memory import Memory, Places
-from facecli.faces.opened import SEARCH_SIDE, OpenedPicture, opened
+from facecli.faces.opened import OpenedPicture, opened, search_side
 from facecli.faces.quality import measure_quality
 from facecli.types import (
     Acquisition,
@@ -59,11 +59,12 @@ def acquire(
             memory.learn(found)
         return found
 
+    least = search_side(detector)
     waiting: deque[tuple[Source, Future[OpenedPicture]]] = deque()
     with ThreadPoolExecutor(DECODERS, thread_name_prefix="decode") as pool:
         try:
             for source in sources:
-                waiting.append((source, pool.submit(opened, source)))
+                waiting.append((source, pool.submit(opened, source, least=least)))
                 if len(waiting) > AHEAD:
                     yield finish()
             while waiting:
@@ -105,7 +106,7 @@ def look(
 
 def _found(picture: OpenedPicture, detector: Detector) -> Places:
     """Search the picture, which need not be decoded whole for it."""
-    decoded = picture.at_least(SEARCH_SIDE)
+    decoded = picture.at_least(search_side(detector))
     detections, notes = find_faces(decoded.pixels, detector)
     return Places(tuple(moved(one, decoded.to_full) for one in detections), notes)
 
