@@ -9,6 +9,7 @@ from io import BytesIO
 
 import numpy as np
 import pytest
+from fakes import FakeDetector
 from PIL import Image
 
 from facecli.errors import PictureError
@@ -16,7 +17,7 @@ from facecli.faces import images
 from facecli.faces.acquisition import acquire
 from facecli.faces.chips import DLIB_GEOMETRY
 from facecli.faces.images import EncodedPicture, decode, read_picture
-from facecli.faces.opened import SEARCH_SIDE, opened
+from facecli.faces.opened import opened, search_side
 from facecli.types import Acquisition, Detection, Failure, Picture, Point
 
 ORIENTATION = 0x0112
@@ -25,7 +26,8 @@ ORIENTATION = 0x0112
 class RedDetector:
     """Find the only red square of a picture, and remember the sizes of the pictures seen."""
 
-    def __init__(self) -> None:
+    def __init__(self, search_side: float = 1600) -> None:
+        self.search_side = search_side
         self.sizes: list[tuple[int, int]] = []
 
     def detect(self, pictures: Sequence[Image.Image]) -> list[list[Detection]]:
@@ -132,13 +134,24 @@ def test_small_faces_are_cut_from_a_larger_decode(
     assert scales == ([2, 1] if larger else [2])
 
 
+@pytest.mark.parametrize(("side", "seen"), [(1600, 2000), (2001, 4000), (math.inf, 4000)])
+def test_a_detector_sees_as_much_as_it_asks_for(side: float, seen: int) -> None:
+    detector = RedDetector(side)
+    looked_at(EncodedPicture(jpeg((4000, 100), side=60), "test"), detector)
+    assert detector.sizes[0][0] == seen
+
+
+def test_a_detector_that_does_not_say_sees_everything() -> None:
+    assert search_side(FakeDetector()) == math.inf
+
+
 def test_a_larger_decode_replaces_the_smaller_one() -> None:
-    picture = opened(EncodedPicture(jpeg((6400, 100), side=50), "test"))
-    first = picture.at_least(SEARCH_SIDE)
+    picture = opened(EncodedPicture(jpeg((6400, 100), side=50), "test"), least=1600)
+    first = picture.at_least(1600)
     assert (first.scale, picture.at_least(100)) == (4, first)
     gone = weakref.ref(first.pixels)
     del first
-    assert picture.at_least(SEARCH_SIDE + 1).scale == 2
+    assert picture.at_least(1601).scale == 2
     assert gone() is None
     assert picture.at_least().pixels.size == picture.size == (6400, 100)
 

@@ -344,7 +344,7 @@ def test_the_version_of_the_finder_stands_for_its_settings() -> None:
         *(search.NEAR_BORDER, search.SURROUNDINGS, search.SAME_FACE, search.BORDER),
         *(search.SMALL_SIDE, search.SURE, search.TURNED_CONFIDENCE),
     )
-    assert search.FINDER_VERSION == "mtcnn-1"
+    assert search.SEARCH_VERSION == "look-2"
     assert chips.ALIGNMENT_VERSION == "similarity-5pt-1"
     assert settings == (
         *(1600, 24, 0.97, 60.0, 25.0, [0.7, 0.7, 0.97]),

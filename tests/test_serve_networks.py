@@ -6,6 +6,7 @@ One service for all, with both tokens and a camera that shows the two public-dom
 from __future__ import annotations
 
 import io
+import os
 import re
 import shutil
 import subprocess
@@ -121,7 +122,8 @@ def test_commands_answer_alike_to_the_byte(
 
     def twice(run: Callable[..., tuple[int, bytes, bytes]]) -> list[tuple[int, bytes, bytes]]:
         answers = [run(*one) for one in (*commands, *commands)]
-        for file in tmp_path.glob("g.db*"):
+        library = Path(os.environ["FACECLI_LIBRARY"])
+        for file in (*tmp_path.glob("g.db*"), *library.parent.glob(f"{library.name}*")):
             file.unlink()
         return answers
 

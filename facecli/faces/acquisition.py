@@ -14,7 +14,7 @@ from facecli.faces.chips import cut_chip, fit_similarity
 from facecli.faces.finding import find_faces, moved
 from facecli.faces.images import EncodedPicture, display_name
 from facecli.faces.memory import Memory, Places
-from facecli.faces.opened import SEARCH_SIDE, OpenedPicture, opened
+from facecli.faces.opened import OpenedPicture, opened, search_side
 from facecli.faces.quality import measure_quality
 from facecli.types import (
     Acquisition,
@@ -54,6 +54,7 @@ def acquire(
     searched at once, in threads, so memory is limited and the first results come early. The memory
     is asked and told by the thread that calls.
     """
+    least = search_side(detector)
     pool = ThreadPoolExecutor(SEARCHERS, thread_name_prefix="faces")
 
     def search(source: Source, opening: Future[OpenedPicture]) -> Future[Acquisition | Failure]:
@@ -64,7 +65,8 @@ def acquire(
         return pool.submit(look, name, opening.result, detector, geometry, places=places)
 
     try:
-        openings = _in_order(((one, pool.submit(opened, one)) for one in sources), AHEAD)
+        tasks = ((one, pool.submit(opened, one, least=least)) for one in sources)
+        openings = _in_order(tasks, AHEAD)
         searches = _in_order(((one, search(one, opening)) for one, opening in openings), SEARCHERS)
         for source, searching in searches:
             found = searching.result()
@@ -123,7 +125,7 @@ def look(
 
 def _found(picture: OpenedPicture, detector: Detector) -> Places:
     """Search the picture, which need not be decoded whole for it."""
-    decoded = picture.at_least(SEARCH_SIDE)
+    decoded = picture.at_least(search_side(detector))
     detections, notes = find_faces(decoded.pixels, detector)
     return Places(tuple(moved(one, decoded.to_full) for one in detections), notes)
 

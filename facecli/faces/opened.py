@@ -7,14 +7,10 @@ import math
 from pathlib import Path
 
 from facecli.faces.images import Decode, EncodedPicture, decode, read_file
-from facecli.types import Picture
+from facecli.types import Detector, Picture
 
-SEARCH_SIDE = 1600
-"""Faces are searched for on a decode whose longer side has at least this many pixels.
-
-The detector searches a copy of that size, so it sees no more in a larger decode. Photos of 6 to 24
-megapixels are decoded at half their size, larger ones at a quarter.
-"""
+FIRST_SIDE = 1600
+"""Longer side of a decode that is made before it is known what will be searched."""
 
 
 class OpenedPicture:
@@ -49,16 +45,26 @@ class OpenedPicture:
         return self._decoded
 
 
-def open_encoded(encoded: EncodedPicture, *, least: float = SEARCH_SIDE) -> OpenedPicture:
-    """Decode the bytes of a picture as large as the search needs; raise as `decode`."""
+def search_side(detector: Detector) -> float:
+    """Return the longer side of the picture from which on a detector sees no more in a larger one.
+
+    A detector says so by an attribute `search_side`; the others see the whole picture.
+    """
+    return float(getattr(detector, "search_side", math.inf))
+
+
+def open_encoded(encoded: EncodedPicture, *, least: float) -> OpenedPicture:
+    """Decode the bytes of a picture with a longer side of `least` pixels; raise as `decode`."""
     decoded = decode(encoded.data, encoded.source, least=least)
     sha256 = hashlib.sha256(encoded.data).hexdigest()
     data = None if decoded.scale == 1 else encoded.data
     return OpenedPicture(encoded.source, sha256, decoded, data)
 
 
-def opened(source: Path | Picture | EncodedPicture | OpenedPicture) -> OpenedPicture:
-    """Decode a source as large as the search needs, if that is still to be done.
+def opened(
+    source: Path | Picture | EncodedPicture | OpenedPicture, *, least: float = FIRST_SIDE
+) -> OpenedPicture:
+    """Decode a source with a longer side of `least` pixels, if that is still to be done.
 
     Raises PictureError, or MissingExtra for HEIC if its package is not installed.
     """
@@ -69,4 +75,4 @@ def opened(source: Path | Picture | EncodedPicture | OpenedPicture) -> OpenedPic
         return OpenedPicture(source.source, source.sha256, whole, None)
     if isinstance(source, Path):
         source = EncodedPicture(read_file(source), str(source))
-    return open_encoded(source)
+    return open_encoded(source, least=least)

@@ -17,7 +17,7 @@ from facecli.errors import FacecliError
 from facecli.faces.acquisition import look
 from facecli.faces.images import display_name
 from facecli.faces.memory import Places
-from facecli.faces.opened import opened
+from facecli.faces.opened import opened, search_side
 from facecli.types import Acquisition, ChipGeometry, Detector, Failure
 
 ALONE_SECONDS = 2.0
@@ -110,7 +110,13 @@ def _serve(connection: Connection, detector: Detector, geometry: ChipGeometry) -
 def _look(
     path: Path, places: Places | None, detector: Detector, geometry: ChipGeometry
 ) -> Acquisition | Failure:
-    return look(str(path), lambda: opened(path), detector, geometry, places=places)
+    return look(
+        str(path),
+        lambda: opened(path, least=search_side(detector)),
+        detector,
+        geometry,
+        places=places,
+    )
 
 
 @contextmanager

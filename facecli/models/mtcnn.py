@@ -79,6 +79,9 @@ class MTCNNDetector:
 
     version = "mtcnn-2"
 
+    search_side = LONGEST_SIDE
+    """A larger picture shows it no more."""
+
     def __init__(self, device: str = "cpu") -> None:
         torchvision_standin.install()
         from facenet_pytorch import MTCNN

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from facecli.faces.images import EncodedPicture
-from facecli.faces.opened import opened
+from facecli.faces.opened import OpenedPicture, opened, search_side
 from facecli.recognition.networks import Faces
 from facecli.recognition.recognizer import Recognizer
 from facecli.recognition.roster import EnrollmentRequest
@@ -49,7 +49,7 @@ class RecognitionService:
         recognizer = self.recognizer
         left, right = recognizer.samples(
             [
-                Enrolled(side) if isinstance(side, str) else opened(EncodedPicture(side, called))
+                Enrolled(side) if isinstance(side, str) else self._opened(side, called)
                 for side, called in zip(sides, ("a", "b"), strict=True)
             ]
         )
@@ -61,7 +61,7 @@ class RecognitionService:
     ) -> list[IdentificationRecord]:
         """Identify each face in a photo."""
         recognizer = self.recognizer
-        pictures = list(recognizer.embed(opened(EncodedPicture(photo, PHOTO)), faces=faces))
+        pictures = list(recognizer.embed(self._opened(photo, PHOTO), faces=faces))
         # Read after the embedding: a person forgotten meanwhile must not match.
         snapshot = recognizer.snapshot()
         answers = recognizer.answers(pictures, snapshot, k=k, gap=gap)
@@ -72,7 +72,7 @@ class RecognitionService:
 
         An accepted template is on the disk when this returns.
         """
-        picture = opened(EncodedPicture(photo, PHOTO))
+        picture = self._opened(photo, PHOTO)
         request = EnrollmentRequest(options.name, picture, options.external_id)
         (outcome,) = self.recognizer.admit(
             list(self.recognizer.examine([request], largest=options.largest)),
@@ -80,6 +80,11 @@ class RecognitionService:
             dry_run=options.dry_run,
         )
         return enrollment(outcome, dry_run=options.dry_run)
+
+    def _opened(self, data: bytes, called: str) -> OpenedPicture:
+        """Decode a picture as large as the search needs, or raise what is wrong with it."""
+        least = search_side(self.recognizer.networks.detector)
+        return opened(EncodedPicture(data, called), least=least)
 
     def people(self) -> list[PersonRecord]:
         """List everyone enrolled, by name."""
