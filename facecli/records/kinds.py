@@ -35,6 +35,7 @@ from facecli.records.health import (
 )
 from facecli.records.lfw import LfwRecord
 from facecli.records.models import (
+    DetectorImportedRecord,
     ListedModelRecord,
     ModelImportedRecord,
     ModelRecord,
@@ -121,6 +122,7 @@ Record = (
     | ListedModelRecord
     | ModelRecord
     | ModelImportedRecord
+    | DetectorImportedRecord
     | TrainingStepRecord
     | TrainingRecord
     | FindingRecord

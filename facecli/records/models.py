@@ -20,6 +20,7 @@ from facecli.records.fields import (
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from facecli.models.detector_weights import DetectorCard
     from facecli.training.loop import Step
     from facecli.training.session import FinishedRun
     from facecli.types import ModelCard
@@ -98,6 +99,17 @@ class ModelImportedRecord(_ImportedKind, _Summary):
     """A model was imported."""
 
 
+class DetectorImportedRecord(TypedDict):
+    """The weights of the face detector were imported."""
+
+    kind: Annotated[Literal["detector_imported"], WrittenBy(("facecli models import-detector",))]
+    path: Annotated[str, "the file of the weights"]
+    name: Annotated[str, "the detector's name"]
+    fingerprint: Fingerprint
+    licences: Annotated[Mapping[str, str], "the licence of each network's weights"]
+    sources: Annotated[Mapping[str, str], "where each network's weights come from"]
+
+
 def model(card: ModelCard) -> ModelRecord:
     """Return the record of everything that is known of a model."""
     return {"kind": "model", **_card(card)}
@@ -111,6 +123,18 @@ def listed_model(card: ModelCard, *, default: bool) -> ListedModelRecord:
 def model_imported(path: Path, card: ModelCard) -> ModelImportedRecord:
     """Return the record of a model that was imported."""
     return {"kind": "model_imported", "path": str(path), **_summary(card, default=False)}
+
+
+def detector_imported(path: Path, card: DetectorCard) -> DetectorImportedRecord:
+    """Return the record of a detector that was imported."""
+    return {
+        "kind": "detector_imported",
+        "path": str(path),
+        "name": card.name,
+        "fingerprint": card.fingerprint,
+        "licences": card.licences,
+        "sources": card.sources,
+    }
 
 
 def _summary(card: ModelCard, *, default: bool) -> _Summary:
