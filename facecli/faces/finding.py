@@ -18,8 +18,18 @@ What the library knows of photos under another version, or from another detector
 change it together with this module or the measurement of quality.
 """
 
+AGAIN_CONFIDENCE = 0.996
+"""Smallest confidence of a face that was not found at the first look.
+
+Of 302 photos of groceries the four further looks found faces in 5 with a confidence of 0.993 and
+in 1 with 0.996. All but 2 of 600 turned faces, 60 at each of ten angles, were found with 0.996.
+"""
+
 BORDER = 0.25
-"""Grey border around a picture in which nothing was found, as a share of its shorter side."""
+"""Grey border around a picture in which nothing was found, as a share of its shorter side.
+
+Of 60 faces cut to 0.7 of their box, 59 were found without a border and the last with it.
+"""
 
 COPY_PIXELS = 480_000
 """Pictures in which nothing was found are looked at again on copies of at most so many pixels."""
@@ -40,7 +50,7 @@ _TRANSPOSE = {
 def find_faces(picture: Image.Image, detector: Detector) -> tuple[list[Detection], tuple[str, ...]]:
     """Return the faces of an upright RGB picture, largest first, and notes on how they were found.
 
-    If no face is found, a copy of the picture gets a border; if there is still none, the copy is
+    If no face is found, a copy with a border is searched. If there is still none, the copy is
     turned by 90, 180 and 270 degrees, and the turn with the most confident face is used.
     """
     (found,) = detector.detect([picture])
@@ -48,13 +58,16 @@ def find_faces(picture: Image.Image, detector: Detector) -> tuple[list[Detection
         return found, ()
     factor = max(1, math.ceil(math.sqrt(picture.width * picture.height / COPY_PIXELS)))
     copy = picture.reduce(factor) if factor > 1 else picture
-    look = _Look(copy, factor)
-    found = look.find(detector)
-    if not found:
-        every = [_Look(copy, factor, turn) for turn in _TRANSPOSE]
-        answers = [one.find(detector) for one in every]
-        look, found = max(zip(every, answers, strict=True), key=lambda pair: _confidence(pair[1]))
-    return sorted(found, key=lambda face: -face.area), (look.note,) if found else ()
+    looks = [_Look(copy, factor, turn) for turn in (0, *_TRANSPOSE)]
+    best: list[Detection] = []
+    note = ""
+    for look in looks:
+        seen = [one for one in look.find(detector) if one.confidence >= AGAIN_CONFIDENCE]
+        if _confidence(seen) > _confidence(best):
+            best, note = seen, look.note
+        if best and not look.turn:
+            break
+    return sorted(best, key=lambda face: -face.area), (note,) if best else ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,12 +14,10 @@ from facecli.faces.quality import measure_quality, usable_for_enrollment
 from facecli.types import Box, Detection, Detector, Encoder, Face, FloatArray, PixelArray, Point
 
 SEARCH_SIDE = 640
-"""Frames are searched on a copy whose longer side is at most this many pixels; chips are cut from
-the frame itself.
+"""Frames are searched on a copy reduced to about this many pixels on the longer side; chips are cut
+from the frame itself.
 
-A face must be 24 pixels wide in the copy, 4 % of its width. Half this size takes 60 % of the time,
-and the embeddings of a portrait and 13 frames were 2 % further apart. A whole frame of 1920 pixels
-takes four times as long.
+Reduced by a whole number, which takes a fifth of the time of any other scale.
 """
 
 
@@ -62,17 +60,14 @@ def _embedded(chips: list[PixelArray], encoder: Encoder) -> FloatArray:
 
 
 def _searched(frame: Image.Image, detector: Detector) -> list[Detection]:
-    ratio = max(frame.size) / SEARCH_SIDE
-    if ratio <= 1:
+    factor = round(max(frame.size) / SEARCH_SIDE)
+    if factor <= 1:
         return detector.detect([frame])[0]
-    size = (max(1, round(frame.width / ratio)), max(1, round(frame.height / ratio)))
-    copy = frame.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
-    across, down = frame.width / size[0], frame.height / size[1]
 
     def back(point: Point) -> Point:
-        return (point[0] + 0.5) * across - 0.5, (point[1] + 0.5) * down - 0.5
+        return (point[0] + 0.5) * factor - 0.5, (point[1] + 0.5) * factor - 0.5
 
-    return [moved(detection, back) for detection in detector.detect([copy])[0]]
+    return [moved(one, back) for one in detector.detect([frame.reduce(factor)])[0]]
 
 
 def _unusable(face: Face, size: tuple[int, int]) -> tuple[str, ...]:

@@ -18,23 +18,37 @@ from facecli.models.detector_search import Proposals
 from facecli.models.runtime import Session
 from facecli.types import Box, Detection, PixelArray
 
-MIN_EVIDENCE = 3.7
-"""Smallest evidence for a face."""
+MIN_EVIDENCE = 3.9
+"""Smallest evidence for a face: the mean of O-Net's two logits and half the logit of YuNet's score.
 
-TURNED_EVIDENCE = 4.5
-"""Smallest evidence for a face that leans otherwise than YuNet says."""
-
-SURE = 6.0
-"""Evidence from which a face is not also looked at turned by 90, 180 and 270 degrees."""
-
-TURNED_SCORE = 0.3
-"""Smallest score of YuNet's for a face that may lean otherwise than it says."""
-
-SECOND_LOOK = 0.0
-"""Smallest logit for which a proposal is looked at again."""
+Of 302 photos of groceries none had more. By one look of O-Net and no score, faces of 14 pixels with
+as few false ones: 50 of 55; by this, all 55. All but one of 2,761 portraits had more.
+"""
 
 SCORE_WEIGHT = 0.5
-"""Weight of the logit of YuNet's score in the evidence."""
+"""Weight of the logit of YuNet's score in the evidence; 0.25 to 1 are as good."""
+
+SECOND_LOOK = 0.0
+"""Smallest first logit for which a proposal is looked at again."""
+
+SURE = 5.5
+"""Evidence from which a face is not also looked at turned by 90, 180 and 270 degrees.
+
+YuNet takes nearly every face for upright. Of 300 faces turned by 90 to 180 degrees 9 had this
+evidence as they stood, of 2,761 upright ones 98 in 100.
+"""
+
+TURNED_EVIDENCE = 4.5
+"""Smallest evidence for a face turned so; in photos of groceries it was up to 3.9."""
+
+TURNED_SCORE = 0.4
+"""Smallest score of YuNet's for a proposal to be turned. With 0.2 no face more was found."""
+
+MAX_TILT = math.radians(15)
+"""Largest angle between a crop and the eyes in it at which O-Net's landmarks are used.
+
+O-Net knows upright faces: at 45 degrees its landmarks are a third of the eye distance off.
+"""
 
 SAME_FACE = 0.6
 """Share of the smaller of two boxes in the other from which they are one face."""
@@ -61,6 +75,7 @@ class Look(NamedTuple):
     """What O-Net says of a square: the logit of a face, its landmarks, where it lies.
 
     `face` is the square about the face, upright by its eyes; `width` and `height` are its box's.
+    `tilt` is the angle between the eyes and the square in radians, 0 or more.
     """
 
     logit: float
@@ -68,6 +83,7 @@ class Look(NamedTuple):
     face: Square
     width: float
     height: float
+    tilt: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +134,8 @@ def confirm(picture: Image.Image, proposals: Proposals, onet: Session) -> list[D
         one = findings[place]
         if other and other.evidence >= max(TURNED_EVIDENCE, one.evidence if one else 0):
             findings[place] = other
-    return _distinct([one for one in findings if one and one.evidence >= MIN_EVIDENCE])
+    faces = _distinct([one for one in findings if one and one.evidence >= MIN_EVIDENCE])
+    return [one.detection() for one in _straightened(picture, faces, onet)]
 
 
 def _lies_in(square: Square, box: Box) -> bool:
@@ -152,13 +169,22 @@ def _turned(picture: Image.Image, squares: Sequence[Square], onet: Session) -> l
     ]
 
 
-def _distinct(findings: list[_Finding]) -> list[Detection]:
+def _straightened(picture: Image.Image, faces: list[_Finding], onet: Session) -> list[_Finding]:
+    """Look a third time, in place of the first, where that was too far from upright."""
+    tilted = [place for place, one in enumerate(faces) if one.first.tilt > MAX_TILT]
+    again = look_at(picture, [faces[place].second.face for place in tilted], onet)
+    for place, third in zip(tilted, again, strict=True):
+        faces[place] = _Finding(faces[place].evidence, faces[place].second, third)
+    return faces
+
+
+def _distinct(findings: list[_Finding]) -> list[_Finding]:
     """Leave out faces that lie for the most part in one with more evidence, or around one."""
     kept: list[_Finding] = []
     for one in sorted(findings, key=lambda one: -one.evidence):
         if all(_shared(one.box, other.box) < SAME_FACE for other in kept):
             kept.append(one)
-    return [one.detection() for one in kept]
+    return kept
 
 
 def _shared(a: Box, b: Box) -> float:
@@ -189,7 +215,8 @@ def _look(square: Square, values: npt.NDArray[np.float64]) -> Look:
     middle = square(complex(1 + left + right, 1 + top + bottom) / 2)
     roll = cmath.phase(complex(landmarks[1] - landmarks[0]))
     face = Square(middle, max(width, height) * square.side, roll)
-    return Look(yes - no, landmarks, face, width * square.side, height * square.side)
+    tilt = abs(cmath.phase(cmath.rect(1, roll - square.roll)))
+    return Look(yes - no, landmarks, face, width * square.side, height * square.side, tilt)
 
 
 def cut(picture: Image.Image, square: Square) -> PixelArray:

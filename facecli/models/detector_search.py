@@ -14,33 +14,51 @@ from facecli.models.detector_graphs import STRIDES
 from facecli.models.runtime import Session
 from facecli.types import FloatArray
 
+WHOLE_PIXELS = 480_000
+"""Copies up to this size are searched for faces of all sizes; larger ones only for small faces."""
+
 COARSE_PIXELS = 640 * 480
 """About the pixels of the copy of a large picture on which large faces are searched."""
 
-WHOLE_PIXELS = 480_000
-"""Copies up to this size are searched for faces of all sizes."""
-
 ENLARGED_SIDE = 500
-"""Pictures with a smaller longest side are enlarged to it."""
+"""Pictures with a smaller longest side are enlarged to it.
 
-FINE_SCALE = 2 / 3
-"""Scale at which small faces are searched in large pictures."""
+On portraits of 250 pixels it made landmarks better: at a false match rate of 1e-5, 97.3 % of
+genuine pairs were accepted, and 96.7 % without.
+"""
 
-LEVEL_RATIO = 8.0
-"""Largest ratio of two neighbouring scales."""
+FINE_SCALE = 0.6
+"""Scale at which small faces are searched in large pictures.
 
-TILE = 1152
-OVERLAP = 160
-"""Side of the parts in which a large copy is searched, and how far they overlap, in pixels."""
+Of 60 faces of 24 pixels 58 were found at this scale, 52 at a half, and 60 at 1, which takes almost
+three times as long. Pixels are left out, not averaged, which is as good and takes a tenth of the
+time.
+"""
+
+MOST_REDUCED = 12
+"""Largest reduction beside the fine search alone; a larger one needs another in between."""
+
+STEP = 6
+"""Ratio of the reductions of a picture that needs several."""
+
+TILE = 768
+"""Side of the parts in which a large copy is searched, which bounds the memory."""
+
+OVERLAP = 20
+"""How far parts overlap, in pixels of the next coarser search: faces of this width are found there.
+"""
 
 LEAST_SIDE = 8
-"""A picture with a shorter side holds no face: its width would be below that of any found."""
+"""A picture with a shorter side holds no face that could be found."""
 
-MIN_PROPOSAL = 0.15
-"""Smallest score of a proposal."""
+MIN_PROPOSAL = 0.2
+"""Smallest score of a proposal.
+
+Of 60 faces 14 pixels wide 55 have it, and 40 have the usual 0.6; O-Net sorts out the rest.
+"""
 
 SAME_PROPOSAL = 0.3
-"""Intersection over union from which two proposals are one."""
+"""Intersection over union from which two proposals are one, as in OpenCV."""
 
 _CELL = 32
 """YuNet takes sides that this divides."""
@@ -64,11 +82,13 @@ def propose(picture: Image.Image, yunet: Session) -> Proposals:
     """Return the proposals for an RGB picture, best first, in its coordinates."""
     if min(picture.size) < LEAST_SIDE:
         return _joined([])
-    found = [
-        _looked_at(picture, part, scale, yunet)
-        for scale in scales_of(*picture.size)
-        for part in _parts(*picture.size, scale)
-    ]
+    found = []
+    coarser = 0.0
+    for scale in scales_of(*picture.size):
+        overlap = math.ceil(OVERLAP / coarser) if coarser else 0
+        parts = _parts(*picture.size, side=math.floor(TILE / scale), overlap=overlap)
+        found += [_looked_at(picture, part, scale, yunet) for part in parts]
+        coarser = scale
     every = _joined(found)
     keep = suppress(every.boxes, every.scores, SAME_PROPOSAL)
     return Proposals(*(values[keep] for values in every))
@@ -84,24 +104,23 @@ def scales_of(width: int, height: int) -> list[float]:
     if area * FINE_SCALE**2 <= WHOLE_PIXELS:
         return [FINE_SCALE]
     factors = [max(2, round(math.sqrt(area / COARSE_PIXELS)))]
-    while factors[-1] > LEVEL_RATIO / FINE_SCALE:
-        factors.append(max(2, round(factors[-1] / 6)))
+    while factors[-1] > MOST_REDUCED:
+        factors.append(max(2, factors[-1] // STEP))
     return [*(1 / factor for factor in factors), FINE_SCALE]
 
 
-def _parts(width: int, height: int, scale: float) -> Iterator[PixelBox]:
-    """Yield the parts that cover a picture, overlapping, for a search at a scale."""
-    for top, bottom in _spans(height, scale):
-        for left, right in _spans(width, scale):
+def _parts(width: int, height: int, *, side: int, overlap: int) -> Iterator[PixelBox]:
+    """Yield the parts that cover a picture, overlapping; without an overlap it is one part."""
+    for top, bottom in _spans(height, side, overlap):
+        for left, right in _spans(width, side, overlap):
             yield left, top, right, bottom
 
 
-def _spans(length: int, scale: float) -> list[tuple[int, int]]:
+def _spans(length: int, most: int, overlap: int) -> list[tuple[int, int]]:
     """Return start and end of the parts of one side, in pixels of the picture."""
-    tile, overlap = TILE / scale, OVERLAP / scale
-    if length <= tile:
+    if length <= most or not overlap:
         return [(0, length)]
-    count = math.ceil((length - overlap) / (tile - overlap))
+    count = math.ceil((length - overlap) / (most - overlap))
     side = math.ceil((length + (count - 1) * overlap) / count)
     starts = [place * (length - side) // (count - 1) for place in range(count)]
     return [(start, start + side) for start in starts]
@@ -111,12 +130,10 @@ def _looked_at(picture: Image.Image, part: PixelBox, scale: float, yunet: Sessio
     copy = _copied(picture, part, scale)
     found = read_maps(yunet.run({"pixels": _planes(copy)}))
     left, top, right, bottom = part
-    # The last pixel of a reduced copy stands for fewer pixels.
-    pace = (
-        [1 / scale] * 2
-        if scale < FINE_SCALE
-        else [(right - left) / copy.width, (bottom - top) / copy.height]
-    )
+    pace = np.array([1 / scale, 1 / scale])
+    # The last pixel of a reduced copy stands for fewer pixels; other copies cover all of the part.
+    if scale >= FINE_SCALE:
+        pace = np.array([(right - left) / copy.width, (bottom - top) / copy.height])
     boxes = found.boxes * np.tile(pace, 2) + np.tile([left, top], 2)
     return Proposals(boxes, found.scores, found.rolls)
 

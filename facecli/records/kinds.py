@@ -35,6 +35,7 @@ from facecli.records.health import (
 )
 from facecli.records.lfw import LfwRecord
 from facecli.records.models import (
+    DetectorImportedRecord,
     ListedModelRecord,
     ModelExportedRecord,
     ModelImportedRecord,
@@ -123,6 +124,7 @@ Record = (
     | ModelRecord
     | ModelImportedRecord
     | ModelExportedRecord
+    | DetectorImportedRecord
     | TrainingStepRecord
     | TrainingRecord
     | FindingRecord

@@ -20,6 +20,7 @@ from facecli.records.fields import (
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from facecli.models.detector_weights import DetectorCard
     from facecli.training.loop import Step
     from facecli.training.session import FinishedRun
     from facecli.types import ModelCard
@@ -110,6 +111,17 @@ class ModelExportedRecord(_ExportedKind, _Summary):
     """A model was written as an ONNX file."""
 
 
+class DetectorImportedRecord(TypedDict):
+    """The weights of the face detector were imported."""
+
+    kind: Annotated[Literal["detector_imported"], WrittenBy(("facecli models import-detector",))]
+    path: Annotated[str, "the file of the weights"]
+    name: Annotated[str, "the detector's name"]
+    fingerprint: Fingerprint
+    licences: Annotated[Mapping[str, str], "the licence of each network's weights"]
+    sources: Annotated[Mapping[str, str], "where each network's weights come from"]
+
+
 def model(card: ModelCard) -> ModelRecord:
     """Return the record of everything that is known of a model."""
     return {"kind": "model", **_card(card)}
@@ -128,6 +140,18 @@ def model_imported(path: Path, card: ModelCard) -> ModelImportedRecord:
 def model_exported(path: Path, card: ModelCard) -> ModelExportedRecord:
     """Return the record of a model that was exported."""
     return {"kind": "model_exported", "path": str(path), **_summary(card, default=False)}
+
+
+def detector_imported(path: Path, card: DetectorCard) -> DetectorImportedRecord:
+    """Return the record of a detector that was imported."""
+    return {
+        "kind": "detector_imported",
+        "path": str(path),
+        "name": card.name,
+        "fingerprint": card.fingerprint,
+        "licences": card.licences,
+        "sources": card.sources,
+    }
 
 
 def _summary(card: ModelCard, *, default: bool) -> _Summary:
