@@ -91,7 +91,8 @@ def examine(
     yield from _guarded("detector", lambda: _examine_detector(load_detector()))
     yield from _guarded("model", lambda: _examine_encoder(load_encoder()))
     if place.exists():
-        yield from _guarded("database", lambda: _examine_gallery(place, load_encoder().card))
+        yield from _guarded("database", lambda: _examine_gallery(place))
+        yield from _guarded("database model", lambda: _examine_move(place, load_encoder().card))
     else:
         yield Finding("database", True, f"{place.location}: none yet; enrolling someone makes it")
 
@@ -170,13 +171,13 @@ def _against_golden(vector: FloatArray, golden: tuple[float, ...]) -> Finding:
     return Finding("model self-test", off <= GOLDEN_TOLERANCE, text)
 
 
-def _examine_gallery(place: GalleryPlace, card: ModelCard) -> Iterator[Finding]:
+def _examine_gallery(place: GalleryPlace) -> Iterator[Finding]:
     """Check the database, and read every template."""
     with place.open() as gallery:
-        yield from _examine_opened(gallery, card)
+        yield from _examine_opened(gallery)
 
 
-def _examine_opened(gallery: GalleryStore, card: ModelCard) -> Iterator[Finding]:
+def _examine_opened(gallery: GalleryStore) -> Iterator[Finding]:
     facts = gallery.statistics()
     size = f"{facts.size / 2**20:.1f} MiB"
     counts = f"{facts.people} people, {facts.templates} templates"
@@ -191,12 +192,17 @@ def _examine_opened(gallery: GalleryStore, card: ModelCard) -> Iterator[Finding]
         templates = len(gallery.matrix(model).template_ids)
         text = f"{templates} of {model.name}, fingerprint {model.fingerprint[:12]}, all sound"
         yield Finding("database templates", True, text)
-        if templates and model.fingerprint != card.fingerprint:
-            yield Finding("database templates", True, _how_to_move(model, card))
+
+
+def _examine_move(place: GalleryPlace, card: ModelCard) -> Iterator[Finding]:
+    """Say what to do with templates of other models than the one in use."""
+    with place.open() as gallery:
+        for model in gallery.models():
+            if model.templates and model.fingerprint != card.fingerprint:
+                yield Finding("database model", True, _how_to_move(model, card))
 
 
 def _how_to_move(model: StoredModel, card: ModelCard) -> str:
-    """Say what to do with templates of another model than the one in use."""
     from facecli.models.encoders import model_cards
 
     names = {one.fingerprint: one.name for one in model_cards()}

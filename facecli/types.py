@@ -132,12 +132,11 @@ NO_FACE_FOUND = "no face found"
 class ModelCard:
     """Everything that is known about one model, as stored in its checkpoint.
 
-    `fingerprint` is a SHA-256 over weights, architecture, chip geometry, normalisation and
-    alignment. Only vectors of one fingerprint can be compared. `threshold` is the largest squared
-    L2 that counts as the same person; `thresholds` maps a false match rate such as "1e-4" to its
-    squared L2, and `threshold_source` names the data of both. `dimension` is how many numbers an
-    embedding has. `history` records how the model was made. `impostors` is a table of the squared
-    L2 of impostor pairs, as `calibration` reads it; {} if unknown.
+    `fingerprint` is a SHA-256 of weights, architecture, chip geometry and alignment. Only vectors
+    of one fingerprint can be compared. `threshold` is the largest squared L2 that counts as the
+    same person; `thresholds` maps a false match rate such as "1e-4" to its squared L2, and
+    `threshold_source` names the data of both. `dimension` is the length of an embedding. `history`
+    says how the model was made. `impostors` is a table for `calibration`; {} if unknown.
     """
 
     name: str
@@ -280,10 +279,8 @@ class GalleryStatistics:
 class Detector(Protocol):
     """Finds faces."""
 
-    @property
-    def version(self) -> str:
-        """A name that changes whenever the same picture would give other detections."""
-        ...
+    version: str
+    """A name that changes whenever the same picture would give other detections."""
 
     def detect(self, pictures: Sequence[Image.Image]) -> list[list[Detection]]:
         """Return the detections of each upright RGB picture, in the order given, largest first."""

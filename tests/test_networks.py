@@ -7,9 +7,11 @@ import pytest
 import torch
 
 from facecli.errors import ModelError
+from facecli.models import checkpoints
 from facecli.models.dlib_format import resnet29_architecture
-from facecli.models.encoders import load_encoder
+from facecli.models.encoders import find_model
 from facecli.models.networks import Downsample, FaceNetwork, build
+from facecli.models.torch_encoder import load_weights
 from facecli.types import PixelArray
 
 # The first numbers, at unit length, of what dlib 20.0.1 itself computes from `synthetic_chip` with
@@ -32,7 +34,9 @@ def embed_once(network: FaceNetwork, chip: PixelArray) -> torch.Tensor:
 
 @pytest.mark.network
 def test_the_shipped_trunk_is_dlibs_to_the_precision_of_its_weights() -> None:
-    network = load_encoder("dlib-128").network
+    weights, card = checkpoints.load(find_model("dlib-128"))
+    network = build(card.architecture)
+    load_weights(network, weights, source="dlib-128")
     got = embed_once(network, synthetic_chip()).numpy()
     # Half-precision weights move a number by 2e-4; leaving out one spatial padding, by 0.1.
     np.testing.assert_allclose(got[: len(DLIB_GOLDEN)], DLIB_GOLDEN, atol=5e-4)

@@ -9,11 +9,10 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from facecli.albums.scanning import finder_of
 from facecli.albums.sorting import group
 from facecli.cli import cli
 from facecli.faces.embedding import EmbeddedPicture
-from facecli.models.encoders import DEFAULT_MODEL, read_card
+from facecli.models.encoders import read_card
 from facecli.portraits import eileen_collins, grace_hopper
 from facecli.recognition.identify import KnownPeople, identify
 from facecli.recognition.opening import open_recognizer
@@ -25,6 +24,7 @@ from facecli.stores.library.clusters import AlbumStore
 OLD = Path(__file__).resolve().parent / "data" / "release-0.3"
 ZOE = "Zoë <b>O'Neil</b>"
 FINGERPRINT = "573e0f0e"
+FINDER = "mtcnn-1 similarity-5pt-1 150 e90b769f16da"
 HEAD = "ea86919fe6ef47bf3c6e41b6e4b94743b10af0f32b8ab59ce103290f7d2f9642"
 
 
@@ -50,7 +50,7 @@ def test_the_gallery_holds_who_was_enrolled(old: Path) -> None:
 
 @pytest.mark.network
 def test_the_people_of_the_old_gallery_are_recognized(old: Path) -> None:
-    with open_recognizer(old / "gallery.db", model="facecli-128") as recognizer:
+    with open_recognizer(old / "gallery.db", model="resnet-128") as recognizer:
         for portrait, name in ((grace_hopper(), "Grace Hopper"), (eileen_collins(), ZOE)):
             (answer,) = recognizer.identify(portrait)
             assert answer.person == name
@@ -63,24 +63,23 @@ def test_the_photo_library_keeps_faces_clusters_and_corrections(old: Path) -> No
         assert albums.names() == {2: "Admiral"}
         assert [len(albums.members(number)) for number in (1, 2)] == [2, 2]
         assert [one.said for one in albums.corrections()] == ["not-same 1 2", "name 2 Admiral"]
-        card = read_card(DEFAULT_MODEL)
+        card = read_card("resnet-128")
         found = library.statistics()
         assert (found.photos, found.faces) == (4, 4)
-        if card.fingerprint.startswith(FINGERPRINT):
-            sha256 = albums.members(1)[0].sha256
-            finder = finder_of(card.geometry)
-            known = library.recall(sha256, finder=finder, card=card)
-            assert known is not None
-            assert known.embeddings is not None
-            np.testing.assert_allclose(np.linalg.norm(known.embeddings, axis=1), 1, atol=1e-5)
+        assert card.fingerprint.startswith(FINGERPRINT)
+        sha256 = albums.members(1)[0].sha256
+        known = library.recall(sha256, finder=FINDER, card=card)
+        assert known is not None
+        assert known.embeddings is not None
+        np.testing.assert_allclose(np.linalg.norm(known.embeddings, axis=1), 1, atol=1e-5)
 
 
 def remembered(library: Library) -> list[EmbeddedPicture]:
     """Return the pictures of the library with their embeddings, as a scan takes them from it."""
-    card = read_card("facecli-128")
+    card = read_card("resnet-128")
     pictures = []
     for sha256 in dict.fromkeys(one.sha256 for one in AlbumStore(library).sightings()):
-        known = library.recall(sha256, finder=finder_of(card.geometry), card=card)
+        known = library.recall(sha256, finder=FINDER, card=card)
         path = AlbumStore(library).path_of(sha256)
         assert known is not None
         assert known.embeddings is not None
@@ -110,7 +109,7 @@ def test_the_faces_are_sorted_as_they_were(old: Path) -> None:
 
 def test_the_old_decisions_come_out_again(old: Path) -> None:
     """The people of the old gallery are as far from the old library's faces as the log says."""
-    card = read_card("facecli-128")
+    card = read_card("resnet-128")
     with SqliteGallery(old / "gallery.db", create=False) as gallery:
         known = KnownPeople(gallery.matrix(card))
     with Library(old / "photos.db", create=False) as library:

@@ -35,7 +35,7 @@ COMMANDS = {
     "evaluate": "Measure a model on your own photos.",
     "calibrate": "Set the threshold from your own photos, for a false match rate.",
     "train-verifier": "Train a logistic verifier on the difference of two embeddings.",
-    "models": "List, describe and import face models.",
+    "models": "List, describe, import and export face models.",
     "train": "Train your own network on photos of people.",
     "serve": "Run an HTTP service with a camera page, and make other commands faster.",
     "doctor": "Check the installation, the model and the database.",
