@@ -13,6 +13,7 @@ from facecli.albums.scanning import finder_of
 from facecli.albums.sorting import group
 from facecli.cli import cli
 from facecli.faces.embedding import EmbeddedPicture
+from facecli.faces.finding import SEARCH_VERSION
 from facecli.models.encoders import DEFAULT_MODEL, read_card
 from facecli.portraits import eileen_collins, grace_hopper
 from facecli.recognition.identify import KnownPeople, identify
@@ -21,6 +22,7 @@ from facecli.stores.decisions import DecisionLog
 from facecli.stores.gallery.sqlite.store import SqliteGallery
 from facecli.stores.library import Library
 from facecli.stores.library.clusters import AlbumStore
+from facecli.types import ModelCard
 
 OLD = Path(__file__).resolve().parent / "data" / "release-0.3"
 ZOE = "Zoë <b>O'Neil</b>"
@@ -68,11 +70,16 @@ def test_the_photo_library_keeps_faces_clusters_and_corrections(old: Path) -> No
         assert (found.photos, found.faces) == (4, 4)
         if card.fingerprint.startswith(FINGERPRINT):
             sha256 = albums.members(1)[0].sha256
-            finder = finder_of(card.geometry)
+            finder = old_finder(card)
             known = library.recall(sha256, finder=finder, card=card)
             assert known is not None
             assert known.embeddings is not None
             np.testing.assert_allclose(np.linalg.norm(known.embeddings, axis=1), 1, atol=1e-5)
+
+
+def old_finder(card: ModelCard) -> str:
+    """Return the name that the old release gave to its way of finding faces."""
+    return finder_of("mtcnn-1", card.geometry).replace(f" {SEARCH_VERSION}", "")
 
 
 def remembered(library: Library) -> list[EmbeddedPicture]:
@@ -80,7 +87,7 @@ def remembered(library: Library) -> list[EmbeddedPicture]:
     card = read_card("facecli-128")
     pictures = []
     for sha256 in dict.fromkeys(one.sha256 for one in AlbumStore(library).sightings()):
-        known = library.recall(sha256, finder=finder_of(card.geometry), card=card)
+        known = library.recall(sha256, finder=old_finder(card), card=card)
         path = AlbumStore(library).path_of(sha256)
         assert known is not None
         assert known.embeddings is not None

@@ -333,17 +333,28 @@ def test_the_version_of_the_finder_stands_for_its_settings() -> None:
     """A setting changed without a new version would leave old faces in use: give both anew here."""
     from facecli.faces import chips
     from facecli.faces import finding as search
-    from facecli.models import detectors
+    from facecli.models import detector_confirm as confirm
+    from facecli.models import detector_search as propose
+    from facecli.models import detector_weights, detectors, mtcnn
 
-    settings = (
-        *(detectors.LONGEST_SIDE, detectors.MIN_FACE, detectors.MIN_CONFIDENCE),
-        *(detectors.MAX_ROLL, detectors.MAX_MISFIT, detectors._STAGE_THRESHOLDS),
-        *(search.NEAR_BORDER, search.SURROUNDINGS, search.SAME_FACE, search.BORDER),
-        *(search.SMALL_SIDE, search.SURE, search.TURNED_CONFIDENCE),
-    )
-    assert search.FINDER_VERSION == "mtcnn-1"
     assert chips.ALIGNMENT_VERSION == "similarity-5pt-1"
-    assert settings == (
-        *(1600, 24, 0.97, 60.0, 25.0, [0.7, 0.7, 0.97]),
-        *(0.3, 1.0, 0.2, 0.25, 320, 0.998, 0.99),
-    )
+    assert search.SEARCH_VERSION == "look-2"
+    assert (search.AGAIN_CONFIDENCE, search.BORDER, search.COPY_PIXELS) == (0.996, 0.25, 480_000)
+    assert detectors.YuNetONet.version == "yunet-onet-1"
+    assert detector_weights.load(detectors.SHIPPED)[1].fingerprint.startswith("8136585e725c")
+    assert (
+        *(propose.WHOLE_PIXELS, propose.COARSE_PIXELS, propose.ENLARGED_SIDE, propose.FINE_SCALE),
+        *(propose.MOST_REDUCED, propose.STEP, propose.TILE, propose.OVERLAP, propose.LEAST_SIDE),
+        *(propose.MIN_PROPOSAL, propose.SAME_PROPOSAL),
+    ) == (480_000, 307_200, 500, 0.6, 12, 6, 768, 20, 8, 0.2, 0.3)
+    assert (
+        *(confirm.MIN_EVIDENCE, confirm.SCORE_WEIGHT, confirm.SECOND_LOOK, confirm.SURE),
+        *(confirm.TURNED_EVIDENCE, confirm.TURNED_SCORE, confirm.SAME_FACE),
+    ) == (3.9, 0.5, 0.0, 5.5, 4.5, 0.4, 0.6)
+    assert pytest.approx(0.2618, abs=1e-4) == confirm.MAX_TILT
+    assert mtcnn.MTCNNDetector.version == "mtcnn-2"
+    assert (
+        *(mtcnn.LONGEST_SIDE, mtcnn.MIN_FACE, mtcnn.MIN_CONFIDENCE, mtcnn.MAX_ROLL),
+        *(mtcnn.MAX_MISFIT, mtcnn._STAGE_THRESHOLDS, mtcnn.NEAR_BORDER, mtcnn.SURROUNDINGS),
+        mtcnn.SAME_FACE,
+    ) == (1600, 24, 0.97, 60.0, 25.0, [0.7, 0.7, 0.97], 0.3, 1.0, 0.2)
