@@ -277,10 +277,9 @@ class GalleryStatistics:
 
 
 class Detector(Protocol):
-    """Finds faces."""
+    """Finds faces; `version` changes whenever a picture would give other detections."""
 
     version: str
-    """A name that changes whenever the same picture would give other detections."""
 
     def detect(self, pictures: Sequence[Image.Image]) -> list[list[Detection]]:
         """Return the detections of each upright RGB picture, in the order given, largest first."""

@@ -23,7 +23,6 @@ from facecli.faces import workers
 from facecli.faces.acquisition import acquire
 from facecli.faces.chips import DLIB_GEOMETRY, geometry_at
 from facecli.faces.embedding import EmbeddedPicture, embed_pictures
-from facecli.faces.memory import Places
 from facecli.stores.library import Library
 from facecli.types import Acquisition, Detection, Detector, Failure, FloatArray, PixelArray
 
@@ -130,7 +129,7 @@ def test_a_scan_gives_what_looking_at_each_photo_gives(
     paths.insert(15, tmp_path / "broken.png")
     paths[15].write_bytes(b"no picture")
     acquired = acquire(paths, FakeDetector(), DLIB_GEOMETRY)
-    expected = list(embed_pictures(acquired, FakeEncoder(), main_only=False))
+    expected = list(embed_pictures(acquired, FakeEncoder(), largest_only=False))
     found = scanned(paths, library, detector=SlowDetector(), workers=count)
     assert_same(found, expected)
     assert [result.source for result in found] == list(map(str, paths))
@@ -142,7 +141,7 @@ def test_a_second_run_reads_no_file_and_searches_no_picture(
 ) -> None:
     paths = painted(tmp_path, 20)
     first = scanned(paths, library)
-    for module, name in ((scanning, "read_file"), (workers, "opened")):
+    for module, name in ((scanning, "read_file"), (workers, "open_picture")):
         monkeypatch.setattr(module, name, lambda _: pytest.fail("opened a picture"))
     encoder = FakeEncoder()
     second = list(scan(paths, library=library, detector=FakeDetector(), encoder=encoder, workers=1))
@@ -155,7 +154,7 @@ def test_another_model_takes_the_chips_and_opens_no_photo(
 ) -> None:
     paths = painted(tmp_path, 20)
     first = scanned(paths, library)
-    for module, name in ((scanning, "read_file"), (workers, "opened")):
+    for module, name in ((scanning, "read_file"), (workers, "open_picture")):
         monkeypatch.setattr(module, name, lambda _: pytest.fail("opened a picture"))
     assert_same(scanned(paths, library, model="other"), first)
     counts = library.statistics().models
@@ -276,11 +275,9 @@ def test_few_photos_are_in_hand_at_a_time(
     begun: list[Path] = []
     submit = workers.Searchers.submit
 
-    def noted(
-        searchers: workers.Searchers, path: Path, places: Places | None
-    ) -> Future[Acquisition | Failure]:
+    def noted(searchers: workers.Searchers, path: Path) -> Future[Acquisition | Failure]:
         begun.append(path)
-        return submit(searchers, path, places)
+        return submit(searchers, path)
 
     monkeypatch.setattr(workers.Searchers, "submit", noted)
     results = scan(
@@ -336,17 +333,28 @@ def test_the_version_of_the_finder_stands_for_its_settings() -> None:
     """A setting changed without a new version would leave old faces in use: give both anew here."""
     from facecli.faces import chips
     from facecli.faces import finding as search
-    from facecli.models import detectors
+    from facecli.models import detector_confirm as confirm
+    from facecli.models import detector_search as propose
+    from facecli.models import detector_weights, detectors, mtcnn
 
-    settings = (
-        *(detectors.LONGEST_SIDE, detectors.MIN_FACE, detectors.MIN_CONFIDENCE),
-        *(detectors.MAX_ROLL, detectors.MAX_MISFIT, detectors._STAGE_THRESHOLDS),
-        *(search.NEAR_BORDER, search.SURROUNDINGS, search.SAME_FACE, search.BORDER),
-        *(search.SMALL_SIDE, search.SURE, search.TURNED_CONFIDENCE),
-    )
-    assert search.SEARCH_VERSION == "look-2"
     assert chips.ALIGNMENT_VERSION == "similarity-5pt-1"
-    assert settings == (
-        *(1600, 24, 0.97, 60.0, 25.0, [0.7, 0.7, 0.97]),
-        *(0.3, 1.0, 0.2, 0.25, 320, 0.998, 0.99),
-    )
+    assert search.SEARCH_VERSION == "look-2"
+    assert (search.AGAIN_CONFIDENCE, search.BORDER, search.COPY_PIXELS) == (0.996, 0.25, 480_000)
+    assert detectors.YuNetONet.version == "yunet-onet-1"
+    assert detector_weights.load(detectors.SHIPPED)[1].fingerprint.startswith("8136585e725c")
+    assert (
+        *(propose.WHOLE_PIXELS, propose.COARSE_PIXELS, propose.ENLARGED_SIDE, propose.FINE_SCALE),
+        *(propose.MOST_REDUCED, propose.STEP, propose.TILE, propose.OVERLAP, propose.LEAST_SIDE),
+        *(propose.MIN_PROPOSAL, propose.SAME_PROPOSAL),
+    ) == (480_000, 307_200, 500, 0.6, 12, 6, 768, 20, 8, 0.2, 0.3)
+    assert (
+        *(confirm.MIN_EVIDENCE, confirm.SCORE_WEIGHT, confirm.SECOND_LOOK, confirm.SURE),
+        *(confirm.TURNED_EVIDENCE, confirm.TURNED_SCORE, confirm.SAME_FACE),
+    ) == (3.9, 0.5, 0.0, 5.5, 4.5, 0.4, 0.6)
+    assert pytest.approx(0.2618, abs=1e-4) == confirm.MAX_TILT
+    assert mtcnn.MTCNNDetector.version == "mtcnn-2"
+    assert (
+        *(mtcnn.LONGEST_SIDE, mtcnn.MIN_FACE, mtcnn.MIN_CONFIDENCE, mtcnn.MAX_ROLL),
+        *(mtcnn.MAX_MISFIT, mtcnn._STAGE_THRESHOLDS, mtcnn.NEAR_BORDER, mtcnn.SURROUNDINGS),
+        mtcnn.SAME_FACE,
+    ) == (1600, 24, 0.97, 60.0, 25.0, [0.7, 0.7, 0.97], 0.3, 1.0, 0.2)

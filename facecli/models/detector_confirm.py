@@ -45,7 +45,8 @@ TURNED_SCORE = 0.4
 """Smallest score of YuNet's for a proposal to be turned. With 0.2 no face more was found."""
 
 MAX_TILT = math.radians(15)
-"""Largest angle between a crop and the eyes in it at which O-Net's landmarks are used.
+"""Largest angle between the first crop and the eyes in it at which its landmarks are used, and half
+of it in the second.
 
 O-Net knows upright faces: at 45 degrees its landmarks are a third of the eye distance off.
 """
@@ -171,7 +172,11 @@ def _turned(picture: Image.Image, squares: Sequence[Square], onet: Session) -> l
 
 def _straightened(picture: Image.Image, faces: list[_Finding], onet: Session) -> list[_Finding]:
     """Look a third time, in place of the first, where that was too far from upright."""
-    tilted = [place for place, one in enumerate(faces) if one.first.tilt > MAX_TILT]
+    tilted = [
+        place
+        for place, one in enumerate(faces)
+        if max(one.first.tilt, 2 * one.second.tilt) > MAX_TILT
+    ]
     again = look_at(picture, [faces[place].second.face for place in tilted], onet)
     for place, third in zip(tilted, again, strict=True):
         faces[place] = _Finding(faces[place].evidence, faces[place].second, third)
