@@ -11,7 +11,7 @@ import torch
 
 from facecli.errors import ModelError, TrainingError
 from facecli.models import encoders
-from facecli.training.batches import TrainingData
+from facecli.training.batches import TakeData, TrainingData
 from facecli.training.batchnorm import insert_batch_norm
 from facecli.training.chipstore import Acquire
 from facecli.training.config import TrainingConfig
@@ -28,6 +28,7 @@ from facecli.training.intake import (
 from facecli.training.loop import Trainer
 from facecli.training.promotion import combine
 from facecli.training.start import architecture_of, fit_start, load_start, views_of
+from facecli.training.taking import take_data
 from facecli.types import FloatArray, ModelCard
 
 NORMALISED_OVER = 256
@@ -63,6 +64,7 @@ class Plan:
             "data": self.photos.digest(),
             "chips": self.request.chips,
             "validation": str(self.request.validation),
+            "outlines": str(self.request.outlines),
             "init fingerprint": self.init.fingerprint,
         }
 
@@ -112,33 +114,46 @@ def prepare(plan: Plan, acquire: Acquire, tell: Listeners) -> Prepared:
     request = plan.request
     resuming = request.folder.begin(plan.settings(), resume=request.resume)
     request.folder.write_split(plan.photos.photos, plan.photos.held_back)
-    data, held_out = Reader(request, plan.init.geometry, acquire, tell).read(plan.photos)
+    data, held_out = Reader(
+        request, plan.init.geometry, acquire, tell, border=plan.config.border
+    ).read(plan.photos)
     check_data(data, request, plan.config)
     return Prepared(data, held_out, resuming)
 
 
-def build(plan: Plan, prepared: Prepared, tell: Listeners) -> Trainer:
-    """Build the network, fit its head, embed the baseline, and restore a saved state."""
-    config, folder, data = plan.config, plan.request.folder, prepared.data
+def build(
+    plan: Plan, prepared: Prepared, tell: Listeners
+) -> tuple[Trainer, TrainingData | TakeData]:
+    """Build the network, fit its head, embed the baseline, and restore a saved state.
+
+    Returns what trains it, and what from: the data prepared, or the takes made of them.
+    """
+    config, folder = plan.config, plan.request.folder
+    data: TrainingData | TakeData = prepared.data
     device = torch.device(encoders.resolve_device(plan.request.device))
     network, has_head = load_start(config, plan.init, plan.architecture)
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    if not prepared.resuming:
-        _fit_head(network, plan, data, tell, has_head=has_head)
+    if config.takes and not has_head:
+        raise TrainingError(f"takes need a start with a head, and {plan.init.name} has none")
+    if not prepared.resuming and not config.takes:
+        _fit_head(network, plan, prepared.data, tell, has_head=has_head)
+    if config.takes:
+        data = take_data(plan, prepared.data, network, tell)
     if folder.before() is None:
         folder.keep_before(_embed_baseline(plan, prepared.held_out, network))
     if config.batch_norm:
-        assert data.rows is not None
-        chosen = np.random.default_rng(config.seed).permutation(data.rows)
+        rows = prepared.data.rows
+        assert rows is not None
+        chosen = np.random.default_rng(config.seed).permutation(rows)
         sample = np.sort(chosen[:NORMALISED_OVER])
-        pixels = torch.from_numpy(data.chips[sample]).to(device)
+        pixels = torch.from_numpy(prepared.data.chips[sample]).to(device)
         insert_batch_norm(network, pixels.permute(0, 3, 1, 2).float())
     trainer = Trainer(network, config, device)
     if prepared.resuming:
         trainer.restore(folder.state)
         folder.forget_after(trainer.step)
         tell.say(f"continuing after step {trainer.step}")
-    return trainer
+    return trainer, data
 
 
 def _fit_head(

@@ -52,13 +52,13 @@ class Session:
         self.tell = tell or Listeners()
         self.plan = read(request, config)
         self.prepared = prepare(self.plan, acquire, self.tell)
-        self.trainer = build(self.plan, self.prepared, self.tell)
+        self.trainer, self.data = build(self.plan, self.prepared, self.tell)
 
     def train(self) -> Iterator[Step]:
         """Train, and yield a report every few steps, after it was logged."""
         folder = self.plan.request.folder
         yield from self.trainer.run(
-            self.prepared.data,
+            self.data,
             save_to=folder.state,
             time_budget=self.plan.request.time_budget,
             log=folder.append,
