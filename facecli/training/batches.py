@@ -147,6 +147,15 @@ class TakeBatches:
         )
 
 
+def batches_of(
+    data: TrainingData | TakeData, config: TrainingConfig, device: torch.device
+) -> Batches | TakeBatches:
+    """Return what gives the batches of these data."""
+    if isinstance(data, TakeData):
+        return TakeBatches(data, config, device)
+    return Batches(data, config, device)
+
+
 def batch_loss(embeddings: Tensor, batch: Batch, config: TrainingConfig) -> dict[str, Tensor]:
     """Return the weighted `loss` of a batch, its parts, and the other numbers to report.
 

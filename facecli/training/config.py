@@ -30,12 +30,12 @@ class TrainingConfig:
     beside the network that gave the targets, by a joined head; it needs `steps` 0. Its squared L2
     counts `teacher_weight`² times.
 
-    With `takes`, such as clean, blur and mask, each photo is learned from in these forms, made once,
-    and what the frozen part of the trunk makes of them is stored. All kinds are in
+    With `takes`, such as clean, blur and mask, each photo is learned from in these forms. They are
+    made once, and what the frozen part of the trunk makes of them is stored. All kinds are in
     `training/takes.py`; the first must be clean. Chips have `border` more pixels on each side than
     the network sees, for takes that are shifted. A batch then has `photos` takes of each of
-    `people` people: a clean one, and others of the same kinds for everybody. The targets are, unless
-    others are given, the embeddings of the clean takes by `init`.
+    `people` people: a clean one, and others of the same kinds for everybody. Unless other targets
+    are given, they are the embeddings of the clean takes by `init`.
 
     A batch has `photos` photos of each of `people` people, and `others` photos of anybody. The loss
     is `triplet_weight` × triplet loss, with `margin` in squared L2, + `target_weight` ×
@@ -51,10 +51,10 @@ class TrainingConfig:
     head changes. `clip` is the largest norm of a gradient. `batch_norm` normalises the trunk during
     training. The weights that are saved are a moving average, and `ema` is its decay per step. The
     state is saved every `validate_every` steps. `validation_share` of the people are held out.
-    At `threshold`, in squared L2, the false match rate is to be `threshold_fmr`. Without `calibrate`
-    embeddings are not moved for that: the threshold stays, and the card says which rate it has.
-    `blend` is the share of the trained weights in the result; the rest are those of the start
-    (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models").
+    At `threshold`, in squared L2, the false match rate is to be `threshold_fmr`. Without
+    `calibrate` embeddings are not moved for that, and the card says which rate it has. `blend` is
+    the share of the trained weights in the result; the rest are those of the start (Wortsman et al.
+    2022, "Robust fine-tuning of zero-shot models").
     """
 
     init: str = "dlib-128"

@@ -41,7 +41,7 @@ class Front(nn.Module):
 
     def __init__(self, network: FaceNetwork, cut: int) -> None:
         super().__init__()
-        self.layers = nn.Sequential(*layers_of(network)[:cut])
+        self.layers = layers_of(network)[:cut]
         self.register_buffer("mean", network.mean.clone())
         self.scale = network.scale
 
@@ -85,7 +85,8 @@ def front_of(network: FaceNetwork, cut: int, *, precision: str, device: torch.de
             torch.inference_mode(),
             torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"),
         ):
-            return front(pixels.to(device).contiguous(memory_format=torch.channels_last)).cpu()
+            maps: Tensor = front(pixels.to(device).contiguous(memory_format=torch.channels_last))
+        return maps.cpu()
 
     return run
 
@@ -178,9 +179,7 @@ def _is_for(notes: Path, key: str) -> bool:
         return False
 
 
-def _compute(
-    job: Job, path: Path, front: Callable[[], Run], on_photo: Callable[[], None]
-) -> None:
+def _compute(job: Job, path: Path, front: Callable[[], Run], on_photo: Callable[[], None]) -> None:
     """Append the blocks that the file lacks. Its header is written first, with the final shape."""
     blocks = job.blocks()
     header, per_photo, done = 0, 1, 0
@@ -235,5 +234,5 @@ def _maps_of(run: Run, takes: Tensor) -> Maps:
     photos = takes.shape[0]
     flat = takes.flatten(0, 1).float()
     parts = [run(flat[start : start + BLOCK]) for start in range(0, len(flat), BLOCK)]
-    maps: Maps = torch.cat(parts).half().unflatten(0, (photos, -1)).numpy()
+    maps: Maps = torch.cat(parts).half().reshape(photos, -1, *parts[0].shape[1:]).numpy()
     return maps

@@ -195,9 +195,7 @@ class Reader:
 def widened(geometry: ChipGeometry, border: int) -> ChipGeometry:
     """Return the geometry with `border` more pixels on each side; the face keeps its size."""
     one, two, three, four, five = ((x + border, y + border) for x, y in geometry.landmarks)
-    return ChipGeometry(
-        size=geometry.size + 2 * border, landmarks=(one, two, three, four, five)
-    )
+    return ChipGeometry(size=geometry.size + 2 * border, landmarks=(one, two, three, four, five))
 
 
 def _loose(photos: PhotoSet) -> list[str]:

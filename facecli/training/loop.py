@@ -17,14 +17,7 @@ from facecli.errors import ModelError, TrainingError
 from facecli.models.checkpoints import read_tensors, write_tensors
 from facecli.models.networks import FaceNetwork
 from facecli.training.augmentation import augment
-from facecli.training.batches import (
-    Batch,
-    Batches,
-    TakeBatches,
-    TakeData,
-    TrainingData,
-    batch_loss,
-)
+from facecli.training.batches import Batch, TakeData, TrainingData, batch_loss, batches_of
 from facecli.training.batchnorm import fold_batch_norm
 from facecli.training.config import TrainingConfig
 
@@ -132,7 +125,7 @@ class Trainer:
         before is kept.
         """
         config = self.config
-        source = (TakeBatches if isinstance(data, TakeData) else Batches)(data, config, self.device)
+        source = batches_of(data, config, self.device)
         tally = _Tally(self.step)
         while self._progress(time_budget) < 1:
             rate = self._set_rate(self._progress(time_budget))

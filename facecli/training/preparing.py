@@ -102,7 +102,12 @@ def read(request: TrainingRequest, config: TrainingConfig) -> Plan:
 def _baseline(
     request: TrainingRequest, config: TrainingConfig, init: ModelCard
 ) -> tuple[str, ModelCard]:
-    """Return name and card of the model to compare with: the one of this name, or the start."""
+    """Return name and card of the model to compare with: the one of this name, or the start.
+
+    With takes it is the start: the question is whether they did any harm.
+    """
+    if config.takes:
+        return config.init, init
     try:
         return request.name, encoders.read_card(request.name)
     except ModelError:

@@ -132,7 +132,7 @@ def _relit(chips: Tensor, random: torch.Generator) -> Tensor:
     """Change brightness and contrast a little; a third of the chips lose their colour."""
     gain, contrast = (uniform(chips, 0.8, 1.2, random)[:, None, None, None] for _ in range(2))
     grey = (uniform(chips, 0, 1, random) < 1 / 3)[:, None, None, None]
-    chips = torch.where(grey, _greyed(chips, random), chips)
+    chips = torch.where(grey, greyed(chips, random), chips)
     mean = chips.mean(dim=(1, 2, 3), keepdim=True)
     return (mean + (chips - mean) * contrast) * gain
 
@@ -141,7 +141,8 @@ def _darkened(chips: Tensor, random: torch.Generator) -> Tensor:
     return chips * uniform(chips, *DARK, random)[:, None, None, None]
 
 
-def _greyed(chips: Tensor, _: torch.Generator) -> Tensor:
+def greyed(chips: Tensor, _: torch.Generator) -> Tensor:
+    """Take the colour away."""
     luma = torch.tensor(LUMA, dtype=chips.dtype).view(1, 3, 1, 1)
     return (chips * luma).sum(dim=1, keepdim=True).expand_as(chips)
 
@@ -198,7 +199,7 @@ KINDS: dict[str, Kind] = {
     "small": Kind(jitter=True, change=shrunk(20, 28)),
     "jpeg": Kind(jitter=True, change=compressed(8, 16)),
     "dark": Kind(jitter=True, change=_darkened),
-    "grey": Kind(jitter=True, change=_greyed),
+    "grey": Kind(jitter=True, change=greyed),
     "mask": Kind(jitter=True, change=_covered(_mask)),
     "eyes": Kind(jitter=True, change=_covered(_eyes)),
     "forehead": Kind(jitter=True, change=_covered(_forehead)),

@@ -10,9 +10,10 @@ import torch
 from facecli.errors import TrainingError
 from facecli.models.networks import FaceNetwork
 from facecli.training.batches import TakeData, TrainingData
-from facecli.training.features import Job, Maps, cut_of, front_of, load_features
+from facecli.training.features import BLOCK, Job, Maps, cut_of, front_of, load_features
 from facecli.training.intake import Listeners
-from facecli.types import FloatArray
+from facecli.training.probes import Embed
+from facecli.types import FloatArray, PixelArray
 
 if TYPE_CHECKING:
     from facecli.training.preparing import Plan
@@ -66,3 +67,24 @@ def embed_maps(network: FaceNetwork, maps: Maps, cut: int) -> FloatArray:
             parts.append(network.embed_maps(some, cut).cpu().numpy())
     return np.concatenate(parts)
 
+
+def both_embedders(before: FaceNetwork, after: FaceNetwork, cut: int) -> Embed:
+    """Return what embeds chips with two networks that share their first `cut` layers.
+
+    The shared layers run once, in float32.
+    """
+    device = before.mean.device
+    run = front_of(before, cut, precision="float32", device=device)
+
+    def embed(chips: PixelArray) -> tuple[FloatArray, FloatArray]:
+        found: list[tuple[FloatArray, FloatArray]] = []
+        for start in range(0, len(chips), BLOCK):
+            some = torch.from_numpy(np.ascontiguousarray(chips[start : start + BLOCK]))
+            maps = run(some.permute(0, 3, 1, 2).float()).to(device)
+            with torch.inference_mode():
+                one, other = (network.embed_maps(maps, cut) for network in (before, after))
+            found.append((one.cpu().numpy(), other.cpu().numpy()))
+        firsts, seconds = zip(*found, strict=True)
+        return np.concatenate(firsts), np.concatenate(seconds)
+
+    return embed
