@@ -28,7 +28,7 @@ from facecli.training.intake import (
 from facecli.training.loop import Trainer
 from facecli.training.promotion import combine
 from facecli.training.start import architecture_of, fit_start, load_start, views_of
-from facecli.training.taking import take_data
+from facecli.training.taking import seen_by, take_data
 from facecli.types import FloatArray, ModelCard
 
 NORMALISED_OVER = 256
@@ -58,9 +58,11 @@ class Plan:
         return bool(self.architecture.get("mirror"))
 
     def settings(self) -> dict[str, Any]:
-        """Return all that decides the result; a resumed run must have the same."""
+        """Return all that decides the training; a resumed run must have the same."""
+        config = dataclasses.asdict(self.config)
+        del config["blend"]  # it is made after training, and may be chosen then
         return {
-            **dataclasses.asdict(self.config),
+            **config,
             "data": self.photos.digest(),
             "chips": self.request.chips,
             "validation": str(self.request.validation),
@@ -145,7 +147,11 @@ def build(
     if config.takes:
         data = take_data(plan, prepared.data, network, tell)
     if folder.before() is None:
-        folder.keep_before(_embed_baseline(plan, prepared.held_out, network))
+        if isinstance(data, TakeData):
+            views = seen_by(network, prepared.held_out.chips, data.cut, mirror=plan.mirror)
+            folder.keep_before(combine(views))
+        else:
+            folder.keep_before(_embed_baseline(plan, prepared.held_out, network))
     if config.batch_norm:
         rows = prepared.data.rows
         assert rows is not None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +26,7 @@ from facecli.training.promotion import (
     measure,
     shift_to_rate,
 )
-from facecli.training.start import views_of
-from facecli.types import FloatArray, IntArray, ModelCard, PixelArray
+from facecli.types import FloatArray, IntArray, ModelCard
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +47,14 @@ def with_calibrated_head(
     network: FaceNetwork,
     config: TrainingConfig,
     *,
-    chips: PixelArray,
+    see: Callable[[], FloatArray],
     labels: IntArray,
-    mirror: bool,
     former: tuple[Measurement, float],
 ) -> Calibrated:
     """Round the network to half precision, and move its threshold to that of the config.
 
-    `chips` and `labels` are the validation photos; `former` are measurement and threshold of the
+    `see` gives the network's views of the validation photos, as `views_of` does, and `labels` says
+    who they are; `former` are measurement and threshold of the
     model to compare with. If the pairs are too few for `config.threshold_fmr`, the network stays as
     it is: its threshold is the former one, times the ratio of the squared L2 of both models at the
     lowest rate that the pairs support.
@@ -64,7 +62,6 @@ def with_calibrated_head(
     _halve(network)
     rate, impostors = config.threshold_fmr, former[0].pairs[1]
     pairs = f"{impostors:,} impostor pairs of {former[0].people} validation people"
-    see = partial(views_of, network, chips, mirror=mirror)
     enough = supported(rate, impostors)
     problem = None
     if enough and config.calibrate:

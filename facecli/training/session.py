@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,8 @@ from facecli.training.preparing import build, prepare, read
 from facecli.training.probes import PROBES, Hardship, measure_probes
 from facecli.training.promotion import FARS, Measurement, ModelComparison, compare, measure
 from facecli.training.result import make_card, save_model, with_calibrated_head
-from facecli.training.start import blend, load_start
-from facecli.training.taking import both_embedders
+from facecli.training.start import blend, load_start, views_of
+from facecli.training.taking import embedder, seen_by
 from facecli.types import FloatArray, ModelCard
 
 
@@ -85,9 +86,8 @@ class Session:
         result = with_calibrated_head(
             network,
             plan.config,
-            chips=held_out.chips,
+            see=self._views(network),
             labels=held_out.labels,
-            mirror=plan.mirror,
             former=(before, plan.baseline.threshold),
         )
         verdict = compare(before_embeddings, result.embeddings, held_out.labels)
@@ -109,6 +109,13 @@ class Session:
             save_model(promoted, result.network, card)
         return FinishedRun(card, before, result.measurement, verdict, promoted)
 
+    def _views(self, network: FaceNetwork) -> Callable[[], FloatArray]:
+        """Return what embeds the held-out chips with a network, as it then is."""
+        chips, mirror = self.prepared.held_out.chips, self.plan.mirror
+        if isinstance(self.data, TakeData):
+            return partial(seen_by, network, chips, self.data.cut, mirror=mirror)
+        return partial(views_of, network, chips, mirror=mirror)
+
     def _start(self) -> FaceNetwork:
         plan = self.plan
         network, _ = load_start(plan.config, plan.init, plan.architecture)
@@ -119,7 +126,7 @@ class Session:
         if not isinstance(self.data, TakeData) or len(np.unique(self.prepared.held_out.labels)) < 2:
             return []
         held_out, cut = self.prepared.held_out, self.data.cut
-        embed = both_embedders(self._start(), result, cut)
+        embed = embedder([self._start(), result], cut)
         self.tell.say(f"measuring {len(held_out.labels)} photos in {len(PROBES)} bad forms")
         return list(measure_probes(held_out.chips, held_out.labels, embed))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -68,23 +69,29 @@ def embed_maps(network: FaceNetwork, maps: Maps, cut: int) -> FloatArray:
     return np.concatenate(parts)
 
 
-def both_embedders(before: FaceNetwork, after: FaceNetwork, cut: int) -> Embed:
-    """Return what embeds chips with two networks that share their first `cut` layers.
+def embedder(networks: Sequence[FaceNetwork], cut: int) -> Embed:
+    """Return what embeds chips with networks that share their first `cut` layers.
 
-    The shared layers run once, in float32.
+    The shared layers run once, in float32, and the shift of each network is left in.
     """
-    device = before.mean.device
-    run = front_of(before, cut, precision="float32", device=device)
+    device = networks[0].mean.device
+    run = front_of(networks[0], cut, precision="float32", device=device)
 
-    def embed(chips: PixelArray) -> tuple[FloatArray, FloatArray]:
-        found: list[tuple[FloatArray, FloatArray]] = []
+    def embed(chips: PixelArray) -> list[FloatArray]:
+        found: list[list[FloatArray]] = [[] for _ in networks]
         for start in range(0, len(chips), BLOCK):
             some = torch.from_numpy(np.ascontiguousarray(chips[start : start + BLOCK]))
             maps = run(some.permute(0, 3, 1, 2).float()).to(device)
             with torch.inference_mode():
-                one, other = (network.embed_maps(maps, cut) for network in (before, after))
-            found.append((one.cpu().numpy(), other.cpu().numpy()))
-        firsts, seconds = zip(*found, strict=True)
-        return np.concatenate(firsts), np.concatenate(seconds)
+                for parts, network in zip(found, networks, strict=True):
+                    parts.append(network.eval().embed_maps(maps, cut).cpu().numpy())
+        return [np.concatenate(parts) for parts in found]
 
     return embed
+
+
+def seen_by(network: FaceNetwork, chips: PixelArray, cut: int, *, mirror: bool) -> FloatArray:
+    """Return the outputs for chips as `start.views_of` does, (v, n, 128)."""
+    embed = embedder([network], cut)
+    sides = [chips, chips[:, :, ::-1]] if mirror else [chips]
+    return np.stack([embed(side)[0] for side in sides])
