@@ -213,7 +213,7 @@ def test_errors_of_probes_are_counted_against_other_photos() -> None:
     axes = np.eye(128, dtype=np.float32)
     clean, labels = axes[[0, 0, 1, 1]], np.array([0, 0, 1, 1])
     probes = axes[[1, 0, 1, 1]]
-    counts = count_errors(clean, probes, labels, threshold=1.0)
+    counts = count_errors(clean, probes, labels, rows=np.arange(4), threshold=1.0)
     assert counts.rejected.tolist() == [1, 0]
     assert counts.genuine.tolist() == [2, 2]
     assert counts.strangers == 2 / 8

@@ -10,12 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from facecli.metrics import Interval, all_pairs, interval, threshold_at_fmr
-from facecli.metrics.pairs import number_people
 from facecli.metrics.resampling import times_drawn
 from facecli.training.augmentation import blurred, compressed, shrunk
 from facecli.training.takes import FRAME, greyed
@@ -102,14 +100,19 @@ Embed = Callable[[PixelArray], Sequence[FloatArray]]
 
 
 def measure_probes(chips: PixelArray, labels: IntArray, embed: Embed) -> Iterator[Hardship]:
-    """Compare two models on every kind of probe of labelled chips, (n, size, size, 3) and (n,)."""
+    """Compare two models on every kind of probe of labelled chips, (n, size, size, 3) and (n,).
+
+    Only photos of people who have another one become probes: they are compared with all others.
+    """
     clean = embed(chips)
+    _, person, photos = np.unique(labels, return_inverse=True, return_counts=True)
+    rows = np.flatnonzero(photos[person] > 1)
     limits = [threshold_at_fmr(all_pairs(one, labels).impostor, FMR) for one in clean]
     for name in PROBES:
-        probes = embed(probe(chips, name))
+        probes = embed(probe(chips[rows], name))
         counts = [
-            count_errors(*both, labels, threshold=limit)
-            for both, limit in zip(zip(clean, probes, strict=True), limits, strict=True)
+            count_errors(before, after, labels, rows=rows, threshold=limit)
+            for before, after, limit in zip(clean, probes, limits, strict=True)
         ]
         yield _hardship(name, counts)
 
@@ -125,26 +128,34 @@ class Counts:
 
 
 def count_errors(
-    clean: FloatArray, probes: FloatArray, labels: npt.ArrayLike, *, threshold: float
+    clean: FloatArray,
+    probes: FloatArray,
+    labels: IntArray,
+    *,
+    rows: IntArray,
+    threshold: float,
 ) -> Counts:
-    """Compare probes (n, d) with clean photos (n, d), of other photos only, and with each other."""
-    known, person = number_people(labels, len(clean))
-    clean, probes = clean[known], probes[known]
+    """Compare probes (p, d) of the photos `rows` (p,) with clean photos (n, d), and each other.
+
+    `labels` (n,) number the people; a probe is not compared with the photo it was made of.
+    """
+    person = np.unique(labels, return_inverse=True)[1]
+    whose = person[rows]
     rejected, genuine = (np.zeros(int(person.max()) + 1, np.int64) for _ in range(2))
-    strangers = alike = pairs = 0
-    for start in range(0, len(person), BLOCK):
-        own = person[start : start + BLOCK]
-        same = own[:, None] == person[None]
-        itself = np.arange(start, start + len(own))[:, None] == np.arange(len(person))
-        far = squared_l2(probes[start : start + BLOCK], clean) > threshold
-        mates = same & ~itself
-        np.add.at(genuine, own, mates.sum(axis=1))
-        np.add.at(rejected, own, (mates & far).sum(axis=1))
-        strangers += int((~same & ~far).sum())
-        near = squared_l2(probes[start : start + BLOCK], probes) <= threshold
-        alike += int((~same & near).sum())
-        pairs += int((~same).sum())
-    return Counts(rejected, genuine, strangers / max(1, pairs), alike / max(1, pairs))
+    strangers, alike = np.zeros(2), np.zeros(2)
+    for start in range(0, len(rows), BLOCK):
+        some = slice(start, start + BLOCK)
+        same = whose[some, None] == person
+        far = squared_l2(probes[some], clean) > threshold
+        mates = same & (rows[some, None] != np.arange(len(person)))
+        np.add.at(genuine, whose[some], mates.sum(axis=1))
+        np.add.at(rejected, whose[some], (mates & far).sum(axis=1))
+        strangers += (~same & ~far).sum(), (~same).sum()
+        others = whose[some, None] != whose
+        near = squared_l2(probes[some], probes) <= threshold
+        alike += (others & near).sum(), others.sum()
+    rates = (float(matched / max(1, pairs)) for matched, pairs in (strangers, alike))
+    return Counts(rejected, genuine, *rates)
 
 
 def _hardship(name: str, counts: list[Counts]) -> Hardship:
