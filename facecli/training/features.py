@@ -7,8 +7,9 @@ learns is the front; its maps lie in the run folder, and training goes on from t
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -180,35 +181,45 @@ def _is_for(notes: Path, key: str) -> bool:
 
 
 def _compute(job: Job, path: Path, front: Callable[[], Run], on_photo: Callable[[], None]) -> None:
-    """Append the blocks that the file lacks. Its header is written first, with the final shape."""
+    """Append the blocks that the file lacks."""
     blocks = job.blocks()
-    header, per_photo, done = 0, 1, 0
-    if path.is_file():
-        header, per_photo = _layout(path)
-        whole = max(0, path.stat().st_size - header) // per_photo
-        done = len(blocks) if whole >= len(job.rows) else whole // BLOCK
-    with path.open("r+b" if done else "wb") as stream, ThreadPoolExecutor(1) as maker:
-        if done:
-            stream.truncate(header + per_photo * min(done * BLOCK, len(job.rows)))
-            stream.seek(0, 2)
-        for block in blocks[:done]:
-            _tell(block, on_photo)
-        left = blocks[done:]
-        coming = maker.submit(_takes_in_one_thread, job, left[0]) if left else None
-        run = front() if left else None
-        for number, block in enumerate(left, start=1):
-            assert coming is not None
-            takes = coming.result()
-            if number < len(left):
-                coming = maker.submit(_takes_in_one_thread, job, left[number])
-            assert run is not None
-            maps = _maps_of(run, takes)
+    done = _blocks_in(path, job)
+    _tell(blocks[:done], on_photo)
+    if done == len(blocks):
+        return
+    with path.open("ab") as stream:
+        for block, maps in _maps_of_blocks(job, blocks[done:], front()):
             if stream.tell() == 0:
                 shape = (len(job.rows), *maps.shape[1:])
                 kind = {"descr": "<f2", "fortran_order": False, "shape": shape}
                 np.lib.format.write_array_header_1_0(stream, kind)
             stream.write(maps.tobytes())
-            _tell(block, on_photo)
+            _tell([block], on_photo)
+
+
+def _blocks_in(path: Path, job: Job) -> int:
+    """Return the number of blocks that are stored; cut off what follows the last whole one."""
+    if not path.is_file():
+        return 0
+    header, per_photo = _layout(path)
+    photos = max(0, path.stat().st_size - header) // per_photo
+    if photos >= len(job.rows):
+        return len(job.blocks())
+    done = photos // BLOCK
+    with path.open("r+b") as stream:
+        stream.truncate(header + per_photo * done * BLOCK if done else 0)
+    return done
+
+
+def _maps_of_blocks(job: Job, blocks: list[IntArray], run: Run) -> Iterator[tuple[IntArray, Maps]]:
+    """Yield blocks with their maps; the next takes are made while the network runs."""
+    with ThreadPoolExecutor(1) as maker:
+        coming = [maker.submit(_takes_in_one_thread, job, blocks[0])]
+        for number, block in enumerate(blocks, start=1):
+            takes = coming.pop().result()
+            if number < len(blocks):
+                coming.append(maker.submit(_takes_in_one_thread, job, blocks[number]))
+            yield block, _maps_of(run, takes)
 
 
 def _takes_in_one_thread(job: Job, block: IntArray) -> Tensor:
@@ -216,8 +227,8 @@ def _takes_in_one_thread(job: Job, block: IntArray) -> Tensor:
     return job.takes(block)
 
 
-def _tell(block: IntArray, on_photo: Callable[[], None]) -> None:
-    for _ in block:
+def _tell(blocks: list[IntArray], on_photo: Callable[[], None]) -> None:
+    for _ in itertools.chain(*blocks):
         on_photo()
 
 
