@@ -1,10 +1,6 @@
 # The HTTP service on the CPU, as an ordinary user. docs/platforms.md says how to run it.
 FROM python:3.11.14-slim-bookworm
 
-# The address of a package index with PyTorch's CPU builds, as pytorch.org describes it. Without it,
-# pip takes the default build, which brings CUDA: 5.8 GB instead of about 1 GB.
-ARG TORCH_INDEX=""
-
 ENV PIP_NO_CACHE_DIR=1 \
     PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PYTHONDONTWRITEBYTECODE=1 \
@@ -13,12 +9,9 @@ ENV PIP_NO_CACHE_DIR=1 \
     FACECLI_LOG=/data/decisions.db
 
 WORKDIR /src
-COPY .ci/cpu-constraints.txt .ci/
-RUN pip install ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} \
-    --constraint .ci/cpu-constraints.txt torch torchvision
 COPY pyproject.toml README.md LICENSE ./
 COPY facecli facecli
-RUN pip install --constraint .ci/cpu-constraints.txt '.[serve,heic]'
+RUN pip install '.[serve,heic]'
 
 RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin facecli \
     && install --directory --owner facecli --group facecli --mode 0700 /data

@@ -13,7 +13,14 @@ import numpy as np
 
 from facecli.errors import FacecliError
 from facecli.stores.connection import SQLITE_VERSION
-from facecli.types import Detector, Encoder, FloatArray, PixelArray
+from facecli.types import (
+    Detector,
+    Encoder,
+    FloatArray,
+    ModelCard,
+    PixelArray,
+    StoredModel,
+)
 from facecli.vectors.distances import are_unit
 
 if TYPE_CHECKING:
@@ -21,18 +28,20 @@ if TYPE_CHECKING:
 
 PACKAGES = (
     "click",
-    "torch",
-    "torchvision",
-    "facenet-pytorch",
+    "onnxruntime",
     "numpy",
     "sqlite-utils",
     "pillow",
     "scipy",
     "safetensors",
 )
+"""Packages that facecli cannot do without."""
+
+EXTRAS = {"torch": "train", "facenet-pytorch": "train", "openvino": "openvino"}
+"""Packages that facecli can do without, and the extra that brings each."""
 
 GOLDEN = {
-    "573e0f0ee9890b7725ea79b9c0f851b2aaeb694dfbe85232ea232e90bac82948": (  # facecli-128
+    "573e0f0ee9890b7725ea79b9c0f851b2aaeb694dfbe85232ea232e90bac82948": (  # resnet-128
         0.48563,
         0.12144,
         -0.05288,
@@ -82,7 +91,7 @@ def examine(
     yield from _guarded("detector", lambda: _examine_detector(load_detector()))
     yield from _guarded("model", lambda: _examine_encoder(load_encoder()))
     if place.exists():
-        yield from _guarded("database", lambda: _examine_gallery(place))
+        yield from _guarded("database", lambda: _examine_gallery(place, load_encoder().card))
     else:
         yield Finding("database", True, f"{place.location}: none yet; enrolling someone makes it")
 
@@ -104,8 +113,12 @@ def _examine_versions() -> Iterator[Finding]:
         try:
             yield Finding(package, True, importlib.metadata.version(package))
         except importlib.metadata.PackageNotFoundError:
-            # torchvision may be missing: facecli contains the parts of it that it needs.
-            yield Finding(package, package == "torchvision", "not installed")
+            yield Finding(package, False, "not installed")
+    for package, extra in EXTRAS.items():
+        try:
+            yield Finding(package, True, importlib.metadata.version(package))
+        except importlib.metadata.PackageNotFoundError:
+            yield Finding(package, True, f"not installed: pip install 'facecli[{extra}]'")
     heic = importlib.util.find_spec("pillow_heif") is not None
     hint = "readable" if heic else "not readable; for them: pip install 'facecli[heic]'"
     yield Finding("heic photos", True, hint)
@@ -157,13 +170,13 @@ def _against_golden(vector: FloatArray, golden: tuple[float, ...]) -> Finding:
     return Finding("model self-test", off <= GOLDEN_TOLERANCE, text)
 
 
-def _examine_gallery(place: GalleryPlace) -> Iterator[Finding]:
+def _examine_gallery(place: GalleryPlace, card: ModelCard) -> Iterator[Finding]:
     """Check the database, and read every template."""
     with place.open() as gallery:
-        yield from _examine_opened(gallery)
+        yield from _examine_opened(gallery, card)
 
 
-def _examine_opened(gallery: GalleryStore) -> Iterator[Finding]:
+def _examine_opened(gallery: GalleryStore, card: ModelCard) -> Iterator[Finding]:
     facts = gallery.statistics()
     size = f"{facts.size / 2**20:.1f} MiB"
     counts = f"{facts.people} people, {facts.templates} templates"
@@ -178,3 +191,19 @@ def _examine_opened(gallery: GalleryStore) -> Iterator[Finding]:
         templates = len(gallery.matrix(model).template_ids)
         text = f"{templates} of {model.name}, fingerprint {model.fingerprint[:12]}, all sound"
         yield Finding("database templates", True, text)
+        if templates and model.fingerprint != card.fingerprint:
+            yield Finding("database templates", True, _how_to_move(model, card))
+
+
+def _how_to_move(model: StoredModel, card: ModelCard) -> str:
+    """Say what to do with templates of another model than the one in use."""
+    from facecli.models.encoders import model_cards
+
+    names = {one.fingerprint: one.name for one in model_cards()}
+    name = names.get(model.fingerprint)
+    stay = "its model is not installed" if name is None else f"--model {name} still uses them"
+    return (
+        f"{model.templates} cannot be compared with {card.name}: {stay}; to move, enroll the "
+        "people again from their photos, with facecli enroll --from. Without photos there is no "
+        "way to move"
+    )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 
 class FacecliError(Exception):
     """An error that a user can act on. Commands show its text as it is and exit with 2."""
@@ -49,3 +51,12 @@ class GateError(FacecliError):
 
 class MissingExtra(FacecliError):
     """An optional package is not installed; the message holds the command that installs it."""
+
+
+def check_extra(package: str, extra: str, user: str) -> None:
+    """Raise MissingExtra, which tells how to install it, if a package that `user` needs is absent.
+
+    The package is not imported.
+    """
+    if find_spec(package) is None:
+        raise MissingExtra(f"{user} needs {package}: pip install 'facecli[{extra}]'")

@@ -280,6 +280,11 @@ class GalleryStatistics:
 class Detector(Protocol):
     """Finds faces."""
 
+    @property
+    def version(self) -> str:
+        """A name that changes whenever the same picture would give other detections."""
+        ...
+
     def detect(self, pictures: Sequence[Image.Image]) -> list[list[Detection]]:
         """Return the detections of each upright RGB picture, in the order given, largest first."""
         ...

@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -43,6 +44,13 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 HEAVY_FIXTURES = {"real_detector", "real_encoder", "chromium", "launch", "faces"}
 HEAVY_MARKS = {"slow", "network", "faces"}
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Pass over the files without tests for the base installation, where there is no PyTorch."""
+    if find_spec("torch") is not None or not collection_path.match("test_*.py"):
+        return None
+    return "pytest.mark.base" not in collection_path.read_text("utf-8") or None
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest selects by mark
@@ -108,9 +116,10 @@ def gallery_of_two(empty_gallery: SqliteGallery, encoder: FakeEncoder) -> Sqlite
 
 @pytest.fixture(scope="session")
 def real_detector() -> Detector:
-    from facecli.models.detectors import MTCNNDetector
+    """Return the default detector."""
+    from facecli.models.detectors import load_detector
 
-    return MTCNNDetector()
+    return load_detector()
 
 
 @pytest.fixture(scope="session")

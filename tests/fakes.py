@@ -104,6 +104,8 @@ def _block(face: PaintedFace, width: int) -> PixelArray:
 class FakeDetector:
     """Find painted faces: every connected patch that is not grey."""
 
+    version = "fake-1"
+
     def __init__(self) -> None:
         self.seen = 0
 

@@ -99,7 +99,7 @@ def test_few_pictures_are_held_at_once(
             yield path
 
     for answered, _ in enumerate(acquire(sources(), detector, DLIB_GEOMETRY)):
-        assert taken <= answered + 1 + acquisition.AHEAD
+        assert taken <= answered + 2 + acquisition.AHEAD + acquisition.SEARCHERS
     assert taken == 100
 
 
@@ -108,7 +108,7 @@ def test_giving_up_half_way_leaves_no_thread(tmp_path: Path, detector: FakeDetec
     running = acquire([path] * 50, detector, DLIB_GEOMETRY)
     next(running)
     running.close()  # type: ignore[attr-defined]
-    assert [thread for thread in threading.enumerate() if thread.name.startswith("decode")] == []
+    assert [thread for thread in threading.enumerate() if thread.name.startswith("faces")] == []
 
 
 def test_a_face_that_cannot_be_cut_is_a_failure_of_its_picture(

@@ -130,6 +130,43 @@ def test_a_card_that_makes_no_sense_is_refused(text: str, tmp_path: Path) -> Non
         checkpoints.read_card(path)
 
 
+def _card_text(card: ModelCard, **changes: object) -> str:
+    return json.dumps({**dataclasses.asdict(card), **changes})
+
+
+@pytest.mark.parametrize("size", [0, -5, 10**6, float("inf"), float("nan"), "large"])
+@pytest.mark.parametrize("field", ["size", "dimension"])
+def test_impossible_sizes_are_refused(
+    field: str, size: object, tmp_path: Path, card: ModelCard
+) -> None:
+    geometry = dataclasses.asdict(card.geometry)
+    change = {"geometry": {**geometry, "size": size}} if field == "size" else {"dimension": size}
+    path = tmp_path / "bad.safetensors"
+    save_file(WEIGHTS, path, metadata={"card": _card_text(card, **change)})
+    with pytest.raises(ModelError, match="no readable model card"):
+        checkpoints.read_card(path)
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"geometry":' * 50_000, "1" * 10_000])
+def test_json_that_is_deep_or_long_is_refused(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "bad.safetensors"
+    save_file(WEIGHTS, path, metadata={"card": text})
+    with pytest.raises(ModelError, match="no readable model card"):
+        checkpoints.read_card(path)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_weights_that_are_not_finite_are_refused_in_spite_of_their_fingerprint(
+    value: float, tmp_path: Path, card: ModelCard
+) -> None:
+    weights = {"a": np.array([1, value], np.float16)}
+    mark = checkpoints.fingerprint(weights, card.architecture, card.geometry)
+    path = tmp_path / "bad.safetensors"
+    save_file(weights, path, metadata={"card": _card_text(card, fingerprint=mark)})
+    with pytest.raises(ModelError, match="weights a are not finite"):
+        checkpoints.load(path)
+
+
 def test_weights_too_large_for_half_precision_are_refused(tmp_path: Path, card: ModelCard) -> None:
     with pytest.raises(ModelError, match="half precision"):
         checkpoints.save(tmp_path / "x.safetensors", {"a": np.array([1e9], np.float32)}, card)

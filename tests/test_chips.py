@@ -244,7 +244,7 @@ def test_chips_made_elsewhere_lie_in_this_geometry(faces: Path, source: str) -> 
 
     Face shapes differ between sources, so the whole is compared, not each point.
     """
-    from facecli.models.detectors import MTCNNDetector
+    from facecli.models.mtcnn import MTCNNDetector
 
     detector = MTCNNDetector()
     paths = sorted((faces / "train" / source).rglob("*.jpg"))

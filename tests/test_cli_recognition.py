@@ -166,7 +166,7 @@ def test_enroll_from_a_table(run: Run, tmp_path: Path, database: Path) -> None:
     assert people(database) == {"Ada": 1, HOSTILE: 1}
 
 
-def test_enroll_takes_the_largest_face_only_when_told(run: Run, photos: Path) -> None:
+def test_enroll_takes_the_main_face_only_when_told(run: Run, photos: Path) -> None:
     assert run("enroll", "Ada", photos / "both.png").exit_code == 2
     assert run("enroll", "Ada", photos / "both.png", "--largest").exit_code == 0
 
@@ -193,7 +193,7 @@ def test_verify_says_same_with_0_and_different_with_1(run: Run, photos: Path) ->
     same = run("verify", photos / "ada.png", photos / "both.png")
     assert same.exit_code == 0
     assert "same person: squared L2 0.022 (threshold 0.5)" in same.stdout
-    assert "2 faces, the largest taken" in same.stdout
+    assert "2 faces, the main one taken" in same.stdout
     different = run("verify", photos / "ada.png", photos / "bob.png")
     assert different.exit_code == 1
     assert "different people: squared L2 2.000 (threshold 0.5)" in different.stdout

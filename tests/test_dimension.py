@@ -17,8 +17,9 @@ from PIL import Image
 from facecli.cli import cli
 from facecli.cli.settings import Settings
 from facecli.models import checkpoints
+from facecli.models.dlib_format import resnet29_architecture
 from facecli.models.encoders import load_encoder, read_card
-from facecli.models.networks import build, resnet29_architecture
+from facecli.models.networks import build
 from facecli.portraits import eileen_collins, grace_hopper
 from facecli.stores.opening import gallery_at
 from facecli.types import Detector, Encoder

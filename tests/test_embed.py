@@ -135,7 +135,7 @@ def test_batches_do_not_change_what_belongs_to_which_picture(encoder: FakeEncode
         else acquired(str(number), [(number + face) % 16 for face in range(number % 5)])
         for number in range(100)
     ]
-    results = list(embed_pictures(items, encoder, largest_only=False))
+    results = list(embed_pictures(items, encoder, main_only=False))
     assert [result.source for result in results] == [str(number) for number in range(100)]
     for number, result in enumerate(results):
         if isinstance(result, EmbeddedPicture):

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 
-from facecli.errors import ModelError
-from facecli.models import encoders
+from facecli import errors
+from facecli.errors import MissingExtra, ModelError
+from facecli.models import checkpoints, encoders, graph_encoder, openvino_runtime, runtime
+from facecli.models.onnx_format import Graph
 
 
 @pytest.fixture
@@ -43,7 +50,7 @@ def test_a_chip_embeds_alike_alone_and_in_a_batch(
 ) -> None:
     encoder = encoders.load_encoder("dlib-128")
     together = encoder.embed(chips)
-    monkeypatch.setattr(encoders, "BATCH", 2)
+    monkeypatch.setattr(graph_encoder, "BATCH", 2)
     np.testing.assert_allclose(together, encoder.embed(chips), atol=1e-5)
     np.testing.assert_allclose(together[3:4], encoder.embed([chips[3]]), atol=1e-5)
 
@@ -128,13 +135,104 @@ def test_the_users_model_comes_before_ours_of_the_same_name(own_models: Path) ->
 
 @pytest.mark.parametrize("device", ["cuda", "mps", "toaster"])
 def test_a_device_that_is_not_there_is_refused(device: str) -> None:
-    if device == "cuda" and torch.cuda.is_available():
-        pytest.skip("this machine has one")
-    if device == "mps" and torch.backends.mps.is_available():
+    if runtime.PROVIDERS.get(device) in onnxruntime.get_available_providers():
         pytest.skip("this machine has one")
     with pytest.raises(ModelError, match=f"--device {device}"):
-        encoders.resolve_device(device)
+        encoders.load_encoder("dlib-128", device=device)
 
 
 def test_auto_takes_a_device_that_is_there() -> None:
-    assert encoders.resolve_device("auto") in ("cpu", "cuda", "mps")
+    assert runtime.resolve_device("auto") in ("cpu", "cuda", "mps")
+
+
+@pytest.mark.network
+def test_many_chips_go_to_openvino_and_stay_where_they_were(
+    chips: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder = encoders.load_encoder("dlib-128")
+    before = encoder.embed(chips)
+    started: list[str] = []
+
+    class Watched(openvino_runtime.Compiled):
+        def __init__(self, graph: Graph, *, precision: str) -> None:
+            started.append(precision)
+            super().__init__(graph, precision=precision)
+
+    monkeypatch.setattr(openvino_runtime, "Compiled", Watched)
+    monkeypatch.setattr(graph_encoder, "MANY", 12)
+    encoder.embed(chips)
+    assert started == []
+    after = encoder.embed(chips)
+    assert started == ["float32"]
+    assert np.square(after - before).sum(axis=1).max() < 1e-8
+
+
+@pytest.mark.network
+def test_half_the_precision_moves_an_embedding_a_little(
+    chips: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(graph_encoder, "MANY", 1)
+    exact, rough = (
+        encoders.load_encoder("facecli-128", precision=precision).embed(chips[:, :112, :112])
+        for precision in ("float32", "bf16")
+    )
+    assert np.square(exact - rough).sum(axis=1).max() < 0.01
+
+
+def test_without_openvino_many_chips_are_embedded_all_the_same(
+    chips: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(openvino_runtime, "is_installed", lambda: False)
+    monkeypatch.setattr(graph_encoder, "MANY", 1)
+    assert encoders.load_encoder("dlib-128").embed(chips).shape == (5, 128)
+
+
+def test_bf16_without_openvino_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(openvino_runtime, "is_installed", lambda: False)
+    with pytest.raises(MissingExtra, match=r"pip install 'facecli\[openvino\]'"):
+        encoders.load_encoder("dlib-128", precision="bf16")
+
+
+@pytest.mark.network
+def test_an_encoder_may_be_asked_from_several_threads(chips: np.ndarray) -> None:
+    encoder = encoders.load_encoder("dlib-128")
+    alone = encoder.embed(chips)
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(encoder.embed, [chips] * 8))
+    for vectors in together:
+        np.testing.assert_array_equal(vectors, alone)
+
+
+@pytest.mark.network
+@pytest.mark.slow
+def test_memory_of_a_warm_encoder_does_not_grow() -> None:
+    """After all batch sizes have been seen once, another round needs nothing more."""
+    code = """
+import resource
+import numpy as np
+from facecli.models.encoders import load_encoder
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+encoder = load_encoder("dlib-128")
+for round in range(2):
+    for count in (1, 8, 3, 5, 2, 7, 4, 6, 8, 1):
+        encoder.embed(np.zeros((count, 150, 150, 3), np.uint8))
+    if round == 0:
+        before = peak()
+print((peak() - before) / 1024)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert float(done.stdout) < 8
+
+
+def test_a_network_that_only_pytorch_runs_says_so_without_it(
+    own_models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights, card = checkpoints.load(encoders.SHIPPED / "dlib-128.safetensors")
+    other = replace(card, architecture={**card.architecture, "network": "inception-resnet-v1"})
+    checkpoints.save(own_models / "mine.safetensors", weights, other)
+    monkeypatch.setattr(errors, "find_spec", lambda _: None)
+    with pytest.raises(MissingExtra, match=r"dlib-128 needs torch: pip install 'facecli\[train\]'"):
+        encoders.load_encoder("mine")

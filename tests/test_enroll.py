@@ -111,7 +111,7 @@ def test_each_unfit_photo_is_refused_with_its_reason(
 def test_the_largest_of_several_faces_may_be_asked_for(enrolling: Enrolling) -> None:
     small = PaintedFace(1, left=200, side=60)
     (photo,) = enrolling.enroll(enrolling.photo("Ada", "a", small, ADA), largest=True)
-    assert photo.warnings == ("2 faces, the largest taken",)
+    assert photo.warnings == ("2 faces, the main one taken",)
     assert photo.template is not None
     assert photo.template.box == pytest.approx((40, 40, 160, 160), abs=2)
 

@@ -22,7 +22,7 @@ from PIL.PngImagePlugin import PngInfo
 from waiting import PATIENT
 
 from facecli.errors import FacecliError, MissingExtra, PictureError
-from facecli.faces import images
+from facecli.faces import images, upright
 from facecli.faces.images import display_name, open_picture, own_xmp, read_picture
 from facecli.faces.photo_files import find_pictures
 from facecli.types import PixelArray
@@ -188,7 +188,7 @@ def test_transparent_pixels_show_the_background_and_half_of_it_where_half_so(mod
     picture.putpixel((0, 0), (0, 0, 0, 0))
     picture.putpixel((1, 0), (0, 0, 0, 128))
     pixels = decoded(encoded(picture.convert(mode), "PNG"))
-    background = np.array(images.BACKGROUND)
+    background = np.array(upright.BACKGROUND)
     assert pixels[0, 0].tolist() == background.tolist()
     assert np.abs(pixels[0, 1] - background * 127 / 255).max() <= 1
     assert pixels[4, 4].tolist() == [0, 0, 0]
@@ -199,7 +199,7 @@ def test_transparent_palette_colour_shows_the_background() -> None:
     picture.putpalette([9, 9, 9, 0, 0, 0])
     picture.putpixel((0, 0), 0)
     pixels = decoded(encoded(picture, "PNG", transparency=0))
-    assert pixels[0, 0].tolist() == list(images.BACKGROUND)
+    assert pixels[0, 0].tolist() == list(upright.BACKGROUND)
     assert pixels[4, 4].tolist() == [0, 0, 0]
 
 

@@ -29,10 +29,12 @@ FLOORS = (
 """Lowest first. A room imports from lower floors only, never from a room beside it."""
 
 TORCH_MODULES = {
-    "models.detectors",
-    "models.dlib_import",
+    "models.detector_import",
     "models.encoders",
+    "models.mtcnn",
     "models.networks",
+    "models.torch_encoder",
+    "models.torch_threads",
     "models.torchvision_standin",
 }
 """The part of models that may import torch, beside all of training."""

@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from facecli.errors import ModelError
+from facecli.models.dlib_format import resnet29_architecture
 from facecli.models.encoders import load_encoder
-from facecli.models.networks import Downsample, FaceNetwork, build, resnet29_architecture
+from facecli.models.networks import Downsample, FaceNetwork, build
 from facecli.types import PixelArray
 
 # The first numbers, at unit length, of what dlib 20.0.1 itself computes from `synthetic_chip` with

@@ -54,7 +54,7 @@ class Lab:
         self, known: KnownPeople, sources: Iterable[Path | Picture]
     ) -> list[Identification]:
         acquired = acquire(sources, self.detector, self.encoder.card.geometry)
-        pictures = embed_pictures(acquired, self.encoder, largest_only=False)
+        pictures = embed_pictures(acquired, self.encoder, main_only=False)
         return list(identify(pictures, known, threshold=self.threshold))
 
     def verify(self, a: str, b: str) -> Verdict:
@@ -65,7 +65,7 @@ class Lab:
         if name not in self.portraits:
             path = next((self.photos / "portraits").glob(f"{name}.*"))
             acquired = acquire([path], self.detector, self.encoder.card.geometry)
-            (picture,) = embed_pictures(acquired, self.encoder, largest_only=False)
+            (picture,) = embed_pictures(acquired, self.encoder, main_only=False)
             self.portraits[name] = photo_sample(picture)
         return self.portraits[name]
 

@@ -10,7 +10,7 @@ import pytest
 from fakes import embedded, embedding
 
 from facecli.datasets import UNKNOWN, PhotoSet
-from facecli.evaluation.samples import gather, most_prominent
+from facecli.evaluation.samples import gather
 from facecli.models import DIMENSION
 from facecli.types import Failure
 
@@ -48,28 +48,11 @@ def test_no_photos_are_no_samples() -> None:
     assert gather(photo_set(), [], 64).embeddings.shape == (0, 64)
 
 
-def test_the_face_in_the_middle_is_taken_before_a_larger_one_at_the_edge() -> None:
-    """Boxes of 80 × 80 centred at (40, 40), (140, 40) and (240, 40); the photo is 280 × 80."""
-    picture = embedded("x", embedding(0, 0), embedding(1, 0), embedding(2, 0))
-    assert most_prominent(replace(picture, size=(280, 80))) == 1
-    # 6,400 - 2 · 100² beside 6,400 - 0 in a photo of 80 × 80 around the first face.
-    assert most_prominent(replace(picture, size=(80, 80))) == 0
-    assert gather(photo_set(1), [replace(picture, size=(480, 80))], DIMENSION).faces == (2,)
-
-
-def test_twice_the_squared_distance_from_the_middle_counts_against_the_area() -> None:
-    """10,000 - 2 · 60² = 2,800 loses to 70² = 4,900 in the middle; at 48 away 5,392 wins."""
-    picture = replace(embedded("x", embedding(0, 0), embedding(1, 0)), size=(400, 200))
-
-    def chosen(away: float) -> int:
-        boxes = [(150 + away, 50.0, 250 + away, 150.0), (165.0, 65.0, 235.0, 135.0)]
-        faces = tuple(
-            replace(face, detection=replace(face.detection, box=box))
-            for face, box in zip(picture.faces, boxes, strict=True)
-        )
-        return most_prominent(replace(picture, faces=faces))
-
-    assert (chosen(60), chosen(48)) == (1, 0)
+def test_the_main_face_of_a_photo_is_taken() -> None:
+    picture = replace(embedded("x", embedding(0, 0), embedding(1, 0)), size=(280, 80))
+    samples = gather(photo_set(1), [picture], DIMENSION)
+    assert samples.faces == (1,)
+    np.testing.assert_array_equal(samples.embeddings, [embedding(1, 0)])
 
 
 def test_a_copy_of_a_photo_counts_once_for_its_person_and_again_for_another() -> None:

@@ -23,6 +23,7 @@ from facecli.faces import workers
 from facecli.faces.acquisition import acquire
 from facecli.faces.chips import DLIB_GEOMETRY, geometry_at
 from facecli.faces.embedding import EmbeddedPicture, embed_pictures
+from facecli.faces.memory import Places
 from facecli.stores.library import Library
 from facecli.types import Acquisition, Detection, Detector, Failure, FloatArray, PixelArray
 
@@ -129,7 +130,7 @@ def test_a_scan_gives_what_looking_at_each_photo_gives(
     paths.insert(15, tmp_path / "broken.png")
     paths[15].write_bytes(b"no picture")
     acquired = acquire(paths, FakeDetector(), DLIB_GEOMETRY)
-    expected = list(embed_pictures(acquired, FakeEncoder(), largest_only=False))
+    expected = list(embed_pictures(acquired, FakeEncoder(), main_only=False))
     found = scanned(paths, library, detector=SlowDetector(), workers=count)
     assert_same(found, expected)
     assert [result.source for result in found] == list(map(str, paths))
@@ -141,7 +142,7 @@ def test_a_second_run_reads_no_file_and_searches_no_picture(
 ) -> None:
     paths = painted(tmp_path, 20)
     first = scanned(paths, library)
-    for module, name in ((scanning, "read_file"), (workers, "open_picture")):
+    for module, name in ((scanning, "read_file"), (workers, "opened")):
         monkeypatch.setattr(module, name, lambda _: pytest.fail("opened a picture"))
     encoder = FakeEncoder()
     second = list(scan(paths, library=library, detector=FakeDetector(), encoder=encoder, workers=1))
@@ -154,7 +155,7 @@ def test_another_model_takes_the_chips_and_opens_no_photo(
 ) -> None:
     paths = painted(tmp_path, 20)
     first = scanned(paths, library)
-    for module, name in ((scanning, "read_file"), (workers, "open_picture")):
+    for module, name in ((scanning, "read_file"), (workers, "opened")):
         monkeypatch.setattr(module, name, lambda _: pytest.fail("opened a picture"))
     assert_same(scanned(paths, library, model="other"), first)
     counts = library.statistics().models
@@ -275,9 +276,11 @@ def test_few_photos_are_in_hand_at_a_time(
     begun: list[Path] = []
     submit = workers.Searchers.submit
 
-    def noted(searchers: workers.Searchers, path: Path) -> Future[Acquisition | Failure]:
+    def noted(
+        searchers: workers.Searchers, path: Path, places: Places | None
+    ) -> Future[Acquisition | Failure]:
         begun.append(path)
-        return submit(searchers, path)
+        return submit(searchers, path, places)
 
     monkeypatch.setattr(workers.Searchers, "submit", noted)
     results = scan(

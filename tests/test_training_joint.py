@@ -13,8 +13,9 @@ from torch import nn
 
 from facecli.errors import TrainingError
 from facecli.metrics import all_pairs, threshold_at_fmr
+from facecli.models.dlib_format import resnet29_architecture
 from facecli.models.encoders import read_card
-from facecli.models.networks import FaceNetwork, build, resnet29_architecture
+from facecli.models.networks import FaceNetwork, build
 from facecli.training.config import TrainingConfig, config_from_dict
 from facecli.training.head import features_of
 from facecli.training.joint import calibrated_sphere, fit_joined, move_sphere, widen

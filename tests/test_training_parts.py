@@ -18,7 +18,8 @@ from torch import nn
 from facecli.errors import TrainingError
 from facecli.metrics import all_pairs, bootstrap_by_person, bootstrap_difference, threshold_at_fmr
 from facecli.metrics.support import rate_name, supported
-from facecli.models.networks import FaceNetwork, build, resnet29_architecture
+from facecli.models.dlib_format import resnet29_architecture
+from facecli.models.networks import FaceNetwork, build
 from facecli.training.batchnorm import NormalisedConvolution, fold_batch_norm, insert_batch_norm
 from facecli.training.config import TrainingConfig, config_from_dict, read_config
 from facecli.training.head import (

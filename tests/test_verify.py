@@ -46,12 +46,12 @@ def test_a_threshold_of_zero_is_obeyed() -> None:
     assert not verify(a, b, threshold=0.0).same
 
 
-def test_of_several_faces_the_largest_counts_and_it_says_so() -> None:
+def test_of_several_faces_the_main_one_counts_and_it_says_so() -> None:
     sample = photo(embedding(0, 0), embedding(1, 0), embedding(2, 0))
     assert sample.side.faces == 3
-    assert sample.side.notes == ("3 faces, the largest taken",)
-    np.testing.assert_array_equal(sample.embeddings, [embedding(0, 0)])
-    assert sample.side.box == (0.0, 0.0, 80.0, 80.0)
+    assert sample.side.notes == ("3 faces, the main one taken",)
+    np.testing.assert_array_equal(sample.embeddings, [embedding(1, 0)])
+    assert sample.side.box == (100.0, 0.0, 180.0, 80.0)
 
 
 def test_a_face_that_would_not_be_enrolled_is_compared_with_a_note() -> None:

@@ -23,9 +23,12 @@ def faces_to_enroll(
     store: AlbumStore,
     gallery: GalleryStore,
     card: ModelCard,
+    detector: str,
     external_id: str | None = None,
 ) -> list[PhotoOutcome]:
     """Return the most typical faces of a cluster that are good enough to be judged and stored.
+
+    `detector` is the version of the detector that found them.
 
     Photos from which somebody else is enrolled are left out, since they would be refused. Raises
     FaceError, with a reason, if no face is left.
@@ -35,6 +38,7 @@ def faces_to_enroll(
         raise FaceError(f"cluster {number}: there is none; `facecli cluster DIR` lists them")
     name = clean_name(person)
     known = gallery.images_known([one.sha256 for one in members], card.fingerprint)
+    finder = finder_of(detector, card.geometry)
     chosen: list[PhotoOutcome] = []
     reasons: dict[str, None] = {}
     for one in members:
@@ -42,7 +46,7 @@ def faces_to_enroll(
         if any(name_key(other) != name_key(name) for other in known.get(one.sha256, ())):
             reasons[f"{source}: somebody else is enrolled from it"] = None
             continue
-        found = _template(one, name, store, card, external_id)
+        found = _template(one, name, store, card, finder, external_id)
         if isinstance(found, NewTemplate):
             chosen.append(PhotoOutcome(name, source, Outcome.ACCEPTED, template=found))
         else:
@@ -55,10 +59,14 @@ def faces_to_enroll(
 
 
 def _template(
-    sighting: StoredFace, person: str, store: AlbumStore, card: ModelCard, external_id: str | None
+    sighting: StoredFace,
+    person: str,
+    store: AlbumStore,
+    card: ModelCard,
+    finder: str,
+    external_id: str | None,
 ) -> NewTemplate | str:
     """Return a template of a face, from the library, or the reason why there is none."""
-    finder = finder_of(card.geometry)
     known = store.library.recall(sighting.sha256, finder=finder, card=card)
     if known is None or known.embeddings is None:
         return f"not looked at with {card.name}: run facecli cluster with it first"

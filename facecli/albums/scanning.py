@@ -14,10 +14,12 @@ from facecli.errors import FacecliError, LibraryError
 from facecli.faces.acquisition import failure
 from facecli.faces.chips import ALIGNMENT_VERSION
 from facecli.faces.embedding import EmbeddedPicture, embed_pictures
-from facecli.faces.finding import FINDER_VERSION
+from facecli.faces.finding import search_of
 from facecli.faces.images import read_file
+from facecli.faces.memory import Places
 from facecli.faces.workers import Searchers
 from facecli.stores.library import FileState, Library
+from facecli.stores.library.looks import PhotoMemory
 from facecli.types import (
     Acquisition,
     ChipGeometry,
@@ -55,10 +57,10 @@ def scan(
     """
     card = encoder.card
     with Searchers(detector, card.geometry, workers) as searchers:
-        learning = _Learning(library, finder_of(card.geometry), card)
+        learning = _Learning(library, detector.version, card)
         try:
             found = _Looking(learning, searchers, workers).at(paths)
-            for result in embed_pictures(found, encoder, largest_only=False):
+            for result in embed_pictures(found, encoder, main_only=False):
                 if isinstance(result, EmbeddedPicture):
                     learning.embedded(result)
                 yield result
@@ -66,10 +68,13 @@ def scan(
             learning.store()
 
 
-def finder_of(geometry: ChipGeometry) -> str:
-    """Return a name for the way in which faces are found, and chips of this geometry are cut."""
+def finder_of(detector: str, geometry: ChipGeometry) -> str:
+    """Return a name for the way in which faces are found, and chips of this geometry are cut.
+
+    `detector` is the detector's version.
+    """
     places = hashlib.sha256(repr(geometry.landmarks).encode()).hexdigest()[:12]
-    return f"{FINDER_VERSION} {ALIGNMENT_VERSION} {geometry.size} {places}"
+    return f"{search_of(detector)} {ALIGNMENT_VERSION} {geometry.size} {places}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +97,11 @@ class _Lesson:
 class _Learning:
     """The library during one scan: it is asked about photos, and stores new results in between."""
 
-    def __init__(self, library: Library, finder: str, card: ModelCard) -> None:
+    def __init__(self, library: Library, detector: str, card: ModelCard) -> None:
         self._library = library
-        self._finder = finder
+        self._finder = finder_of(detector, card.geometry)
         self._card = card
+        self._memory = PhotoMemory(library, search_of(detector))
         self._lesson = _Lesson()
         self._stored = time.monotonic()
         self._unembedded: set[str] = set()
@@ -141,6 +147,10 @@ class _Learning:
             return None
         self._unembedded.add(key)
         return Acquisition(source, key, known.size, known.faces, chips, known.notes)
+
+    def places(self, sha256: str) -> Places | None:
+        """Return where the faces of a photo are, if another command or geometry found them."""
+        return self._memory.recall(sha256)
 
     def store(self) -> None:
         """Store the new results."""
@@ -201,7 +211,7 @@ class _Looking:
         if known is not None:
             return known
         self._begun.add(photo.sha256)
-        return self._searchers.submit(photo.path)
+        return self._searchers.submit(photo.path, self._learning.places(photo.sha256))
 
     def _finish(self, begun: _Waiting) -> Acquisition | EmbeddedPicture | Failure:
         if isinstance(begun, _Photo):

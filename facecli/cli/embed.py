@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from facecli.cli.options import command_options
+from facecli.cli.options import command_options, library_option
 from facecli.cli.output import detail, emit, emit_json, progress, shown, warn
 from facecli.cli.settings import Settings, pass_settings
 from facecli.errors import FacecliError
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     type=click.Choice(["largest", "all"]),
     default="all",
     show_default=True,
-    help="Which faces of a photo to embed.",
+    help="Which faces of a photo to embed: all, or the main one (large, central and whole).",
 )
 @click.option(
     "--out",
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     metavar="FILE.npz",
     help="Write NumPy arrays: paths, embeddings float32 (n, d), boxes (n, 4), confidence (n,).",
 )
+@library_option
 @command_options
 @pass_settings
 @click.pass_context
@@ -81,7 +82,7 @@ def _embedded(
     from facecli.faces.photo_files import find_pictures
 
     found = find_pictures(paths)
-    return settings.recognizer().embed(
+    return settings.recognizer(remembering=True).embed(
         found, faces=faces, follow=lambda acquired: progress(acquired, len(found), "Embedding")
     )
 

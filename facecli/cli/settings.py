@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from facecli.calibration.operating import OperatingPoint
+    from facecli.faces.memory import Memory
     from facecli.recognition.recognizer import Recognizer
     from facecli.records.kinds import Record
     from facecli.stores.contract import GalleryPlace, GalleryStore
@@ -49,6 +50,8 @@ class Settings:
         self.model: str | None = None
         self.threshold: float | None = None
         self.device = "cpu"
+        self.detector_name = "yunet-onet"
+        self.precision = "float32"
         self.json = False
         self.verbose = False
         self._detector = detector
@@ -67,10 +70,9 @@ class Settings:
     def detector(self) -> Detector:
         """Return the face detector."""
         if self._detector is None:
-            from facecli.models.detectors import MTCNNDetector
-            from facecli.models.encoders import resolve_device
+            from facecli.models.detectors import load_detector
 
-            self._detector = MTCNNDetector(device=resolve_device(self.device))
+            self._detector = load_detector(self.detector_name, device=self.device)
         return self._detector
 
     def encoder(self) -> Encoder:
@@ -78,7 +80,9 @@ class Settings:
         if self._encoder is None:
             from facecli.models.encoders import load_encoder
 
-            self._encoder = load_encoder(self.model_name, device=self.device)
+            self._encoder = load_encoder(
+                self.model_name, device=self.device, precision=self.precision
+            )
         return self._encoder
 
     @property
@@ -126,12 +130,20 @@ class Settings:
             self._opened = self._closing.enter_context(self.place().open(create=create))
         return self._opened
 
-    def recognizer(self, *, watching: bool = False) -> Recognizer:
-        """Return the recognizer: gallery, detector and encoder; `watching` is as in `place`."""
+    def recognizer(self, *, watching: bool = False, remembering: bool = False) -> Recognizer:
+        """Return the recognizer: gallery, detector and encoder.
+
+        `watching` is as in `place`. With `remembering`, files are searched once; see `memory`.
+        """
         from facecli.recognition.networks import Networks
         from facecli.recognition.recognizer import Recognizer
 
-        networks = Networks(card=self.card, detector=self.detector, encoder=self.encoder)
+        networks = Networks(
+            card=self.card,
+            detector=self.detector,
+            encoder=self.encoder,
+            memory=self.memory if remembering else lambda: None,
+        )
         return Recognizer(networks, self.place(watching=watching), threshold=self.threshold)
 
     @property
@@ -139,8 +151,11 @@ class Settings:
         """Path of the photo library: --library, or FACECLI_LIBRARY, or the user's data folder."""
         return self.library_path or data_file(*LIBRARY)
 
-    def library(self, *, create: bool = True) -> Library:
-        """Open the photo library; it is closed when the program ends. Print a note if it is new."""
+    def library(self, *, create: bool = True, kept: str = "faces seen are") -> Library:
+        """Open the photo library; it is closed when the program ends.
+
+        If it is new, print a note, which begins with what is `kept` there.
+        """
         if self._library is not None:
             return self._library
         if self._opened_library is None:
@@ -150,9 +165,31 @@ class Settings:
             is_new = create and not path.exists()
             self._opened_library = self._closing.enter_context(Library(path, create=create))
             if is_new:
-                kept = f"faces seen are remembered in {shown(path)}"
-                click.echo(f"{kept}; 'facecli library clear' erases them", err=True)
+                click.echo(
+                    f"{kept} remembered in {shown(path)}; 'facecli library clear' erases all of it",
+                    err=True,
+                )
         return self._opened_library
+
+    def has_library(self) -> bool:
+        """Return whether there is a photo library to open."""
+        return self._library is not None or self.library_database.exists()
+
+    def memory(self) -> Memory | None:
+        """Return what remembers where the faces of files are, in the photo library.
+
+        A library that cannot be used keeps no photo from being looked at: then it is None.
+        """
+        from facecli.errors import LibraryError
+        from facecli.faces.finding import search_of
+        from facecli.stores.library.looks import PhotoMemory
+
+        try:
+            library = self.library(kept="where faces are in photos is")
+        except LibraryError as error:
+            click.echo(f"not remembered for the next time: {error}", err=True)
+            return None
+        return PhotoMemory(library, search_of(self.detector().version))
 
     def threshold_for(self, card: ModelCard) -> float:
         """Return the largest squared L2 called a match.

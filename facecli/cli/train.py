@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from facecli.cli.options import Option, Range, command_options
+from facecli.cli.options import Option, Range, command_options, library_option
 from facecli.cli.output import (
     QUIET_SECONDS,
     bad,
@@ -141,6 +141,7 @@ def configured(function: Any) -> Any:
 @click.option(
     "--promote", is_flag=True, help="Copy the model into your model folder if it is better."
 )
+@library_option
 @command_options
 @pass_settings
 def train(settings: Settings, /, config: Path | None, **values: Any) -> None:
@@ -194,7 +195,7 @@ def _acquire(settings: Settings) -> Callable[..., Iterator[Acquisition | Failure
         from facecli.faces import acquisition
 
         files = list(paths)
-        found = acquisition.acquire(files, settings.detector(), geometry)
+        found = acquisition.acquire(files, settings.detector(), geometry, memory=settings.memory())
         return progress(found, len(files), "Searching for faces")
 
     return acquire

@@ -42,8 +42,8 @@ def verify(
     """Check whether two photos show the same person.
 
     Each side is a photo or an enrolled person. For a person, the nearest template counts. If a
-    photo shows several faces, the largest counts. Exit codes: 0 for the same person, 1 for
-    different people, 2 for an error, such as a photo without a face.
+    photo shows several faces, the main one counts: large, central and whole. Exit codes: 0 for
+    the same person, 1 for different people, 2 for an error, such as a photo without a face.
     """
     from facecli.calibration.verifier import PRIOR, load_verifier
     from facecli.recognition.verify import compare

@@ -6,6 +6,7 @@ import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from facecli.cli.options import DETECTORS
 from facecli.cli.settings import Settings
 from facecli.errors import FacecliError
 
@@ -18,6 +19,7 @@ NEEDED = (
     "facecli.cli.identify",
     "facecli.cli.verify",
     "facecli.stores.gallery.sqlite.store",
+    "facecli.stores.library.looks",
     "facecli.recognition.enroll",
     "facecli.recognition.identify",
     "facecli.recognition.verify",
@@ -46,7 +48,8 @@ class WarmSettings(Settings):
 
     def detector(self) -> Detector:
         """Return the loaded detector, or a new one for another device."""
-        return self._warm[0] if self.device == WARM_DEVICE else super().detector()
+        same = self.device == WARM_DEVICE and self.detector_name == DETECTORS[0]
+        return self._warm[0] if same else super().detector()
 
     def encoder(self) -> Encoder:
         """Return the loaded encoder, or load another model."""

@@ -11,7 +11,7 @@ import numpy as np
 from facecli.errors import FaceError
 from facecli.evaluation.pairlists import PairList
 from facecli.evaluation.rates import Curve, Histogram, Rate, Val, curve_of, histogram_of, val_at
-from facecli.evaluation.samples import count_unreadable, most_prominent
+from facecli.evaluation.samples import count_unreadable
 from facecli.faces.embedding import EmbeddedPicture
 from facecli.metrics import (
     Comparisons,
@@ -83,7 +83,7 @@ class LfwResult:
 def squared_l2_of_pairs(
     pairs: PairList, scanned: Iterable[EmbeddedPicture | Failure]
 ) -> tuple[FloatArray, tuple[Failure, ...]]:
-    """Return the squared L2 of the most prominent faces of each pair, and the failures.
+    """Return the squared L2 of the main faces of each pair, and the failures.
 
     `scanned` is in the order of `pairs.photos`. Squared L2 is float32 (n,), infinite if a photo
     failed.
@@ -98,7 +98,7 @@ def squared_l2_of_pairs(
             failures.append(Failure.no_face(result.source))
         else:
             row[path] = len(vectors)
-            vectors.append(result.embeddings[most_prominent(result)])
+            vectors.append(result.embeddings[result.main.number])
     first = np.array([row.get(path, -1) for path in pairs.first])
     second = np.array([row.get(path, -1) for path in pairs.second])
     whole = (first >= 0) & (second >= 0)

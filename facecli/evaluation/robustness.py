@@ -16,7 +16,8 @@ import numpy as np
 from PIL import Image, ImageEnhance, ImageFilter
 
 from facecli.faces.acquisition import acquire
-from facecli.faces.images import NEUTRAL_GREY
+from facecli.faces.prominence import main_face
+from facecli.faces.upright import NEUTRAL_GREY
 from facecli.types import Acquisition, Box, Detector, Encoder, Face, Failure, Picture, PixelArray
 from facecli.vectors.distances import paired_squared_l2
 
@@ -162,10 +163,11 @@ def sweep(
             reason = original.reason if isinstance(original, Failure) else "no face"
             yield Failure(picture.source, reason)
             continue
-        found = acquire(_altered(picture, original.faces[0]), detector, geometry)
-        chips = [_same_face(original, *one) for one in zip(found, ALTERATIONS, strict=True)]
+        main = main_face(original.faces, original.size).number
+        found = acquire(_altered(picture, original.faces[main]), detector, geometry)
+        chips = [_same_face(original, main, *one) for one in zip(found, ALTERATIONS, strict=True)]
         there = [chip for chip in chips if chip is not None]
-        vectors = encoder.embed(np.stack([original.chips[0], *there]))
+        vectors = encoder.embed(np.stack([original.chips[main], *there]))
         squared = iter(paired_squared_l2(vectors[1:], np.repeat(vectors[:1], len(there), axis=0)))
         yield [None if chip is None else float(next(squared)) for chip in chips]
 
@@ -177,7 +179,7 @@ def _altered(picture: Picture, face: Face) -> Iterator[Picture]:
 
 
 def _same_face(
-    original: Acquisition, found: Acquisition | Failure, alteration: Alteration
+    original: Acquisition, main: int, found: Acquisition | Failure, alteration: Alteration
 ) -> PixelArray | None:
     """Return the chip of the face at the place of the original's, which may not be the first."""
     if isinstance(found, Failure) or not found.faces:
@@ -186,7 +188,7 @@ def _same_face(
     scale = 1.0 if alteration.tilt else found.size[0] / original.size[0]
     # y points down, so Pillow's counter-clockwise angle is negative here.
     turn = cmath.exp(-1j * math.radians(alteration.tilt))
-    place = _from_middle(original, original.faces[0]) * scale * turn
+    place = _from_middle(original, original.faces[main]) * scale * turn
     away = [abs(_from_middle(found, face) - place) for face in found.faces]
     return found.chips[away.index(min(away))]
 

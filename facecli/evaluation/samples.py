@@ -9,7 +9,7 @@ import numpy as np
 
 from facecli.datasets import UNKNOWN, PhotoSet
 from facecli.faces.embedding import EmbeddedPicture
-from facecli.types import BoolArray, Detection, Failure, FailureKind, FloatArray, Quality
+from facecli.types import BoolArray, Failure, FailureKind, FloatArray, Quality
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ def count_unreadable(failures: Iterable[Failure]) -> int:
 def gather(
     photos: PhotoSet, scanned: Iterable[EmbeddedPicture | Failure], dimension: int
 ) -> Samples:
-    """Take the most prominent face of each photo; `scanned` is in the order of `photos`.
+    """Take the main face of each photo; `scanned` is in the order of `photos`.
 
     `dimension` is that of the model.
     """
@@ -86,7 +86,7 @@ def gather(
         elif not result.faces:
             failures.append((Failure.no_face(result.source), person, path))
         else:
-            kept.append((path, person, result, most_prominent(result)))
+            kept.append((path, person, result, result.main.number))
     vectors = [picture.embeddings[face] for _, _, picture, face in kept]
     return Samples(
         paths=tuple(path for path, _, _, _ in kept),
@@ -99,20 +99,3 @@ def gather(
         failed=tuple(person for _, person, _ in failures),
         failed_paths=tuple(path for _, _, path in failures),
     )
-
-
-def most_prominent(picture: EmbeddedPicture) -> int:
-    """Return the number of the face that the photo is of: a large one near the middle.
-
-    It has the largest value of the area of its box minus twice the squared distance of its centre
-    from the centre of the photo, in pixels. FaceNet's public alignment code chooses LFW's subject
-    by this rule.
-    """
-    middle = np.array(picture.size) / 2
-
-    def prominence(detection: Detection) -> float:
-        left, top, right, bottom = detection.box
-        away = np.array([left + right, top + bottom]) / 2 - middle
-        return detection.area - 2 * float(away @ away)
-
-    return int(np.argmax([prominence(face.detection) for face in picture.faces]))

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
+from typing import TypeVar
 
 from facecli.errors import FacecliError
-from facecli.faces.chips import cut_chip
-from facecli.faces.finding import find_faces
-from facecli.faces.images import EncodedPicture, display_name, open_picture, read_picture
+from facecli.faces.chips import cut_chip, fit_similarity
+from facecli.faces.finding import find_faces, moved
+from facecli.faces.images import EncodedPicture, display_name
+from facecli.faces.memory import Memory, Places
+from facecli.faces.opened import SEARCH_SIDE, OpenedPicture, opened
 from facecli.faces.quality import measure_quality
 from facecli.types import (
     Acquisition,
@@ -23,63 +27,122 @@ from facecli.types import (
     PixelArray,
 )
 
-DECODERS = 2
-"""Threads that decode pictures before they are searched; Pillow releases the GIL for it."""
+SEARCHERS = min(os.cpu_count() or 1, 4)
+"""Pictures that are decoded or searched at once, each in a thread: both let other threads run."""
 
 AHEAD = 4
 """Most pictures decoded ahead, which limits the memory."""
 
-Source = Path | Picture | EncodedPicture
+Source = Path | Picture | EncodedPicture | OpenedPicture
 """A picture to search: a file, the bytes of a file, or pixels."""
+
+Result = TypeVar("Result")
 
 
 def acquire(
-    sources: Iterable[Source], detector: Detector, geometry: ChipGeometry
+    sources: Iterable[Source],
+    detector: Detector,
+    geometry: ChipGeometry,
+    *,
+    memory: Memory | None = None,
 ) -> Iterator[Acquisition | Failure]:
     """Yield the faces of each source in order, or why it could not be read.
 
-    A picture without a face is an Acquisition without faces. A few pictures are decoded ahead, in
-    threads; they are searched one at a time. So memory is limited and the first results come early.
+    Pictures that the memory knows are not searched; it learns where the faces of other files are.
+
+    A picture without a face is an Acquisition without faces. A few pictures are decoded ahead and
+    searched at once, in threads, so memory is limited and the first results come early. The memory
+    is asked and told by the thread that calls.
     """
+    pool = ThreadPoolExecutor(SEARCHERS, thread_name_prefix="faces")
 
-    def finish() -> Acquisition | Failure:
-        name, opening = waiting.popleft()
-        return look(name, opening.result, detector, geometry)
+    def search(source: Source, opening: Future[OpenedPicture]) -> Future[Acquisition | Failure]:
+        name = str(source) if isinstance(source, Path) else source.source
+        places = None
+        if memory is not None and opening.exception() is None:
+            places = memory.recall(opening.result().sha256)
+        return pool.submit(look, name, opening.result, detector, geometry, places=places)
 
-    waiting: deque[tuple[str, Future[Picture]]] = deque()
-    with ThreadPoolExecutor(DECODERS, thread_name_prefix="decode") as pool:
-        for source in sources:
-            name = str(source) if isinstance(source, Path) else source.source
-            waiting.append((name, pool.submit(_opened, source)))
-            if len(waiting) > AHEAD:
-                yield finish()
-        while waiting:
-            yield finish()
+    try:
+        openings = _in_order(((one, pool.submit(opened, one)) for one in sources), AHEAD)
+        searches = _in_order(((one, search(one, opening)) for one, opening in openings), SEARCHERS)
+        for source, searching in searches:
+            found = searching.result()
+            if memory is not None and isinstance(source, Path) and isinstance(found, Acquisition):
+                memory.learn(found)
+            yield found
+    finally:
+        pool.shutdown(cancel_futures=True)
+        if memory is not None:
+            memory.store()
 
 
-def _opened(source: Source) -> Picture:
-    if isinstance(source, EncodedPicture):
-        return read_picture(source.data, source.source)
-    return source if isinstance(source, Picture) else open_picture(source)
+def _in_order(
+    tasks: Iterable[tuple[Source, Future[Result]]], ahead: int
+) -> Iterator[tuple[Source, Future[Result]]]:
+    """Yield each task when it is done, while `ahead` of those after it are under way."""
+    waiting: deque[tuple[Source, Future[Result]]] = deque()
+    for task in tasks:
+        waiting.append(task)
+        if len(waiting) > ahead:
+            wait([waiting[0][1]])
+            yield waiting.popleft()
+    for task in waiting:
+        wait([task[1]])
+        yield task
 
 
 def look(
-    source: str, opened: Callable[[], Picture], detector: Detector, geometry: ChipGeometry
+    source: str,
+    opening: Callable[[], OpenedPicture],
+    detector: Detector,
+    geometry: ChipGeometry,
+    *,
+    places: Places | None = None,
 ) -> Acquisition | Failure:
-    """Return the faces of one picture, or why it could not be read."""
+    """Return the faces of one picture, or why it could not be read.
+
+    `places` are where the faces are, if that is known; otherwise they are searched for. All places
+    and sizes are in pixels of the full picture, however large it was decoded.
+    """
     try:
-        picture = opened()
-        detections, notes = find_faces(picture.pixels, detector)
-        chips = tuple(cut_chip(picture.pixels, one.landmarks, geometry) for one in detections)
+        picture = opening()
+        places = places or _found(picture, detector)
+        chips = _chips(picture, places.detections, geometry)
     except FacecliError as error:
         return failure(source, error)
     return Acquisition(
         source=source,
         sha256=picture.sha256,
-        size=picture.pixels.size,
-        faces=tuple(map(_face, detections, chips)),
+        size=picture.size,
+        faces=tuple(map(_face, places.detections, chips)),
         chips=chips,
-        notes=notes,
+        notes=places.notes,
+    )
+
+
+def _found(picture: OpenedPicture, detector: Detector) -> Places:
+    """Search the picture, which need not be decoded whole for it."""
+    decoded = picture.at_least(SEARCH_SIDE)
+    detections, notes = find_faces(decoded.pixels, detector)
+    return Places(tuple(moved(one, decoded.to_full) for one in detections), notes)
+
+
+def _chips(
+    picture: OpenedPicture, faces: tuple[Detection, ...], geometry: ChipGeometry
+) -> tuple[PixelArray, ...]:
+    """Cut the chips of faces.
+
+    Under a chip lie no fewer pixels than it has itself, if the full picture has them: for small
+    faces the picture is decoded again, larger.
+    """
+    if not faces:
+        return ()
+    step = min(abs(fit_similarity(geometry.landmarks, face.landmarks).turn) for face in faces)
+    decoded = picture.at_least(max(picture.size) / max(step, 1.0))
+    return tuple(
+        cut_chip(decoded.pixels, moved(face, decoded.from_full).landmarks, geometry)
+        for face in faces
     )
 
 

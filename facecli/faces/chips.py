@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -60,6 +61,14 @@ def fit_similarity(source: Landmarks, target: Landmarks) -> Similarity:
     centred = start - start.mean()
     turn = complex(np.vdot(centred, goal) / np.vdot(centred, centred).real)
     return Similarity(turn, complex(goal.mean() - turn * start.mean()))
+
+
+def stack_chips(chips: Sequence[PixelArray] | PixelArray, size: int) -> PixelArray:
+    """Return chips as one array, uint8 (n, size, size, 3); raise ValueError for other shapes."""
+    batch = np.stack([np.asarray(chip) for chip in chips])
+    if batch.shape[1:] != (size, size, 3) or batch.dtype != np.uint8:
+        raise ValueError(f"chips must be uint8 (n, {size}, {size}, 3), not {batch.shape}")
+    return batch
 
 
 def cut_chip(picture: Image.Image, landmarks: Landmarks, geometry: ChipGeometry) -> PixelArray:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from facecli.faces.prominence import MainFace, main_face
 from facecli.types import Acquisition, Encoder, Face, Failure, FloatArray
 
 BATCH = 8
@@ -19,7 +20,7 @@ small batch gives the first answers sooner. Finding a face takes a hundred times
 
 @dataclass(frozen=True, slots=True)
 class EmbeddedPicture:
-    """A picture with its faces, all or the largest, and their embeddings, float32 (faces, d).
+    """A picture with its faces, all or the main one, and their embeddings, float32 (faces, d).
 
     `size` is width and height of the upright picture.
     """
@@ -31,41 +32,59 @@ class EmbeddedPicture:
     embeddings: FloatArray
     notes: tuple[str, ...]
 
+    @property
+    def main(self) -> MainFace:
+        """Which of the faces is meant; raises ValueError if there is none."""
+        return main_face(self.faces, self.size)
+
 
 def embed_pictures(
     acquired: Iterable[Acquisition | EmbeddedPicture | Failure],
     encoder: Encoder,
     *,
-    largest_only: bool,
+    main_only: bool,
 ) -> Iterator[EmbeddedPicture | Failure]:
     """Yield each picture with its embeddings, in the order given.
 
-    Failures, and pictures that are embedded already, are yielded unchanged.
+    With `main_only` a picture keeps its main face only, and its notes say so. Failures are yielded
+    unchanged, and pictures that are embedded already are not embedded again.
     """
     waiting: list[Acquisition | EmbeddedPicture | Failure] = []
     chips = 0
-    kept = 1 if largest_only else None
     for item in acquired:
-        waiting.append(item)
-        chips += len(item.chips[:kept]) if isinstance(item, Acquisition) else 0
+        waiting.append(_with_main_face(item) if main_only else item)
+        chips += len(waiting[-1].chips) if isinstance(waiting[-1], Acquisition) else 0
         if max(chips, len(waiting)) >= BATCH:
-            yield from _embedded(waiting, encoder, kept)
+            yield from _embedded(waiting, encoder)
             waiting, chips = [], 0
-    yield from _embedded(waiting, encoder, kept)
+    yield from _embedded(waiting, encoder)
+
+
+def _with_main_face(
+    item: Acquisition | EmbeddedPicture | Failure,
+) -> Acquisition | EmbeddedPicture | Failure:
+    """Leave out all faces of a picture but the main one."""
+    if isinstance(item, Failure) or len(item.faces) < 2:
+        return item
+    main = main_face(item.faces, item.size)
+    number, notes = main.number, (*item.notes, *main.notes)
+    faces = (item.faces[number],)
+    if isinstance(item, Acquisition):
+        return replace(item, faces=faces, chips=(item.chips[number],), notes=notes)
+    return replace(item, faces=faces, embeddings=item.embeddings[[number]], notes=notes)
 
 
 def _embedded(
-    items: list[Acquisition | EmbeddedPicture | Failure], encoder: Encoder, kept: int | None
+    items: list[Acquisition | EmbeddedPicture | Failure], encoder: Encoder
 ) -> Iterator[EmbeddedPicture | Failure]:
-    """Embed the first `kept` chips of all items in one call, and yield each with its vectors."""
-    chips = [chip for item in items if isinstance(item, Acquisition) for chip in item.chips[:kept]]
+    """Embed the chips of all items in one call, and yield each with its vectors."""
+    chips = [chip for item in items if isinstance(item, Acquisition) for chip in item.chips]
     vectors = encoder.embed(chips) if chips else np.empty((0, encoder.card.dimension), np.float32)
     start = 0
     for item in items:
         if not isinstance(item, Acquisition):
             yield item
             continue
-        faces = item.faces[:kept]
-        rows = vectors[start : start + len(faces)]
-        start += len(faces)
-        yield EmbeddedPicture(item.source, item.sha256, item.size, faces, rows, item.notes)
+        rows = vectors[start : start + len(item.faces)]
+        start += len(item.faces)
+        yield EmbeddedPicture(item.source, item.sha256, item.size, item.faces, rows, item.notes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import stat
 import threading
@@ -14,11 +15,13 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from PIL import Image, UnidentifiedImageError
+from PIL.JpegImagePlugin import JpegImageFile
 
 from facecli.errors import FacecliError, MissingExtra, PictureError
-from facecli.types import Picture
+from facecli.faces.upright import NEUTRAL_GREY as NEUTRAL_GREY
+from facecli.faces.upright import SIDEWAYS, UPRIGHT, orientation, upright_rgb
+from facecli.types import Picture, Point
 
 MAX_FILE_BYTES = 256 * 2**20
 """Larger files are refused and not read. The largest camera pictures are below 100 MiB."""
@@ -33,30 +36,8 @@ _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF")
 _HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
 """Brands of ISO/IEC 23008-12, annex B. Pillow itself reads those of AVIF."""
 
-_ORIENTATION_TAG = 0x0112
 _EXIF, _TAKEN = 0x8769, 0x9003
 """Exif 2.32: the block of the camera's tags, and the tag with the time (section 4.6.5)."""
-
-_UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-"""The turn that makes each EXIF orientation upright (Exif 2.32, section 4.6.4)."""
-
-NEUTRAL_GREY = (128, 128, 128)
-"""The colour that fills the area outside a picture."""
-
-BACKGROUND = NEUTRAL_GREY
-"""The colour behind transparent pixels.
-
-For portraits cut out along the head, the embedding changed least on mid-grey: by a squared L2 of
-0.007, and by 0.010 on white and on black.
-"""
 
 _warnings_lock = threading.Lock()
 
@@ -67,6 +48,32 @@ class EncodedPicture:
 
     data: bytes
     source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Decode:
+    """A picture as it was decoded: upright RGB pixels, each as wide as `scale` of the full picture.
+
+    `size` is width and height of the full picture, upright.
+    """
+
+    pixels: Image.Image
+    size: tuple[int, int]
+    scale: int = 1
+
+    def to_full(self, point: Point) -> Point:
+        """Return where a point of these pixels is in the full picture."""
+        x, y = point
+        if self.scale == 1:
+            return point
+        return (x + 0.5) * self.scale - 0.5, (y + 0.5) * self.scale - 0.5
+
+    def from_full(self, point: Point) -> Point:
+        """Return where a point of the full picture is in these pixels."""
+        x, y = point
+        if self.scale == 1:
+            return point
+        return (x + 0.5) / self.scale - 0.5, (y + 0.5) / self.scale - 0.5
 
 
 def display_name(path: Path | str) -> str:
@@ -100,22 +107,37 @@ def read_file(path: Path) -> bytes:
 
 
 def read_picture(data: bytes, source: str) -> Picture:
-    """Decode the bytes of a picture file; `source` is its name in messages.
+    """Decode the bytes of a picture file at full size; `source` is its name in messages.
 
-    Only the first frame of an animation or a burst is read. Raises PictureError, or MissingExtra
-    for HEIC if its package is not installed.
+    Raises as `decode`.
+    """
+    pixels = decode(data, source).pixels
+    return Picture(source=source, pixels=pixels, sha256=hashlib.sha256(data).hexdigest())
+
+
+def decode(data: bytes, source: str, *, least: float = math.inf) -> Decode:
+    """Decode the bytes of a picture file, a JPEG no larger than needed.
+
+    A JPEG is decoded at the smallest of 1/1, 1/2, 1/4 and 1/8 of its size whose longer side has
+    `least` pixels; other formats are decoded whole. Only the first frame of an animation or a burst
+    is read. Raises PictureError, or MissingExtra for HEIC if its package is not installed.
     """
     if not data:
         raise _refusal(source, "empty file")
     try:
-        pixels = _upright_rgb(_decode(data))
+        image = _opened(data)
+        size, scale = image.size, _reduce(image, least)
+        image.load()
+        pixels = upright_rgb(image)
+        if scale == 1:
+            return Decode(pixels, pixels.size)
+        return Decode(pixels, size[::-1] if orientation(image) in SIDEWAYS else size, scale)
     except FacecliError as error:
         raise type(error)(f"{display_name(source)}: {error}") from error
     # Hostile bytes can raise any exception, and every picture must give pixels or one line.
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise _refusal(source, f"damaged: {display_name(reason)}") from error
-    return Picture(source=source, pixels=pixels, sha256=hashlib.sha256(data).hexdigest())
 
 
 def picture_of(image: Image.Image, source: str) -> Picture:
@@ -123,7 +145,7 @@ def picture_of(image: Image.Image, source: str) -> Picture:
 
     Its hash is that of its pixels, because there is no file.
     """
-    pixels = _upright_rgb(image)
+    pixels = upright_rgb(image)
     return Picture(source, pixels, hashlib.sha256(pixels.tobytes()).hexdigest())
 
 
@@ -141,8 +163,8 @@ def day_taken(path: Path) -> date | None:
 
 def stored_orientation(path: Path) -> int:
     """Return the EXIF orientation of a photo, 1 to 8; 1 if there is none."""
-    found = _from_header(path, _orientation)
-    return found if found in _UPRIGHT else 1
+    found = _from_header(path, orientation)
+    return found if found in UPRIGHT else 1
 
 
 def own_xmp(path: Path) -> bytes | None:
@@ -192,8 +214,8 @@ def _start(path: Path) -> bytes:
         return file.read(64)
 
 
-def _decode(data: bytes) -> Image.Image:
-    """Open and load the first frame; errors contain no file name."""
+def _opened(data: bytes) -> Image.Image:
+    """Open the first frame without loading it; errors contain no file name."""
     if _is_heif(data):
         _register_heif()
         formats: tuple[str, ...] = ("HEIF",)
@@ -212,8 +234,26 @@ def _decode(data: bytes) -> Image.Image:
         raise PictureError(limit) from error
     if image.width * image.height > MAX_PIXELS:
         raise PictureError(f"{limit}: {image.width}×{image.height}")
-    image.load()
     return image
+
+
+def _reduce(image: Image.Image, least: float) -> int:
+    """Let a JPEG that is not loaded yet be decoded smaller; return how many times smaller.
+
+    The last pixel of a side that cannot be divided reaches out of the picture. In a picture that
+    has to be turned it may become the first one: such a picture is reduced only without remainder.
+    """
+    if not isinstance(image, JpegImageFile):
+        return 1
+    width, height = image.size
+    upright = orientation(image) not in UPRIGHT
+    for scale in (8, 4, 2):
+        whole = width % scale == 0 and height % scale == 0
+        if max(width, height) >= scale * least and (upright or whole):
+            image.draft("RGB", (max(1, width // scale), max(1, height // scale)))
+            # Pillow reduces a narrow strip less than it was asked to.
+            return round(max(width, height) / max(image.size))
+    return 1
 
 
 def _is_heif(data: bytes) -> bool:
@@ -227,42 +267,3 @@ def _register_heif() -> None:
     except ImportError as error:
         raise MissingExtra("HEIC needs pillow-heif: pip install 'facecli[heic]'") from error
     pillow_heif.register_heif_opener()
-
-
-def _upright_rgb(image: Image.Image) -> Image.Image:
-    orientation = _orientation(image)
-    rgb = _to_rgb(image)
-    turn = _UPRIGHT.get(orientation)
-    return rgb if turn is None else rgb.transpose(turn)
-
-
-def _orientation(image: Image.Image) -> int:
-    try:
-        return int(image.getexif().get(_ORIENTATION_TAG, 1))
-    # A broken EXIF block is common, and the pixels can still be good.
-    except Exception:
-        return 1
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I") or image.mode == "F":
-        return _eight_bits(image).convert("RGB")
-    if image.has_transparency_data:
-        layer = image.convert("RGBA")
-        ground = Image.new("RGBA", layer.size, (*BACKGROUND, 255))
-        return Image.alpha_composite(ground, layer).convert("RGB")
-    return image.convert("RGB")
-
-
-def _eight_bits(image: Image.Image) -> Image.Image:
-    """Scale a grey picture of more than 8 bits to 8 bits; Pillow's conversion would clip it.
-
-    In 16-bit modes white is 65535. In modes I and F the value of white is not known: take the
-    smallest of 1, 255 and 65535 that is at least the brightest pixel.
-    """
-    values = np.nan_to_num(np.asarray(image, dtype=np.float32))
-    white = 65535.0
-    if image.mode in ("I", "F"):
-        peak = float(values.max(initial=0.0))
-        white = next((level for level in (1.0, 255.0, 65535.0) if peak <= level), max(peak, 1.0))
-    return Image.fromarray(np.clip(values * (255.0 / white) + 0.5, 0, 255).astype(np.uint8))

@@ -15,7 +15,9 @@ from typing import Self
 
 from facecli.errors import FacecliError
 from facecli.faces.acquisition import look
-from facecli.faces.images import display_name, open_picture
+from facecli.faces.images import display_name
+from facecli.faces.memory import Places
+from facecli.faces.opened import opened
 from facecli.types import Acquisition, ChipGeometry, Detector, Failure
 
 ALONE_SECONDS = 2.0
@@ -49,21 +51,21 @@ class Searchers:
         for process in self._processes:
             process.join()
 
-    def submit(self, path: Path) -> Future[Acquisition | Failure]:
-        """Start to search one photo."""
+    def submit(self, path: Path, places: Places | None = None) -> Future[Acquisition | Failure]:
+        """Start to search one photo, or to cut its faces out if it is known where they are."""
         now = time.monotonic()
         self._began = self._began or now
         if self._count > 1 and not self._processes and now - self._began >= ALONE_SECONDS:
             self._start()
         if self._processes:
-            return self._threads.submit(self._ask, path)
-        return self._threads.submit(_look, path, self._detector, self._geometry)
+            return self._threads.submit(self._ask, path, places)
+        return self._threads.submit(_look, path, places, self._detector, self._geometry)
 
-    def _ask(self, path: Path) -> Acquisition | Failure:
+    def _ask(self, path: Path, places: Places | None) -> Acquisition | Failure:
         """Let an idle process search a photo."""
         connection = self._idle.get()
         try:
-            connection.send(path)
+            connection.send((path, places))
             answer: Acquisition | Failure | Exception = connection.recv()
         except (EOFError, OSError) as error:
             where = display_name(path)
@@ -96,17 +98,19 @@ def _serve(connection: Connection, detector: Detector, geometry: ChipGeometry) -
     """Search photos until the parent process closes its end of the pipe, or dies."""
     with suppress(EOFError, OSError):
         while True:
-            path: Path = connection.recv()
+            path, places = connection.recv()
             answer: Acquisition | Failure | Exception
             try:
-                answer = _look(path, detector, geometry)
+                answer = _look(path, places, detector, geometry)
             except Exception as error:
                 answer = error
             connection.send(answer)
 
 
-def _look(path: Path, detector: Detector, geometry: ChipGeometry) -> Acquisition | Failure:
-    return look(str(path), lambda: open_picture(path), detector, geometry)
+def _look(
+    path: Path, places: Places | None, detector: Detector, geometry: ChipGeometry
+) -> Acquisition | Failure:
+    return look(str(path), lambda: opened(path), detector, geometry, places=places)
 
 
 @contextmanager

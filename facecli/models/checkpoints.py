@@ -27,6 +27,10 @@ MAX_BYTES = 512 * 2**20
 """Refuse larger checkpoints unread; InceptionResnetV1 in single precision has 110 MB."""
 
 
+LARGEST_SIZE = 4096
+"""Most numbers in an embedding, and most pixels a side of a chip, that a card may name."""
+
+
 def fingerprint(weights: Weights, architecture: dict[str, Any], geometry: ChipGeometry) -> str:
     """Return the SHA-256 (64 hex digits) over all that decides an embedding.
 
@@ -97,6 +101,9 @@ def load(path: Path) -> tuple[dict[str, npt.NDArray[Any]], ModelCard]:
     card = _card(path, metadata)
     if fingerprint(weights, card.architecture, card.geometry) != card.fingerprint:
         raise ModelError(f"{path}: its weights are not those its model card describes")
+    for name, tensor in weights.items():
+        if tensor.dtype.kind == "f" and not np.isfinite(tensor).all():
+            raise ModelError(f"{path}: weights {name} are not finite")
     return weights, card
 
 
@@ -116,16 +123,22 @@ def _opened(path: Path) -> Any:
 def _card(path: Path, metadata: dict[str, str]) -> ModelCard:
     try:
         return card_from_json(json.loads(metadata["card"]))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ModelError(f"{path}: holds no readable model card") from error
+    # Deep nesting raises RecursionError, and Infinity as a size OverflowError.
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError):
+        raise ModelError(f"{path}: holds no readable model card") from None
 
 
 def card_from_json(fields: dict[str, Any]) -> ModelCard:
     """Rebuild a card from its JSON form; raise KeyError, TypeError or ValueError if malformed."""
     geometry = fields["geometry"]
     points = tuple((float(x), float(y)) for x, y in geometry["landmarks"])
-    if len(points) != 5 or not 0.0 < float(fields["threshold"]) <= 4.0:
-        raise ValueError("malformed card")
+    sizes = int(geometry["size"]), int(fields["dimension"])
+    if not all(1 <= one <= LARGEST_SIZE for one in sizes):
+        raise ValueError("impossible sizes")
+    if len(points) != 5 or not np.isfinite(points).all():
+        raise ValueError("malformed landmarks")
+    if not 0.0 < float(fields["threshold"]) <= 4.0:
+        raise ValueError("an impossible threshold")
     return ModelCard(
         **{
             **fields,

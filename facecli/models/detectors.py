@@ -1,207 +1,70 @@
-"""facenet-pytorch's MTCNN behind the Detector protocol."""
+"""The face detectors: YuNet with O-Net on ONNX Runtime, and MTCNN where PyTorch is installed."""
 
 from __future__ import annotations
 
-import cmath
-import functools
-import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Sequence
+from pathlib import Path
 
-import numpy as np
-import torch
-from PIL import Image, ImageOps
+from PIL import Image
 
-from facecli.faces.chips import DLIB_GEOMETRY, fit_similarity
-from facecli.faces.images import NEUTRAL_GREY
-from facecli.models import torchvision_standin
-from facecli.types import Detection, Landmarks
+from facecli.errors import MissingExtra, ModelError
+from facecli.models import detector_weights
+from facecli.models.detector_confirm import confirm
+from facecli.models.detector_graphs import onet_graph, yunet_graph
+from facecli.models.detector_search import propose
+from facecli.models.runtime import Session
+from facecli.types import Detection, Detector
 
-LONGEST_SIDE = 1600
-"""Pictures are searched on a copy whose longer side is at most this many pixels.
+SHIPPED = Path(__file__).parent / "yunet-onet.safetensors"
+"""The weights of the default detector."""
 
-Against 1280 this costs a sixth more time and reaches faces a fifth smaller; 2048 takes twice the
-time and found nothing more on the photos tried.
-"""
-
-MIN_FACE = 24
-"""Side in pixels of the copy from which faces are searched for.
-
-On mosaics of scaled portraits 98 % of faces 18 pixels wide, 8 between the eyes, were found, and
-84 % at 14 pixels. A setting of 20 finds 99 % and 90 % for half as much time again.
-"""
-
-MIN_CONFIDENCE = 0.97
-"""Detections below this are dropped: a wrong face would be a wrong enrollment.
-
-Of 2,761 photos of one main face each none lost it; of what was found besides, nearly all above
-0.98 and few below 0.95 were faces.
-"""
-
-MAX_ROLL = 60.0
-"""Degrees by which a face may lean: upright pictures had up to 30, false faces 50 to 90."""
-
-MAX_MISFIT = 25.0
-"""Root mean square distance of landmarks from their places in a chip of 150 pixels.
-
-Faces had up to 21, landmarks gone astray hundreds.
-"""
-
-# Zhang et al. (2016), "Joint face detection and alignment using multitask cascaded convolutional
-# networks". The first stage passes on a little less than in the authors' code (0.6), which lost
-# no face and a tenth of the time.
-_STAGE_THRESHOLDS = [0.7, 0.7, MIN_CONFIDENCE]
+DEFAULT_DETECTOR = "yunet-onet"
+DETECTORS = (DEFAULT_DETECTOR, "mtcnn")
+"""The names of all detectors."""
 
 
-class MTCNNDetector:
-    """MTCNN on a reduced copy of each picture, with coordinates of the full picture.
+def load_detector(name: str = DEFAULT_DETECTOR, *, device: str = "cpu") -> Detector:
+    """Return a detector by name, on `device`: cpu, cuda, mps or auto.
 
-    Pictures go through the network one by one. In a batch the rounding depends on the neighbours,
-    and a near tie then moved landmarks by six pixels: one picture must always give one answer. A
-    batch of equal sizes would have saved a seventh of the time on a CPU.
+    Raises ModelError for an unknown name, a damaged file or a device that is absent, and
+    MissingExtra for MTCNN without its packages.
+    """
+    if name == DEFAULT_DETECTOR:
+        return YuNetONet(device)
+    if name not in DETECTORS:
+        raise ModelError(f"{name}: no such detector; there are: {', '.join(DETECTORS)}")
+    try:
+        from facecli.models.mtcnn import MTCNNDetector
+
+        return MTCNNDetector(device)
+    except ImportError as error:
+        raise MissingExtra("the detector mtcnn needs: pip install 'facecli[train]'") from error
+
+
+class YuNetONet:
+    """YuNet proposes faces, O-Net confirms them and gives the landmarks.
+
+    Pictures go through the networks one by one, so a picture's answer does not depend on the
+    others. It may be used from several threads at once.
     """
 
+    version = "yunet-onet-1"
+
     def __init__(self, device: str = "cpu") -> None:
-        torchvision_standin.install()
-        from facenet_pytorch import MTCNN
-
-        # MTCNN shrinks by averaging over uneven windows, which Apple's backend lacks in most
-        # releases (pytorch issue 96056).
+        weights, self.card = detector_weights.load(SHIPPED)
         self._device = device
-        self._network: Any = MTCNN(
-            keep_all=True,
-            min_face_size=MIN_FACE,
-            thresholds=_STAGE_THRESHOLDS,
-            device=torch.device("cpu" if device.startswith("mps") else device),
-        )
-        if self._network.device.type == "cpu":
-            _speed_up_pooling(self._network)
+        self._yunet = Session(yunet_graph(weights), device=device)
+        self._onet = Session(onet_graph(weights), device=device)
 
-    def __reduce__(self) -> tuple[type[MTCNNDetector], tuple[str]]:
-        """Let another process make its own: a network on a graphics card is not to be shared."""
-        return MTCNNDetector, (self._device,)
+    def __reduce__(self) -> tuple[type[YuNetONet], tuple[str]]:
+        """Let another process make its own."""
+        return YuNetONet, (self._device,)
 
     def detect(self, pictures: Sequence[Image.Image]) -> list[list[Detection]]:
         """Return the detections of each picture of any mode and size, largest first."""
-        with single_thread():
-            return [self._detect_one(picture) for picture in pictures]
+        return [self._detect_one(picture) for picture in pictures]
 
     def _detect_one(self, picture: Image.Image) -> list[Detection]:
-        copy = _reduced(picture.convert("RGB"))
-        scale = np.array([picture.width / copy.width, picture.height / copy.height])
-        pixels = _in_planes(_padded(copy))
-        boxes, confidences, points = self._network.detect(pixels, landmarks=True)
-        if boxes[0] is None:
-            return []
-        found = [
-            _detection(box.reshape(2, 2), landmarks, confidence=float(confidence), scale=scale)
-            for box, landmarks, confidence in zip(
-                _floats(boxes[0]), _floats(points[0]), confidences[0], strict=True
-            )
-        ]
-        plausible = [detection for detection in found if is_plausible(detection.landmarks)]
-        return sorted(plausible, key=lambda detection: -detection.area)
-
-
-class HalvingMaxPool(torch.nn.Module):
-    """Do what MaxPool2d does with a stride of 2 and ceil_mode, to the last bit, by whole rows.
-
-    On a CPU it takes an eighth of PyTorch's time, which was a quarter of all detection.
-    """
-
-    def __init__(self, size: int) -> None:
-        super().__init__()
-        self.size = size
-
-    def forward(self, maps: torch.Tensor) -> torch.Tensor:
-        """Pool (n, channels, height, width) to half, rounded up where a window reaches outside."""
-        size = self.size
-        rows, columns = ((side - size + 1) // 2 + 1 for side in maps.shape[-2:])
-        below = 2 * rows - 2 + size - maps.shape[-2]
-        right = 2 * columns - 2 + size - maps.shape[-1]
-        maps = torch.nn.functional.pad(maps, (0, right, 0, below), value=-math.inf)
-        lines = [maps[..., start : start + 2 * rows - 1 : 2, :] for start in range(size)]
-        tall = functools.reduce(torch.maximum, lines)
-        parts = [tall[..., start : start + 2 * columns - 1 : 2] for start in range(size)]
-        return functools.reduce(torch.maximum, parts)
-
-
-def _speed_up_pooling(network: torch.nn.Module) -> None:
-    for part in list(network.modules()):
-        for name, layer in part.named_children():
-            if isinstance(layer, torch.nn.MaxPool2d):
-                assert isinstance(layer.kernel_size, int)
-                assert layer.stride == 2
-                assert layer.ceil_mode
-                setattr(part, name, HalvingMaxPool(layer.kernel_size))
-
-
-def is_plausible(landmarks: Landmarks) -> bool:
-    """Return whether five landmarks can be those of a face that is not on its side."""
-    fit = fit_similarity(DLIB_GEOMETRY.landmarks, landmarks)
-    if abs(fit.turn) == 0 or abs(math.degrees(cmath.phase(fit.turn))) > MAX_ROLL:
-        return False
-    misfits = [
-        abs(fit.turn * complex(*place) + fit.shift - complex(*point)) / abs(fit.turn)
-        for place, point in zip(DLIB_GEOMETRY.landmarks, landmarks, strict=True)
-    ]
-    return math.hypot(*misfits) / math.sqrt(len(misfits)) <= MAX_MISFIT
-
-
-@contextmanager
-def single_thread() -> Iterator[None]:
-    """Keep PyTorch to one thread, for the calling thread alone, while work is small.
-
-    MTCNN is thousands of tiny steps. A second thread saved a tenth on large pictures, and on a
-    busy machine made detection five to fifteen times slower, as each step waits for both.
-    """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-
-
-def _reduced(picture: Image.Image) -> Image.Image:
-    ratio = LONGEST_SIDE / max(picture.size)
-    if ratio >= 1:
-        return picture
-    size = (max(1, round(picture.width * ratio)), max(1, round(picture.height * ratio)))
-    return picture.resize(size, Image.Resampling.BILINEAR, reducing_gap=3.0)
-
-
-def _padded(picture: Image.Image) -> Image.Image:
-    # MTCNN fails on sides shorter than the smallest face.
-    right, bottom = (max(0, MIN_FACE - side) for side in picture.size)
-    return ImageOps.expand(picture, (0, 0, right, bottom), fill=NEUTRAL_GREY)
-
-
-def _in_planes(picture: Image.Image) -> torch.Tensor:
-    """Return float32 (1, h, w, 3) whose three colours lie one after the other in memory.
-
-    Half of MTCNN's time goes into shrinking the picture, which takes a quarter less like this.
-    """
-    colours = torch.from_numpy(np.array(picture)).permute(2, 0, 1)
-    planes = colours.to(torch.float32, memory_format=torch.contiguous_format)
-    return planes.permute(1, 2, 0)[None]
-
-
-def _floats(values: Any) -> Any:
-    # facenet-pytorch returns arrays of objects.
-    return np.array(values.tolist(), dtype=np.float64)
-
-
-def _detection(box: Any, points: Any, *, confidence: float, scale: Any) -> Detection:
-    """Map corners (2, 2) and landmarks (5, 2) from the copy to the full picture."""
-    # A coordinate is a pixel's centre: pixel 0 of the copy covers 0 to scale - 1.
-    (left, top), (right, bottom) = ((box + 0.5) * scale - 0.5).tolist()
-    eye, other_eye, nose, mouth, other_mouth = (
-        (float(x), float(y)) for x, y in (points + 0.5) * scale - 0.5
-    )
-    return Detection(
-        box=(left, top, right, bottom),
-        landmarks=(eye, other_eye, nose, mouth, other_mouth),
-        confidence=confidence,
-    )
+        rgb = picture if picture.mode == "RGB" else picture.convert("RGB")
+        found = confirm(rgb, propose(rgb, self._yunet), self._onet)
+        return sorted(found, key=lambda detection: -detection.area)

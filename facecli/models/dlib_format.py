@@ -11,10 +11,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from facecli.errors import ModelError
+from facecli.models import DIMENSION
 from facecli.types import FloatArray
 
 MAX_BYTES = 64 * 2**20
@@ -252,3 +254,15 @@ def _check_shapes(
             channels = width
     if [weight.shape for weight, _ in convolutions] != expected or head.shape != (128, 256):
         raise reader.fail("an unexpected shape")
+
+
+def resnet29_architecture(taps: dict[str, int]) -> dict[str, Any]:
+    """Return the architecture of a 128-d ResNet-29 with dlib's input normalisation."""
+    return {
+        "network": "resnet29",
+        "taps": taps,
+        "dimension": DIMENSION,
+        "mean": [122.782, 117.001, 104.298],
+        "scale": 256.0,
+        "mirror": True,
+    }

@@ -10,8 +10,7 @@ import numpy as np
 
 from facecli.faces.chips import DLIB_GEOMETRY
 from facecli.models import DIMENSION, checkpoints, encoders
-from facecli.models.dlib_format import read_dlib
-from facecli.models.networks import ResNet29, resnet29_architecture
+from facecli.models.dlib_format import STAGES, read_dlib, resnet29_architecture
 from facecli.types import FloatArray, ModelCard
 
 DLIB_CARD: dict[str, Any] = {
@@ -58,9 +57,12 @@ def resnet29_weights(
     convolutions: Sequence[tuple[FloatArray, FloatArray]],
 ) -> dict[str, FloatArray]:
     """Name the 29 convolutions as `networks.ResNet29` does, in forward order."""
-    names = [name for name in ResNet29({"5": 1}).state_dict() if name.endswith(".weight")]
+    names = ["stem"]
+    for stage, (_, plain, down) in enumerate(STAGES):
+        for block in range(plain + down):
+            names += [f"stages.{stage}.{block}.first", f"stages.{stage}.{block}.second"]
     weights: dict[str, FloatArray] = {}
     for name, (weight, bias) in zip(names, convolutions, strict=True):
-        weights[f"trunk.{name}"] = weight
-        weights[f"trunk.{name.removesuffix('weight')}bias"] = bias
+        weights[f"trunk.{name}.weight"] = weight
+        weights[f"trunk.{name}.bias"] = bias
     return weights

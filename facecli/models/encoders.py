@@ -1,41 +1,35 @@
-"""The table of models, and the encoder that turns chips into embeddings.
+"""The table of models, and how one is loaded.
 
 Three kinds of model: those shipped in the package, those that `facecli train` or `facecli models
 import-dlib` wrote (in the user's model folder, or any path), and facenet-pytorch's two
-InceptionResnetV1 networks, whose weights a user brings. PyTorch is imported only to embed.
+InceptionResnetV1 networks, whose weights a user brings. Only networks without a graph need PyTorch.
 """
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import platformdirs
 
-from facecli.errors import ModelError
+from facecli.errors import ModelError, check_extra
 from facecli.faces.chips import geometry_at
 from facecli.models import DIMENSION, checkpoints
-from facecli.types import FloatArray, ModelCard, PixelArray
+from facecli.models.graphs import has_graph
+from facecli.text import shown
+from facecli.types import Encoder, ModelCard
 
 if TYPE_CHECKING:
     import torch
 
-    from facecli.models.networks import FaceNetwork
-
 DEFAULT_MODEL = "facecli-128"
 
-BATCH = 32
-"""Chips per forward pass, each with its mirror image: measured fastest on two cores."""
-
-SMALL = 8
-"""Batches up to this run on one thread: on a busy machine a second one waits more than it helps."""
-
 SHIPPED = Path(__file__).parent
+DETECTOR = SHIPPED / "yunet-onet.safetensors"
+"""The weights of the face detector, which is no model of faces."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -90,6 +84,7 @@ def model_cards(on_damage: Callable[[ModelError], None] = lambda _: None) -> lis
         for folder in (SHIPPED, user_models())
         if folder.is_dir()
         for path in sorted(folder.glob("*.safetensors"))
+        if path != DETECTOR
     }
     cards = []
     for path in paths.values():
@@ -107,10 +102,14 @@ def read_card(name_or_path: str) -> ModelCard:
     return checkpoints.read_card(find_model(name_or_path))
 
 
-def load_encoder(name_or_path: str = DEFAULT_MODEL, *, device: str = "cpu") -> NetworkEncoder:
+def load_encoder(
+    name_or_path: str = DEFAULT_MODEL, *, device: str = "cpu", precision: str = "float32"
+) -> Encoder:
     """Load a model for embedding on `device`: cpu, cuda, mps or auto.
 
-    Raises ModelError for a model that is missing or damaged, and for a trunk without a head.
+    `precision` is as in GraphEncoder. Raises ModelError for a model that is missing or damaged, for
+    a trunk without a head and for a device that is absent, and MissingExtra for a network that only
+    PyTorch runs.
     """
     if name_or_path in INCEPTION:
         load_inception(name_or_path)
@@ -118,92 +117,23 @@ def load_encoder(name_or_path: str = DEFAULT_MODEL, *, device: str = "cpu") -> N
             f"{name_or_path} is a trunk that gives 512 numbers, without a head; make its "
             f"{DIMENSION}-d head with: facecli train DATA --init {name_or_path} --out MODEL"
         )
-    from facecli.models.networks import build
+    path = find_model(name_or_path)
+    weights, card = checkpoints.load(path)
+    if not has_graph(card.architecture):
+        _check_torch(card.name)
+        from facecli.models.torch_encoder import load_torch_encoder
 
-    weights, card = checkpoints.load(find_model(name_or_path))
-    network = build(card.architecture)
-    load_weights(network, weights, source=name_or_path)
-    return NetworkEncoder(network, card, device=device)
+        return load_torch_encoder(weights, card, device=device, source=name_or_path)
+    from facecli.models.graph_encoder import GraphEncoder
 
-
-def load_weights(network: FaceNetwork, weights: checkpoints.Weights, *, source: str) -> None:
-    """Put checkpoint weights into a network in single precision; raise ModelError on any gap."""
-    import torch
-
-    state = {
-        name: torch.from_numpy(
-            tensor.astype(np.float32 if tensor.dtype.kind == "f" else tensor.dtype)
-        )
-        for name, tensor in weights.items()
-    }
     try:
-        network.load_state_dict(state)
-    except RuntimeError as error:
-        raise ModelError(f"{source}: its weights do not fit its architecture") from error
+        return GraphEncoder(weights, card, device=device, precision=precision)
+    except ModelError as error:
+        raise ModelError(f"{name_or_path}: {error}") from error
 
 
-class NetworkEncoder:
-    """An encoder that runs a network; implements the Encoder protocol."""
-
-    def __init__(self, network: FaceNetwork, card: ModelCard, *, device: str = "cpu") -> None:
-        import torch
-
-        self.card = card
-        self.device = torch.device(resolve_device(device))
-        # PyTorch's stubs lack this form of `to`; channels_last runs a fifth faster on a CPU.
-        self.network: FaceNetwork = network.eval().to(  # type: ignore[call-overload]
-            self.device, memory_format=torch.channels_last
-        )
-
-    def embed(self, chips: Sequence[PixelArray] | PixelArray) -> FloatArray:
-        """Embed uint8 (n, size, size, 3) RGB chips as unit vectors, float32 (n, d).
-
-        With `mirror` in the architecture each is the normalised mean over the chip and its
-        mirror image.
-        """
-        size = self.card.geometry.size
-        batches = []
-        for start in range(0, len(chips), BATCH):
-            batch = np.stack([np.asarray(chip) for chip in chips[start : start + BATCH]])
-            if batch.shape[1:] != (size, size, 3) or batch.dtype != np.uint8:
-                raise ValueError(f"chips must be uint8 (n, {size}, {size}, 3), not {batch.shape}")
-            batches.append(self._forward(batch))
-        return (
-            np.concatenate(batches) if batches else np.empty((0, self.card.dimension), np.float32)
-        )
-
-    def _forward(self, batch: PixelArray) -> FloatArray:
-        import torch
-        from torch.nn.functional import normalize
-
-        from facecli.models.detectors import single_thread
-
-        small = single_thread() if len(batch) <= SMALL else contextlib.nullcontext()
-        with small, torch.inference_mode():
-            pixels = torch.from_numpy(batch).to(self.device).permute(0, 3, 1, 2).float()
-            if self.card.architecture.get("mirror"):
-                both = self.network(torch.cat([pixels, pixels.flip(3)]))
-                vectors = normalize(both[: len(batch)] + both[len(batch) :])
-            else:
-                vectors = self.network(pixels)
-            result: FloatArray = vectors.float().cpu().numpy()
-        return result
-
-
-def resolve_device(name: str) -> str:
-    """Return the device to run on: `auto` takes what there is; raise ModelError if absent."""
-    import torch
-
-    available = {
-        "cuda": torch.cuda.is_available(),
-        "mps": torch.backends.mps.is_available(),
-        "cpu": True,
-    }
-    if name == "auto":
-        return next(device for device, there in available.items() if there)
-    if not available.get(name, False):
-        raise ModelError(f"--device {name}: not available on this machine")
-    return name
+def _check_torch(name: str) -> None:
+    check_extra("torch", "train", f"the model {shown(name)}")
 
 
 def load_inception(name: str) -> dict[str, torch.Tensor]:
@@ -212,8 +142,6 @@ def load_inception(name: str) -> dict[str, torch.Tensor]:
     Raises ModelError with where to put the file when it is missing, and when its SHA-256 is not
     the published one.
     """
-    import torch
-
     entry = INCEPTION[name]
     path = user_models() / entry.file
     if not path.is_file():
@@ -223,11 +151,10 @@ def load_inception(name: str) -> dict[str, torch.Tensor]:
         )
     if entry.sha256 not in (None, digest := sha256_of(path)):
         raise ModelError(f"{path}: SHA-256 {digest} is not the published {entry.sha256}")
-    try:
-        state: dict[str, torch.Tensor] = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many types for a damaged file
-        raise ModelError(f"{path}: cannot be read as weights") from error
-    return {f"trunk.body.{key}": state[key] for key in state if not key.startswith("logits.")}
+    _check_torch(name)
+    from facecli.models.torch_encoder import read_inception
+
+    return read_inception(path)
 
 
 def sha256_of(path: Path) -> str:

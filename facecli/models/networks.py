@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from facecli.errors import ModelError
-from facecli.models import DIMENSION, sface, torchvision_standin
+from facecli.models import sface, torchvision_standin
 from facecli.models.dlib_format import STAGES
 
 INCEPTION_DIMENSION = 512
@@ -245,15 +245,3 @@ def build(architecture: dict[str, Any]) -> FaceNetwork:
         return FaceNetwork(architecture).eval()
     except (KeyError, TypeError, ValueError, IndexError, RuntimeError) as error:
         raise ModelError(f"malformed architecture: {error}") from error
-
-
-def resnet29_architecture(taps: dict[str, int]) -> dict[str, Any]:
-    """Return the architecture of a 128-d ResNet-29 with dlib's input normalisation."""
-    return {
-        "network": "resnet29",
-        "taps": taps,
-        "dimension": DIMENSION,
-        "mean": [122.782, 117.001, 104.298],
-        "scale": 256.0,
-        "mirror": True,
-    }

@@ -8,7 +8,7 @@ longer to import than a whole verification.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,7 +24,8 @@ Shape = tuple[int | str, ...]
 
 IR_VERSION, OPSET = 8, 17
 
-_TYPES = {1: "<f4", 2: "u1", 3: "i1", 6: "<i4", 7: "<i8", 10: "<f2"}
+FLOAT = 1
+_TYPES = {FLOAT: "<f4", 2: "u1", 3: "i1", 6: "<i4", 7: "<i8", 10: "<f2"}
 """TensorProto.DataType, as far as it is used here."""
 
 _NUMBERS = {np.dtype(name): number for number, name in _TYPES.items()}
@@ -38,6 +39,13 @@ class Node:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     attributes: Mapping[str, Attribute] = field(default_factory=dict)
+
+    def number(self, name: str, default: float) -> float:
+        """Return an attribute that is a number; raise TypeError if it is something else."""
+        value = self.attributes.get(name, default)
+        if isinstance(value, str | tuple):
+            raise TypeError(f"{name} of {self.operation} is no number")
+        return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,28 +63,27 @@ class Graph:
 
 def write(graph: Graph, metadata: Mapping[str, str] | None = None) -> bytes:
     """Return the ONNX file of a graph."""
-    content = b"".join(
-        [
-            *(_part(1, _node(node)) for node in graph.nodes),
-            _part(2, b"facecli"),
-            *(_part(5, _tensor(name, value)) for name, value in graph.weights.items()),
-            *(_part(11, _value(name, shape)) for name, shape in graph.inputs.items()),
-            *(_part(12, _value(name, shape)) for name, shape in graph.outputs.items()),
-        ]
-    )
-    notes = [
-        _part(14, _part(1, key.encode()) + _part(2, text.encode()))
-        for key, text in (metadata or {}).items()
+    content = [
+        *_each(1, map(_node, graph.nodes)),
+        *_text(2, "facecli"),
+        *_each(5, (_tensor(name, value) for name, value in graph.weights.items())),
+        *_each(11, (_value(name, shape) for name, shape in graph.inputs.items())),
+        *_each(12, (_value(name, shape) for name, shape in graph.outputs.items())),
     ]
+    notes = [_text(1, key) + _text(2, text) for key, text in (metadata or {}).items()]
     return b"".join(
         [
             _number(1, IR_VERSION),
-            _part(2, b"facecli"),
-            _part(7, content),
-            _part(8, _number(2, OPSET)),
+            *_text(2, "facecli"),
+            *_part(7, content),
+            *_part(8, [_number(2, OPSET)]),
+            *_each(14, notes),
         ]
-        + notes
     )
+
+
+# A message is a list of pieces that are joined once, at the end: weights are copied once only.
+Pieces = list[bytes | memoryview]
 
 
 def _varint(value: int) -> bytes:
@@ -93,50 +100,55 @@ def _number(field: int, value: int) -> bytes:
     return _varint(field << 3) + _varint(value)
 
 
-def _part(field: int, data: bytes) -> bytes:
-    return _varint(field << 3 | 2) + _varint(len(data)) + data
+def _part(field: int, pieces: Pieces) -> Pieces:
+    return [_varint(field << 3 | 2) + _varint(sum(map(len, pieces))), *pieces]
 
 
-def _node(node: Node) -> bytes:
-    return b"".join(
-        [
-            *(_part(1, name.encode()) for name in node.inputs),
-            *(_part(2, name.encode()) for name in node.outputs),
-            _part(4, node.operation.encode()),
-            *(_part(5, _attribute(name, value)) for name, value in node.attributes.items()),
-        ]
-    )
+def _text(field: int, text: str) -> Pieces:
+    return _part(field, [text.encode()])
 
 
-def _attribute(name: str, value: Attribute) -> bytes:
-    start = _part(1, name.encode())
+def _each(field: int, messages: Iterable[Pieces]) -> Pieces:
+    return [piece for message in messages for piece in _part(field, message)]
+
+
+def _node(node: Node) -> Pieces:
+    return [
+        *_each(1, ([name.encode()] for name in node.inputs)),
+        *_each(2, ([name.encode()] for name in node.outputs)),
+        *_text(4, node.operation),
+        *_each(5, (_attribute(name, value) for name, value in node.attributes.items())),
+    ]
+
+
+def _attribute(name: str, value: Attribute) -> Pieces:
+    start = _text(1, name)
     if isinstance(value, int):
-        return start + _number(3, value) + _number(20, 2)
+        return [*start, _number(3, value), _number(20, 2)]
     if isinstance(value, float):
-        return start + _varint(2 << 3 | 5) + struct.pack("<f", value) + _number(20, 1)
+        return [*start, _varint(2 << 3 | 5) + struct.pack("<f", value), _number(20, 1)]
     if isinstance(value, str):
-        return start + _part(4, value.encode()) + _number(20, 3)
-    return start + b"".join(_number(8, one) for one in value) + _number(20, 7)
+        return [*start, *_text(4, value), _number(20, 3)]
+    return [*start, *(_number(8, one) for one in value), _number(20, 7)]
 
 
-def _tensor(name: str, value: Tensor) -> bytes:
+def _tensor(name: str, value: Tensor) -> Pieces:
     data = np.ascontiguousarray(value)
-    return b"".join(
-        [
-            *(_number(1, side) for side in data.shape),
-            _number(2, _NUMBERS[data.dtype]),
-            _part(8, name.encode()),
-            _part(9, data.tobytes()),
-        ]
-    )
+    raw = data.reshape(-1).view(np.uint8).data
+    return [
+        *(_number(1, side) for side in value.shape),
+        _number(2, _NUMBERS[data.dtype]),
+        *_text(8, name),
+        *_part(9, [raw]),
+    ]
 
 
-def _value(name: str, shape: Shape) -> bytes:
-    sides = b"".join(
-        _part(1, _part(2, side.encode()) if isinstance(side, str) else _number(1, side))
-        for side in shape
-    )
-    return _part(1, name.encode()) + _part(2, _part(1, _number(1, 1) + _part(2, sides)))
+def _value(name: str, shape: Shape) -> Pieces:
+    sides: list[Pieces] = [
+        _text(2, side) if isinstance(side, str) else [_number(1, side)] for side in shape
+    ]
+    kind: Pieces = [_number(1, FLOAT), *_part(2, _each(1, sides))]
+    return [*_text(1, name), *_part(2, _part(1, kind))]
 
 
 def read_weights(data: bytes) -> tuple[dict[str, Tensor], list[Node]]:

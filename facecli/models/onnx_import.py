@@ -58,9 +58,7 @@ def dequantised(
 
 
 def _dequantised(node: Node, quantised: Tensor, scale: Tensor, zero: Tensor) -> FloatArray:
-    axis, block = (
-        int(node.attributes.get(key, 1 - at)) for at, key in enumerate(("axis", "block_size"))
-    )  # type: ignore[arg-type]
+    axis, block = int(node.number("axis", 1)), int(node.number("block_size", 0))
     scale, zero = (one.astype(np.float32) for one in (scale, zero))
     if block:
         places = range(quantised.shape[axis])

@@ -45,23 +45,23 @@ def resolve_device(name: str) -> str:
 
 
 class Session:
-    """A graph that is ready to run; it may be used from several threads at once."""
+    """A graph that is ready to run; it may be used from several threads at once.
 
-    def __init__(self, graph: Graph, *, device: str = "cpu", threads: int = 1) -> None:
-        """Prepare a graph.
+    A run takes one core. Several pictures are worked on at once instead, by whoever calls: on two
+    cores that is faster than two threads for one picture, and a busy machine slows it less. A pool
+    of threads would not survive a fork either, and the warm service forks.
+    """
 
-        `threads` is how many of the CPU one call uses. Raises ModelError if the device is absent.
-        """
+    def __init__(self, graph: Graph, *, device: str = "cpu") -> None:
+        """Prepare a graph. Raises ModelError if the device is absent."""
         import onnxruntime
 
         self.device = resolve_device(device)
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = ERRORS_ONLY
         # The arena keeps the largest amount ever needed; without it a warm service stays small.
         options.enable_cpu_mem_arena = False
-        # A thread that waits for work by turning in a circle takes the core from the others.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self._outputs = list(graph.outputs)
         self._session: Any = onnxruntime.InferenceSession(
             write(graph),

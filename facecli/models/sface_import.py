@@ -86,7 +86,7 @@ def sface_weights(known: dict[str, Tensor], nodes: list[Node]) -> dict[str, Floa
 def _affine(norm: Node, known: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
     """Return scale and shift of a batch normalisation, float64 (channels,)."""
     gamma, beta, mean, variance = (known[name].astype(np.float64) for name in norm.inputs[1:])
-    scale = gamma / np.sqrt(variance + float(norm.attributes["epsilon"]))  # type: ignore[arg-type]
+    scale = gamma / np.sqrt(variance + norm.number("epsilon", 1e-5))
     return scale, beta - mean * scale
 
 

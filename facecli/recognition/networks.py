@@ -7,10 +7,11 @@ from typing import Literal, get_args
 
 from facecli.faces.acquisition import Source, acquire
 from facecli.faces.embedding import EmbeddedPicture, embed_pictures
+from facecli.faces.memory import Memory
 from facecli.types import Acquisition, Detector, Encoder, Failure, ModelCard
 
 Faces = Literal["all", "largest"]
-"""Which faces of a photo count."""
+"""Which faces of a photo count. "largest" is the main face: large, central and whole."""
 
 FollowPhotos = Callable[[Iterable[Acquisition | Failure]], Iterable[Acquisition | Failure]]
 """Receives the photos as their faces are found and passes them on: a place for a progress bar."""
@@ -25,9 +26,14 @@ class Networks:
         card: Callable[[], ModelCard],
         detector: Callable[[], Detector],
         encoder: Callable[[], Encoder],
+        memory: Callable[[], Memory | None] = lambda: None,
     ) -> None:
-        """Take what returns each of them. What is returned must be the same object every time."""
+        """Take what returns each of them. What is returned must be the same object every time.
+
+        With a `memory`, files that it knows are not searched again.
+        """
         self._card, self._detector, self._encoder = card, detector, encoder
+        self._memory = memory
 
     @property
     def card(self) -> ModelCard:
@@ -54,5 +60,5 @@ class Networks:
         if faces not in get_args(Faces):
             raise ValueError(f"faces {faces!r}: either 'all' or 'largest'")
         encoder = self.encoder
-        acquired = acquire(sources, self.detector, encoder.card.geometry)
-        return embed_pictures(follow(acquired), encoder, largest_only=faces == "largest")
+        acquired = acquire(sources, self.detector, encoder.card.geometry, memory=self._memory())
+        return embed_pictures(follow(acquired), encoder, main_only=faces == "largest")

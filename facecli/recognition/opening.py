@@ -75,10 +75,9 @@ class _Loaded:
 
     @cached_property
     def _detector(self) -> Detector:
-        from facecli.models.detectors import MTCNNDetector
-        from facecli.models.encoders import resolve_device
+        from facecli.models.detectors import load_detector
 
-        return MTCNNDetector(device=resolve_device(self._device))
+        return load_detector(device=self._device)
 
     @cached_property
     def _encoder(self) -> Encoder:

@@ -9,9 +9,10 @@ from PIL import Image
 
 from facecli.faces.acquisition import Source
 from facecli.faces.images import EncodedPicture, picture_of
+from facecli.faces.opened import OpenedPicture
 from facecli.types import Picture
 
-Photo = str | Path | bytes | Image.Image | Picture
+Photo = str | Path | bytes | Image.Image | Picture | OpenedPicture
 """A photo: the path of a file, the bytes of a file, or a picture that is decoded already."""
 
 UNNAMED = "photo"
@@ -32,6 +33,6 @@ def source_of(photo: Photo) -> Source:
             return EncodedPicture(photo, UNNAMED)
         case Image.Image():
             return picture_of(photo, UNNAMED)
-        case Picture():
+        case Picture() | OpenedPicture():
             return photo
     raise TypeError(f"a photo is a path, bytes or a PIL.Image, not {type(photo).__name__}")

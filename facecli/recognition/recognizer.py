@@ -134,7 +134,7 @@ class Recognizer:
     def verify(self, a: Photo | Enrolled, b: Photo | Enrolled) -> Verdict:
         """Tell whether two sides, each a photo or an enrolled person, are the same person.
 
-        The largest face of a photo counts, and the nearest template of a person. Raises as
+        The main face of a photo counts, and the nearest template of a person. Raises as
         `samples`.
         """
         left, right = self.samples((a, b))
@@ -204,9 +204,9 @@ class Recognizer:
         """Enroll a person from photos; return what becomes of each photo.
 
         A folder stands for the pictures in it. `external_id` is the person's key in another system.
-        `largest` takes the largest face of a photo that shows several; such a photo is refused
-        otherwise. `allow_look_alikes` accepts a face that looks like another person. A dry run
-        stores nothing. Raises FacecliError if there is no photo.
+        `largest` takes the main face of a photo that shows several, which is large, central and
+        whole; such a photo is refused otherwise. `allow_look_alikes` accepts a face that looks like
+        another person. A dry run stores nothing. Raises FacecliError if there is no photo.
         """
         return self.enroll_all(
             {name: photos},

@@ -84,7 +84,7 @@ def examine(
 ) -> Iterator[PhotoOutcome]:
     """Look at each photo by itself and yield what becomes of it, in the order given.
 
-    With `largest` a photo of several faces gives its largest; else it is refused.
+    With `largest` a photo of several faces gives its main one; else it is refused.
     """
     checked = [_checked(request) for request in requests]
     photos = [item for item in checked if isinstance(item, EnrollmentRequest)]
@@ -122,15 +122,14 @@ def _screened(
         return outcome.refuse(Outcome.NO_FACE, NO_FACE_FOUND)
     if count > 1 and not largest:
         return outcome.refuse(Outcome.SEVERAL_FACES, f"{count} faces")
-    if count > 1:
-        warnings = (*outcome.warnings, f"{count} faces, the largest taken")
-        outcome = replace(outcome, warnings=warnings)
-    face = picture.faces[0]
+    main = picture.main
+    outcome = replace(outcome, warnings=(*outcome.warnings, *main.notes))
+    face = picture.faces[main.number]
     if problems := usable_for_enrollment(face.quality):
         return outcome.refuse(Outcome.LOW_QUALITY, "; ".join(problems))
     template = NewTemplate(
         person=request.person,
-        embedding=picture.embeddings[0],
+        embedding=picture.embeddings[main.number],
         image_sha256=picture.sha256,
         box=face.detection.box,
         quality=face.quality,

@@ -27,8 +27,8 @@ class Enrolled:
 class Side:
     """One side of a verification: what it is and what was taken of it.
 
-    `kind` is "photo" or "person". Of a photo the largest face counts: `box` is that face, `faces`
-    how many there are, and `notes` say what to know before trusting it. Of a person `templates`
+    `kind` is "photo" or "person". Of a photo the main face counts: `box` is that face, `faces` how
+    many there are, and `notes` say what to know before trusting it. Of a person `templates`
     counts the templates compared.
     """
 
@@ -63,7 +63,7 @@ class Verdict:
 
 
 def photo_sample(picture: EmbeddedPicture | Failure) -> Sample:
-    """Take the largest face of a photo.
+    """Take the main face of a photo.
 
     Raises PictureError for a photo that could not be read, FaceError for one without a face.
     """
@@ -71,19 +71,16 @@ def photo_sample(picture: EmbeddedPicture | Failure) -> Sample:
         raise PictureError(f"{display_name(picture.source)}: {picture.reason}")
     if not picture.faces:
         raise FaceError(f"{display_name(picture.source)}: {NO_FACE_FOUND}")
-    face = picture.faces[0]
-    notes = [*picture.notes]
-    if len(picture.faces) > 1:
-        notes.append(f"{len(picture.faces)} faces, the largest taken")
-    notes += usable_for_enrollment(face.quality)
+    main = picture.main
+    face = picture.faces[main.number]
     side = Side(
         source=picture.source,
         kind="photo",
         box=face.detection.box,
         faces=len(picture.faces),
-        notes=tuple(notes),
+        notes=(*picture.notes, *main.notes, *usable_for_enrollment(face.quality)),
     )
-    return Sample(side, picture.embeddings[:1])
+    return Sample(side, picture.embeddings[[main.number]])
 
 
 def person_sample(person: Person, matrix: TemplateMatrix) -> Sample:

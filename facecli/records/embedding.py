@@ -28,7 +28,7 @@ class EmbeddingRecord(TypedDict):
     kind: Annotated[Literal["embedding"], WrittenBy(("facecli embed",))]
     path: Annotated[str, "the photo"]
     sha256: Annotated[Sha256, "hash of the photo's file"]
-    face: Annotated[Count, "number of the face in the photo; 0 is the largest"]
+    face: Annotated[Count, "number of the face by size; 0 for the main one, if asked for"]
     box: Annotated[Box, "where the face is"]
     confidence: Annotated[Probability, "how sure the detector is"]
     model: ModelName

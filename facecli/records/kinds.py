@@ -36,6 +36,7 @@ from facecli.records.health import (
 from facecli.records.lfw import LfwRecord
 from facecli.records.models import (
     ListedModelRecord,
+    ModelExportedRecord,
     ModelImportedRecord,
     ModelRecord,
     TrainingRecord,
@@ -121,6 +122,7 @@ Record = (
     | ListedModelRecord
     | ModelRecord
     | ModelImportedRecord
+    | ModelExportedRecord
     | TrainingStepRecord
     | TrainingRecord
     | FindingRecord

@@ -90,12 +90,24 @@ class ListedModelRecord(_ListedKind, _Summary):
 
 
 class _ImportedKind(TypedDict):
-    kind: Annotated[Literal["model_imported"], WrittenBy(("facecli models import-dlib",))]
+    kind: Annotated[
+        Literal["model_imported"],
+        WrittenBy(("facecli models import-dlib", "facecli models import-sface")),
+    ]
     path: Annotated[str, "the model's file"]
 
 
 class ModelImportedRecord(_ImportedKind, _Summary):
     """A model was imported."""
+
+
+class _ExportedKind(TypedDict):
+    kind: Annotated[Literal["model_exported"], WrittenBy(("facecli models export",))]
+    path: Annotated[str, "the ONNX file"]
+
+
+class ModelExportedRecord(_ExportedKind, _Summary):
+    """A model was written as an ONNX file."""
 
 
 def model(card: ModelCard) -> ModelRecord:
@@ -111,6 +123,11 @@ def listed_model(card: ModelCard, *, default: bool) -> ListedModelRecord:
 def model_imported(path: Path, card: ModelCard) -> ModelImportedRecord:
     """Return the record of a model that was imported."""
     return {"kind": "model_imported", "path": str(path), **_summary(card, default=False)}
+
+
+def model_exported(path: Path, card: ModelCard) -> ModelExportedRecord:
+    """Return the record of a model that was exported."""
+    return {"kind": "model_exported", "path": str(path), **_summary(card, default=False)}
 
 
 def _summary(card: ModelCard, *, default: bool) -> _Summary:

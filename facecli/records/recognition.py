@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 class ComparedSide(TypedDict):
-    """One side of a verification. Of a photo, the largest face is compared."""
+    """One side of a verification. Of a photo, the main face is compared."""
 
     source: Annotated[str, "the photo, or the name of the person"]
     kind: Annotated[str, Choices(("photo", "person")), "what the side is"]
@@ -134,9 +134,9 @@ class IdentificationRecord(TypedDict):
         Choices(("match", "unknown", "ambiguous", "no face", "error")),
         "the answer; ambiguous: two people are too close to tell apart",
     ]
-    faces: Annotated[Count, "faces in the photo"]
+    faces: Annotated[Count, "faces in the photo; 1 if only the main one was asked for"]
     reason: Annotated[str, "what decided"]
-    face: Annotated[Count | None, "number of the face in the photo; 0 is the largest"]
+    face: Annotated[Count | None, "number of the face by size; 0 for the main one, if asked for"]
     box: Annotated[Box | None, "where the face is; null without a face"]
     confidence: Annotated[Probability | None, "how sure the detector is; null without a face"]
     person: Annotated[str | None, "the person's name; null unless the answer is a match"]

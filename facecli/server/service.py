@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from facecli.faces.images import read_picture
+from facecli.faces.images import EncodedPicture
+from facecli.faces.opened import opened
 from facecli.recognition.networks import Faces
 from facecli.recognition.recognizer import Recognizer
 from facecli.recognition.roster import EnrollmentRequest
@@ -48,7 +49,7 @@ class RecognitionService:
         recognizer = self.recognizer
         left, right = recognizer.samples(
             [
-                Enrolled(side) if isinstance(side, str) else read_picture(side, called)
+                Enrolled(side) if isinstance(side, str) else opened(EncodedPicture(side, called))
                 for side, called in zip(sides, ("a", "b"), strict=True)
             ]
         )
@@ -60,7 +61,7 @@ class RecognitionService:
     ) -> list[IdentificationRecord]:
         """Identify each face in a photo."""
         recognizer = self.recognizer
-        pictures = list(recognizer.embed(read_picture(photo, PHOTO), faces=faces))
+        pictures = list(recognizer.embed(opened(EncodedPicture(photo, PHOTO)), faces=faces))
         # Read after the embedding: a person forgotten meanwhile must not match.
         snapshot = recognizer.snapshot()
         answers = recognizer.answers(pictures, snapshot, k=k, gap=gap)
@@ -71,7 +72,8 @@ class RecognitionService:
 
         An accepted template is on the disk when this returns.
         """
-        request = EnrollmentRequest(options.name, read_picture(photo, PHOTO), options.external_id)
+        picture = opened(EncodedPicture(photo, PHOTO))
+        request = EnrollmentRequest(options.name, picture, options.external_id)
         (outcome,) = self.recognizer.admit(
             list(self.recognizer.examine([request], largest=options.largest)),
             allow_look_alikes=options.allow_look_alike,

@@ -65,6 +65,12 @@ class Store:
             yield self._database
 
     @contextmanager
+    def changing(self) -> Iterator[sqlite3.Connection]:
+        """As `writing`, without sqlite-utils, whose import takes longer than a small change."""
+        with translated(self._kind, self._where), transaction(self._connection):
+            yield self._connection
+
+    @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         """See one state of the database for the whole block; inside a transaction, its state."""
         with translated(self._kind, self._where):

@@ -16,6 +16,7 @@ from PIL import Image
 from facecli.datasets import PhotoSet
 from facecli.errors import FacecliError, TrainingError
 from facecli.faces.images import open_picture
+from facecli.faces.prominence import main_face
 from facecli.types import NO_FACE_FOUND, Acquisition, BoolArray, ChipGeometry, Failure, PixelArray
 
 Acquire = Callable[[Iterable[Path], ChipGeometry], Iterable[Acquisition | Failure]]
@@ -45,7 +46,7 @@ def load_chips(
 ) -> ChipStore:
     """Return the chips of all photos; chips that an earlier run stored in `folder` are read again.
 
-    With `acquire`, each photo gives its largest face. Without it the photos are chips already, and
+    With `acquire`, each photo gives its main face. Without it the photos are chips already, and
     are only resized. A photo that cannot be read or has no face is skipped. `on_photo` is called
     after each photo. Raises TrainingError if the folder cannot be written.
     """
@@ -70,7 +71,7 @@ def load_chips(
 
 def _key(files: list[Path], geometry: ChipGeometry, *, ready_made: bool) -> str:
     """Return a hash that changes if the photos change, or the way in which chips are cut."""
-    digest = hashlib.sha256(f"{geometry} {ready_made}".encode())
+    digest = hashlib.sha256(f"{geometry} {ready_made} main face".encode())
     for file in files:
         try:
             status = file.stat()
@@ -152,4 +153,4 @@ def _faces(
         elif not found.faces:
             yield f"{found.source}: {NO_FACE_FOUND}"
         else:
-            yield found.chips[0]
+            yield found.chips[main_face(found.faces, found.size).number]

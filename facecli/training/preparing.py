@@ -11,6 +11,7 @@ import torch
 
 from facecli.errors import ModelError, TrainingError
 from facecli.models import encoders
+from facecli.models.torch_encoder import resolve_torch_device
 from facecli.training.batches import TakeData, TrainingData
 from facecli.training.batchnorm import insert_batch_norm
 from facecli.training.chipstore import Acquire
@@ -137,7 +138,7 @@ def build(
     """
     config, folder = plan.config, plan.request.folder
     data: TrainingData | TakeData = prepared.data
-    device = torch.device(encoders.resolve_device(plan.request.device))
+    device = torch.device(resolve_torch_device(plan.request.device))
     network, has_head = load_start(config, plan.init, plan.architecture)
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     if config.takes and not has_head:

@@ -10,6 +10,7 @@ import torch
 from facecli.errors import TrainingError
 from facecli.models import DIMENSION, checkpoints, encoders
 from facecli.models.networks import FaceNetwork, build
+from facecli.models.torch_encoder import load_weights
 from facecli.training.config import TrainingConfig
 from facecli.training.head import CHIPS_AT_ONCE, even_out, features_of, fit_head, principal_targets
 from facecli.training.joint import SAMPLE, fit_joined
@@ -66,7 +67,7 @@ def load_start(
         raise TrainingError(f"{config.init}: the network has no parameter {unknown}")
     if config.average:
         weights = _averaged(weights, config)
-    encoders.load_weights(network, {**own, **weights}, source=config.init)
+    load_weights(network, {**own, **weights}, source=config.init)
     return network, same_head
 
 

@@ -47,6 +47,7 @@ class RememberingDetector:
 
     def __init__(self, detector: Detector, memory: Memory) -> None:
         self._detector = detector
+        self.version = detector.version
         self._memory = memory
 
     def detect(self, pictures: Sequence[Image.Image]) -> list[list[Detection]]:

@@ -101,7 +101,6 @@ def _distractors(settings: Settings, folder: Path | None, samples: Samples) -> F
     import numpy as np
 
     from facecli.albums.scanning import scan
-    from facecli.evaluation.samples import most_prominent
     from facecli.faces.photo_files import find_pictures
     from facecli.types import Failure
 
@@ -122,7 +121,7 @@ def _distractors(settings: Settings, folder: Path | None, samples: Samples) -> F
             warn(f"{result.source}: left out: the same photo is used already")
         else:
             known.add(result.sha256)
-            rows.append(result.embeddings[[most_prominent(result)]])
+            rows.append(result.embeddings[[result.main.number]])
     return np.concatenate(rows)
 
 

@@ -11,6 +11,9 @@ from facecli.types import ModelCard, StoredModel
 SHOWN = 12
 """Digits of a SHA-256 that a message shows."""
 
+RENAMED = {"573e0f0ee9890b7725ea79b9c0f851b2aaeb694dfbe85232ea232e90bac82948": "resnet-128"}
+"""Models whose former name now stands for another network: today's name by their fingerprint."""
+
 
 def unknown_person(name: str, names_by_key: Mapping[str, str], where: str) -> GalleryError:
     """Say that a person is not enrolled, and which name might have been meant."""
@@ -73,9 +76,15 @@ def other_models(
     fingerprint: str, models: Iterable[StoredModel], where: str
 ) -> FingerprintMismatch:
     """Say that a gallery has templates, but none of the model asked for."""
-    held = ", ".join(f"{one.name!r} ({one.fingerprint[:SHOWN]})" for one in models if one.templates)
+    held = ", ".join(map(_told, (one for one in models if one.templates)))
     return FingerprintMismatch(
         f"{where} holds templates of {held}, none of the model asked for "
         f"({fingerprint[:SHOWN]}): choose one of those with --model, or enroll the people again "
-        "with this one"
+        "from their photos with this one"
     )
+
+
+def _told(model: StoredModel) -> str:
+    now = RENAMED.get(model.fingerprint)
+    name = repr(model.name) if now is None else f"{now!r}, until 0.4 called {model.name!r}"
+    return f"{name} ({model.fingerprint[:SHOWN]})"

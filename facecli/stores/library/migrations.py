@@ -159,9 +159,28 @@ def m0003_any_dimension(database: Database) -> None:
     database.executescript(ANY_DIMENSION)
 
 
+LOOKS = """
+CREATE TABLE look (
+    sha256 TEXT NOT NULL CHECK (length(sha256) = 64),
+    finder TEXT NOT NULL CHECK (finder <> ''),
+    faces BLOB NOT NULL CHECK (length(faces) % 120 = 0),
+    notes TEXT NOT NULL,
+    PRIMARY KEY (sha256, finder)
+) STRICT, WITHOUT ROWID;
+"""
+
+
+def m0004_looks(database: Database) -> None:
+    """Remember where faces are in pictures, also without chips and embeddings.
+
+    A row is one search of one picture, with 120 bytes for each face.
+    """
+    database.executescript(LOOKS)
+
+
 LIBRARY = Kind(
     noun="photo library",
-    steps=(m0001_photos_and_faces, m0002_albums, m0003_any_dimension),
+    steps=(m0001_photos_and_faces, m0002_albums, m0003_any_dimension, m0004_looks),
     error=LibraryError,
     failure=LibraryError,
     absent="there is none; facecli makes it when it first looks at photos",

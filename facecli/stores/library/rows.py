@@ -51,15 +51,24 @@ ADD_EMBEDDING = """
     ON CONFLICT (face_id, model_id) DO UPDATE SET vector = excluded.vector
 """
 SEEN_AT = "SELECT sha256 FROM file WHERE path = ?1 OR (path >= ?2 AND path < ?3)"
-COUNT_FACES = "SELECT count(*) FROM face JOIN picture ON picture.id = picture_id WHERE sha256 = ?"
+ALL_CONTENTS = """
+    SELECT sha256 FROM file UNION SELECT sha256 FROM picture UNION SELECT sha256 FROM look
+"""
+COUNT_FACES = """
+    SELECT max(
+        (SELECT count(*) FROM face JOIN picture ON picture.id = picture_id WHERE sha256 = ?1),
+        (SELECT coalesce(sum(length(faces) / 120), 0) FROM look WHERE sha256 = ?1)
+    )
+"""
 FORGET_CORRECTIONS = """
     DELETE FROM correction WHERE id NOT IN (SELECT correction_id FROM fact)
         AND id NOT IN (SELECT correction_id FROM move)
 """
 COUNTS = (
     "SELECT count(DISTINCT path) FROM file",
-    "SELECT count(DISTINCT sha256) FROM picture",
-    "SELECT count(*) FROM face",
+    "SELECT count(*) FROM (SELECT sha256 FROM picture UNION SELECT sha256 FROM look)",
+    "SELECT (SELECT count(*) FROM face) + (SELECT coalesce(sum(length(faces) / 120), 0) FROM look"
+    " WHERE sha256 NOT IN (SELECT sha256 FROM picture))",
 )
 MODELS = """
     SELECT name, count(face_id) FROM model LEFT JOIN embedding ON model_id = model.id
@@ -157,6 +166,7 @@ def erase(database: Database, contents: Collection[str]) -> int:
         (count,) = database.execute(COUNT_FACES, (sha256,)).fetchone()
         faces += count
         database.execute("DELETE FROM picture WHERE sha256 = ?", (sha256,))
+        database.execute("DELETE FROM look WHERE sha256 = ?", (sha256,))
         database.execute("DELETE FROM file WHERE sha256 = ?", (sha256,))
         database.execute("DELETE FROM sighting WHERE sha256 = ?", (sha256,))
     database.execute(FORGET_CORRECTIONS)

@@ -103,7 +103,7 @@ class Library(Store):
     def clear(self) -> PhotosForgotten:
         """Erase all photos."""
         with self.writing() as database:
-            found = database.execute("SELECT sha256 FROM file UNION SELECT sha256 FROM picture")
+            found = database.execute(rows.ALL_CONTENTS)
             contents = {sha256 for (sha256,) in found.fetchall()}
             faces = rows.erase(database, contents)
             database.execute("DELETE FROM model")

@@ -19,7 +19,7 @@ from facecli import portraits
 from facecli.errors import MissingExtra
 from facecli.faces.chips import DLIB_GEOMETRY
 from facecli.faces.images import open_picture
-from facecli.models.detectors import (
+from facecli.models.mtcnn import (
     LONGEST_SIDE,
     MIN_CONFIDENCE,
     HalvingMaxPool,
