@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +18,6 @@ from facecli.training.config import TrainingConfig
 from facecli.training.intake import (
     HeldOut,
     Listeners,
-    Photos,
     Reader,
     TrainingRequest,
     check_data,
@@ -27,6 +25,7 @@ from facecli.training.intake import (
     read_photos,
 )
 from facecli.training.loop import Trainer
+from facecli.training.plan import Plan
 from facecli.training.promotion import combine
 from facecli.training.start import architecture_of, fit_start, load_start, views_of
 from facecli.training.taking import seen_by, take_data
@@ -34,42 +33,6 @@ from facecli.types import FloatArray, ModelCard
 
 NORMALISED_OVER = 256
 """Chips over which inserted batch normalisation takes its first statistics."""
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What a run will do, read and checked before anything is written.
-
-    `init` is the card of the model to start from, `architecture` that of the new model. `baseline`
-    is the card of the model to compare with: the one that has the new model's name, or `init`.
-    """
-
-    request: TrainingRequest
-    config: TrainingConfig
-    about: dict[str, Any]
-    init: ModelCard
-    architecture: dict[str, Any]
-    photos: Photos
-    baseline_name: str
-    baseline: ModelCard
-
-    @property
-    def mirror(self) -> bool:
-        """Whether the model embeds the mean of a chip and its mirror image."""
-        return bool(self.architecture.get("mirror"))
-
-    def settings(self) -> dict[str, Any]:
-        """Return all that decides the training; a resumed run must have the same."""
-        config = dataclasses.asdict(self.config)
-        del config["blend"]  # it is made after training, and may be chosen then
-        return {
-            **config,
-            "data": self.photos.digest(),
-            "chips": self.request.chips,
-            "validation": str(self.request.validation),
-            "outlines": str(self.request.outlines),
-            "init fingerprint": self.init.fingerprint,
-        }
 
 
 @dataclass(frozen=True, slots=True)

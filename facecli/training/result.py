@@ -16,7 +16,7 @@ from facecli.models import DIMENSION, checkpoints
 from facecli.models.networks import FaceNetwork
 from facecli.training.config import TrainingConfig
 from facecli.training.joint import move_sphere
-from facecli.training.preparing import Plan
+from facecli.training.plan import Plan
 from facecli.training.probes import Hardship
 from facecli.training.promotion import (
     FARS,

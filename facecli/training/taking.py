@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -13,11 +12,9 @@ from facecli.models.networks import FaceNetwork
 from facecli.training.batches import TakeData, TrainingData
 from facecli.training.features import BLOCK, Job, Maps, cut_of, front_of, load_features
 from facecli.training.intake import Listeners
+from facecli.training.plan import Plan
 from facecli.training.probes import Embed
 from facecli.types import FloatArray, PixelArray
-
-if TYPE_CHECKING:
-    from facecli.training.preparing import Plan
 
 AT_ONCE = 256
 """Maps embedded at a time."""
