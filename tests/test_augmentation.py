@@ -64,17 +64,14 @@ def test_grey_takes_all_colour() -> None:
 
 @pytest.mark.parametrize("quality", [20, 60])
 def test_compression_is_close_to_a_real_encoder(
-    quality: int, monkeypatch: pytest.MonkeyPatch
+    quality: int,
 ) -> None:
     """The mean difference to Pillow's JPEG is a small part of what JPEG changes.
 
     The side is no multiple of 8, which padding must get right.
     """
     before = chips(4, 44)
-    monkeypatch.setattr(
-        augmentation, "_uniform", lambda chips, *_: torch.full((len(chips),), float(quality))
-    )
-    ours = augmentation._compressor(1)(before, seeded()).round()
+    ours = augmentation.compressed(quality, quality)(before, seeded()).round()
     for one, original in zip(ours, before, strict=True):
         pixels = original.permute(1, 2, 0).to(torch.uint8).numpy()
         stream = io.BytesIO()

@@ -67,7 +67,7 @@ def test_what_is_read_is_what_was_written() -> None:
 
 @pytest.mark.parametrize("kind", [np.float32, np.float16, np.int64, np.int32, np.int8, np.uint8])
 def test_numbers_in_typed_fields_are_read_too(kind: type) -> None:
-    values = np.array([[1, 2, 3], [0, 5, 100]], kind)
+    values: np.ndarray = np.array([[1, 2, 3], [0, 5, 100]], kind)
     tensor = numpy_helper.from_array(values, "raw")
     typed = helper.make_tensor("typed", tensor.data_type, values.shape, values.ravel())
     assert not typed.HasField("raw_data")

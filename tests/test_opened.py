@@ -26,6 +26,8 @@ ORIENTATION = 0x0112
 class RedDetector:
     """Find the only red square of a picture, and remember the sizes of the pictures seen."""
 
+    version = "red-1"
+
     def __init__(self, search_side: float = 1600) -> None:
         self.search_side = search_side
         self.sizes: list[tuple[int, int]] = []

@@ -129,7 +129,7 @@ def test_a_scan_gives_what_looking_at_each_photo_gives(
     paths.insert(15, tmp_path / "broken.png")
     paths[15].write_bytes(b"no picture")
     acquired = acquire(paths, FakeDetector(), DLIB_GEOMETRY)
-    expected = list(embed_pictures(acquired, FakeEncoder(), largest_only=False))
+    expected = list(embed_pictures(acquired, FakeEncoder(), main_only=False))
     found = scanned(paths, library, detector=SlowDetector(), workers=count)
     assert_same(found, expected)
     assert [result.source for result in found] == list(map(str, paths))

@@ -19,7 +19,6 @@ from facecli.errors import TrainingError
 from facecli.metrics import all_pairs, bootstrap_by_person, bootstrap_difference, threshold_at_fmr
 from facecli.metrics.support import rate_name, supported
 from facecli.models.dlib_format import resnet29_architecture
-from facecli.models.encoders import read_card
 from facecli.models.networks import FaceNetwork, build
 from facecli.training.batchnorm import NormalisedConvolution, fold_batch_norm, insert_batch_norm
 from facecli.training.config import TrainingConfig, config_from_dict, read_config
@@ -339,8 +338,10 @@ def test_a_bad_setting_is_named(values: dict[str, Any], reason: str) -> None:
         config_from_dict(values)
 
 
-@pytest.mark.parametrize("name", ["facecli-128-trunk", "facecli-128"])
+@pytest.mark.parametrize("name", ["resnet-128-trunk", "resnet-128", "facecli-128"])
 def test_the_shipped_recipe_is_a_valid_config(name: str) -> None:
-    """The head is solved on the maps that the trunks were trained with, as those of the model."""
+    """The head of resnet-128 is solved on the maps that its trunks were trained with."""
     recipe = Path(__file__).resolve().parents[1] / "data" / f"{name}.toml"
-    assert read_config(recipe, {}).taps == read_card("facecli-128").architecture["taps"]
+    config = read_config(recipe, {})
+    assert config.taps == ({"3": 4, "4": 4, "5": 2} if name.startswith("resnet") else {})
+    assert bool(config.takes) == (name == "facecli-128")

@@ -107,6 +107,12 @@ def configured(function: Any) -> Any:
 @click.option(
     "--unlabelled", multiple=True, metavar="NAME", help="A folder of photos without names."
 )
+@click.option(
+    "--outlines",
+    type=FILE,
+    metavar="FILE.csv",
+    help="Which part of each chip is photo, and not padding.",
+)
 @click.option("--chips", is_flag=True, help="The photos of DATA are already aligned chips.")
 @click.option(
     "--validation",

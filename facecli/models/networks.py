@@ -194,6 +194,11 @@ class FaceNetwork(nn.Module):
         features = self.trunk((chips - self.mean) / self.scale)
         return self.embed_features(features)
 
+    def embed_maps(self, maps: Tensor, cut: int) -> Tensor:
+        """Map what the first `cut` layers of the trunk gave to unit vectors (n, dimension)."""
+        assert isinstance(self.trunk, SFaceTrunk)
+        return self.embed_features(self.trunk.layers[cut:](maps).flatten(1))
+
     def embed_features(self, features: Tensor) -> Tensor:
         """Map trunk features (n, f) to unit vectors (n, dimension), always in float32."""
         with torch.autocast(features.device.type, enabled=False):

@@ -51,16 +51,17 @@ class Augmentation:
 def augment(chips: Tensor, amounts: Augmentation, random: torch.Generator) -> Tensor:
     """Return changed copies of RGB chips (n, 3, size, size); `random` is on the same device."""
     chips = _warp(chips, amounts, random)
-    chips = _some(chips, amounts.blur, random, _blur)
-    chips = _some(chips, amounts.low_resolution, random, _shrinker(amounts.smallest))
-    chips = _some(chips, amounts.jpeg, random, _compressor(amounts.worst_jpeg))
+    chips = _some(chips, amounts.blur, random, blurred(0.5, 3.0))
+    largest = chips.shape[-1] * 0.6
+    chips = _some(chips, amounts.low_resolution, random, shrunk(amounts.smallest, largest))
+    chips = _some(chips, amounts.jpeg, random, compressed(amounts.worst_jpeg, 75))
     chips = _relight(chips, amounts, random)
     chips = _some(chips, amounts.occlusion, random, _occlude)
     chips = _some(chips, amounts.glasses, random, _put_on_glasses)
     return chips.clamp(0.0, 255.0)
 
 
-def _uniform(chips: Tensor, low: float, high: float, random: torch.Generator) -> Tensor:
+def uniform(chips: Tensor, low: float, high: float, random: torch.Generator) -> Tensor:
     """Return one random number per chip, (n,)."""
     empty = torch.empty(len(chips), device=chips.device, dtype=chips.dtype)
     return empty.uniform_(low, high, generator=random)
@@ -80,11 +81,11 @@ def _some(chips: Tensor, share: float, random: torch.Generator, change: Change) 
 
 def _warp(chips: Tensor, amounts: Augmentation, random: torch.Generator) -> Tensor:
     """Mirror, scale, rotate and shift in one resampling."""
-    angle = _uniform(chips, -1, 1, random) * math.radians(amounts.rotation)
-    scale = 1 + _uniform(chips, -1, 1, random) * amounts.scale
-    mirror = (_uniform(chips, 0, 1, random) >= amounts.mirror).to(chips.dtype) * 2 - 1
+    angle = uniform(chips, -1, 1, random) * math.radians(amounts.rotation)
+    scale = 1 + uniform(chips, -1, 1, random) * amounts.scale
+    mirror = (uniform(chips, 0, 1, random) >= amounts.mirror).to(chips.dtype) * 2 - 1
     step = 2 * amounts.shift / 150
-    x, y = (_uniform(chips, -1, 1, random) * step for _ in range(2))
+    x, y = (uniform(chips, -1, 1, random) * step for _ in range(2))
     cosine, sine = scale * angle.cos(), scale * angle.sin()
     rows = [torch.stack([cosine * mirror, -sine, x], 1), torch.stack([sine * mirror, cosine, y], 1)]
     grid = functional.affine_grid(torch.stack(rows, 1), list(chips.shape), align_corners=False)
@@ -95,10 +96,10 @@ def _relight(chips: Tensor, amounts: Augmentation, random: torch.Generator) -> T
     """Change brightness, contrast and colour, and make some chips grey."""
     column = (-1, 1, 1, 1)
     gain, contrast = (
-        (1 + _uniform(chips, -1, 1, random) * amounts.light).view(column) for _ in range(2)
+        (1 + uniform(chips, -1, 1, random) * amounts.light).view(column) for _ in range(2)
     )
-    colour = 1 + _uniform(chips, -1, 1, random) * amounts.light
-    colour = colour.where(_uniform(chips, 0, 1, random) >= amounts.grey, 0.0).view(column)
+    colour = 1 + uniform(chips, -1, 1, random) * amounts.light
+    colour = colour.where(uniform(chips, 0, 1, random) >= amounts.grey, 0.0).view(column)
     tint = 1 + amounts.tint * torch.empty(
         (len(chips), 3, 1, 1), device=chips.device, dtype=chips.dtype
     ).uniform_(-1, 1, generator=random)
@@ -110,26 +111,34 @@ def _relight(chips: Tensor, amounts: Augmentation, random: torch.Generator) -> T
     return mean + (chips - mean) * contrast
 
 
-def _blur(chips: Tensor, random: torch.Generator) -> Tensor:
-    """Blur all chips given by one Gaussian of a random width, 0.5 to 3 pixels."""
-    sigma = 0.5 + 2.5 * float(torch.rand((), generator=random, device=random.device))
-    radius = math.ceil(2.5 * sigma)
-    offsets = torch.arange(-radius, radius + 1, device=chips.device, dtype=chips.dtype)
-    kernel = torch.exp(-(offsets**2) / (2 * sigma**2))
-    kernel = (kernel / kernel.sum()).repeat(3, 1)
-    padded = functional.pad(chips, (radius,) * 4, mode="replicate")
-    rows = functional.conv2d(padded, kernel[:, None, :, None], groups=3)
-    return functional.conv2d(rows, kernel[:, None, None, :], groups=3)
+def blurred(narrowest: float, widest: float) -> Change:
+    """Return a change that blurs; its Gaussian has a random width in pixels."""
+
+    def blur(chips: Tensor, random: torch.Generator) -> Tensor:
+        """Blur all chips given by one Gaussian."""
+        share = float(torch.rand((), generator=random, device=random.device))
+        sigma = narrowest + (widest - narrowest) * share
+        radius = math.ceil(2.5 * sigma)
+        offsets = torch.arange(-radius, radius + 1, device=chips.device, dtype=chips.dtype)
+        kernel = torch.exp(-(offsets**2) / (2 * sigma**2))
+        kernel = (kernel / kernel.sum()).repeat(3, 1)
+        padded = functional.pad(chips, (radius,) * 4, mode="replicate")
+        rows = functional.conv2d(padded, kernel[:, None, :, None], groups=3)
+        return functional.conv2d(rows, kernel[:, None, None, :], groups=3)
+
+    return blur
 
 
-def _shrinker(smallest: int) -> Change:
+def shrunk(smallest: int, largest: float) -> Change:
+    """Return a change that loses resolution; the shortest side is a random number of pixels."""
+
     def shrink(chips: Tensor, random: torch.Generator) -> Tensor:
         """Shrink to a random size and enlarge again; the chips get four different sizes."""
         size = chips.shape[-1]
         parts = []
         for part in chips.chunk(4):
             spread = float(torch.rand((), generator=random, device=random.device))
-            side = round(smallest * (size * 0.6 / smallest) ** spread)
+            side = round(smallest * (largest / smallest) ** spread)
             small = functional.interpolate(part, size=side, mode="bilinear", antialias=True)
             parts.append(functional.interpolate(small, size=size, mode="bilinear"))
         return torch.cat(parts)
@@ -140,9 +149,9 @@ def _shrinker(smallest: int) -> Change:
 def _occlude(chips: Tensor, random: torch.Generator) -> Tensor:
     """Cover a random rectangle, at most half as wide and high as the chip, with a random grey."""
     size = chips.shape[-1]
-    height, width = (_uniform(chips, 0.15, 0.5, random) * size for _ in range(2))
-    top, left = (_uniform(chips, -0.1, 0.9, random) * size for _ in range(2))
-    grey = _uniform(chips, 0, 255, random).view(-1, 1, 1, 1).to(chips.dtype)
+    height, width = (uniform(chips, 0.15, 0.5, random) * size for _ in range(2))
+    top, left = (uniform(chips, -0.1, 0.9, random) * size for _ in range(2))
+    grey = uniform(chips, 0, 255, random).view(-1, 1, 1, 1).to(chips.dtype)
     place = torch.arange(size, device=chips.device)
     rows = (place >= top[:, None]) & (place < (top + height)[:, None])
     columns = (place >= left[:, None]) & (place < (left + width)[:, None])
@@ -154,12 +163,12 @@ def _put_on_glasses(chips: Tensor, random: torch.Generator) -> Tensor:
     """Darken a band over both eyes, which lie at 0.31 of the height and 0.32 and 0.68 across."""
     size = chips.shape[-1]
     place = (torch.arange(size, device=chips.device, dtype=chips.dtype) + 0.5) / size
-    top, bottom = _uniform(chips, 0.20, 0.26, random), _uniform(chips, 0.36, 0.44, random)
-    left, right = _uniform(chips, 0.12, 0.20, random), _uniform(chips, 0.80, 0.88, random)
+    top, bottom = uniform(chips, 0.20, 0.26, random), uniform(chips, 0.36, 0.44, random)
+    left, right = uniform(chips, 0.12, 0.20, random), uniform(chips, 0.80, 0.88, random)
     rows = (place >= top[:, None]) & (place < bottom[:, None])
     columns = (place >= left[:, None]) & (place < right[:, None])
     covered = (rows[:, :, None] & columns[:, None, :])[:, None]
-    glass = _uniform(chips, 0, 70, random).view(-1, 1, 1, 1).to(chips.dtype)
+    glass = uniform(chips, 0, 70, random).view(-1, 1, 1, 1).to(chips.dtype)
     return torch.where(covered, glass + 0.15 * chips, chips)
 
 
@@ -175,10 +184,12 @@ _CHROMA_STEPS = (
 )
 
 
-def _compressor(worst: int) -> Change:
+def compressed(worst: int, best: int) -> Change:
+    """Return a change that compresses with a random JPEG quality."""
+
     def compress(chips: Tensor, random: torch.Generator) -> Tensor:
         """Lose what baseline JPEG loses, without chroma subsampling, with one quality per chip."""
-        quality = _uniform(chips, worst, 75, random)
+        quality = uniform(chips, worst, best, random)
         # The usual mapping from quality to step size, that of the Independent JPEG Group.
         factor = torch.where(quality < 50, 5000 / quality, 200 - 2 * quality) / 100
         pixels = _to_ycbcr(chips.float().round()).round() - 128

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from facecli.datasets import BatchSampler
 from facecli.training import losses
 from facecli.training.config import TrainingConfig
 from facecli.types import FloatArray, IntArray, PixelArray
@@ -29,13 +31,29 @@ class TrainingData:
 
 
 @dataclass(frozen=True, slots=True)
+class TakeData:
+    """The takes of n photos to learn from, as the maps that the front of the trunk gives.
+
+    `maps` is float16 (n, takes, c, h, w), and the first take is the clean one. `labels` is int64
+    (n,). `targets` float32 (n, 128) holds for all takes of a photo. `cut` is the number of layers
+    in the front.
+    """
+
+    maps: npt.NDArray[np.float16]
+    labels: IntArray
+    targets: FloatArray
+    cut: int
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
     """One batch on the device.
 
     `chips` is float32 (n, 3, size, size), values 0 to 255. `labels` int64 (n,) and `targets`
     (n, 128) belong to the batch, `all_labels` (m,) and `all_targets` (m, 128) to the whole data;
     `rows` (n,) says which of those are in the batch. `complete` is true if every photo of the data
-    has a target.
+    has a target. With a `cut`, chips are maps after that many layers instead, and `clean` (n,) says
+    which are of clean takes.
     """
 
     chips: Tensor
@@ -45,13 +63,22 @@ class Batch:
     all_labels: Tensor
     all_targets: Tensor | None
     complete: bool
+    cut: int | None = None
+    clean: Tensor | None = None
 
 
 class Batches:
     """Takes batches from the training data. An accelerator gets all of the data once, at first."""
 
-    def __init__(self, data: TrainingData, device: torch.device) -> None:
+    def __init__(self, data: TrainingData, config: TrainingConfig, device: torch.device) -> None:
         self.device = device
+        self.sampler = BatchSampler(
+            data.labels,
+            people=config.people,
+            photos=config.photos,
+            others=config.others,
+            seed=config.seed,
+        )
         self.chips = data.chips
         self.places = np.arange(len(data.chips)) if data.rows is None else data.rows
         self.resident: Tensor | None = None
@@ -61,8 +88,9 @@ class Batches:
         self.targets = None if data.targets is None else torch.from_numpy(data.targets).to(device)
         self.complete = data.targets is not None and bool(np.isfinite(data.targets).all())
 
-    def take(self, rows: IntArray) -> Batch:
-        """Return the batch of these rows of the data."""
+    def batch(self, step: int) -> Batch:
+        """Return the batch of a step, which depends only on the seed and the step."""
+        rows = self.sampler.batch(step)
         chosen = torch.from_numpy(rows).to(self.device)
         if self.resident is None:
             chips = torch.from_numpy(self.chips[self.places[rows]])
@@ -77,6 +105,55 @@ class Batches:
             all_targets=self.targets,
             complete=self.complete,
         )
+
+
+class TakeBatches:
+    """Takes batches of takes, P×K: a clean take of each person, and K-1 of other kinds.
+
+    The other kinds are the same for everybody, so that strangers who are covered or blurred alike
+    are each other's negatives. The photos of a person take turns.
+    """
+
+    def __init__(self, data: TakeData, config: TrainingConfig, device: torch.device) -> None:
+        self.data, self.config, self.device = data, config, device
+        order = np.argsort(data.labels, kind="stable")
+        starts = np.unique(data.labels[order], return_index=True)[1]
+        self.photos_of = np.split(order, starts[1:])
+        self.labels = torch.from_numpy(data.labels).to(device)
+        self.targets = torch.from_numpy(data.targets).to(device)
+
+    def batch(self, step: int) -> Batch:
+        """Return the batch of a step, which depends only on the seed and the step."""
+        random = np.random.default_rng([self.config.seed, step])
+        people = min(self.config.people, len(self.photos_of))
+        drawn = random.choice(len(self.photos_of), people, replace=False)
+        kinds = 1 + random.permutation(self.data.maps.shape[1] - 1)[: self.config.photos - 1]
+        takes = np.concatenate([[0], kinds])
+        photos = np.stack(
+            [np.resize(random.permutation(self.photos_of[one]), len(takes)) for one in drawn]
+        )
+        rows, kind = photos.ravel(), np.tile(takes, people)
+        chosen = torch.from_numpy(rows).to(self.device)
+        return Batch(
+            chips=torch.from_numpy(self.data.maps[rows, kind]).to(self.device).float(),
+            rows=chosen,
+            labels=self.labels[chosen],
+            targets=self.targets[chosen],
+            all_labels=self.labels,
+            all_targets=self.targets,
+            complete=True,
+            cut=self.data.cut,
+            clean=torch.from_numpy(kind == 0).to(self.device),
+        )
+
+
+def batches_of(
+    data: TrainingData | TakeData, config: TrainingConfig, device: torch.device
+) -> Batches | TakeBatches:
+    """Return what gives the batches of these data."""
+    if isinstance(data, TakeData):
+        return TakeBatches(data, config, device)
+    return Batches(data, config, device)
 
 
 def batch_loss(embeddings: Tensor, batch: Batch, config: TrainingConfig) -> dict[str, Tensor]:
@@ -108,6 +185,9 @@ def batch_loss(embeddings: Tensor, batch: Batch, config: TrainingConfig) -> dict
         + config.relation_weight * parts["relation"]
         + config.contrast_weight * parts["contrast"]
     )
+    if config.anchor_weight and batch.clean is not None and batch.targets is not None:
+        away = (embeddings[batch.clean] - batch.targets[batch.clean]).square().sum(dim=1)
+        total = total + config.anchor_weight * away.mean()
     return {"loss": total, **parts}
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from facecli.errors import TrainingError
 from facecli.training.augmentation import Augmentation
 from facecli.training.losses import TRIPLET_MINING
+from facecli.training.takes import KINDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +30,18 @@ class TrainingConfig:
     beside the network that gave the targets, by a joined head; it needs `steps` 0. Its squared L2
     counts `teacher_weight`² times.
 
+    With `takes`, such as clean, blur and mask, each photo is learned from in these forms. They are
+    made once, and what the frozen part of the trunk makes of them is stored. All kinds are in
+    `training/takes.py`; the first must be clean. Chips have `border` more pixels on each side than
+    the network sees, for takes that are shifted. A batch then has `photos` takes of each of
+    `people` people: a clean one, and others of the same kinds for everybody. Unless other targets
+    are given, they are the embeddings of the clean takes by `init`.
+
     A batch has `photos` photos of each of `people` people, and `others` photos of anybody. The loss
     is `triplet_weight` × triplet loss, with `margin` in squared L2, + `target_weight` ×
     (1 − cosine to the target) + `relation_weight` × relational distillation + `contrast_weight` ×
-    cross entropy of finding the right target. Triplets leave out pairs whose targets contradict
+    cross entropy of finding the right target + `anchor_weight` × mean squared L2 of clean takes to
+    their targets. Triplets leave out pairs whose targets contradict
     their labels: genuine pairs whose targets are more than `doubt[1]` squared L2 apart, and
     impostor pairs whose targets are less than `doubt[0]` apart.
 
@@ -42,11 +51,16 @@ class TrainingConfig:
     head changes. `clip` is the largest norm of a gradient. `batch_norm` normalises the trunk during
     training. The weights that are saved are a moving average, and `ema` is its decay per step. The
     state is saved every `validate_every` steps. `validation_share` of the people are held out.
-    At `threshold`, in squared L2, the false match rate is to be `threshold_fmr`.
+    At `threshold`, in squared L2, the false match rate is to be `threshold_fmr`. Without
+    `calibrate` embeddings are not moved for that, and the card says which rate it has. `blend` is
+    the share of the trained weights in the result; the rest are those of the start (Wortsman et al.
+    2022, "Robust fine-tuning of zero-shot models").
     """
 
     init: str = "dlib-128"
     average: tuple[str, ...] = ()
+    takes: tuple[str, ...] = ()
+    border: int = 0
     taps: dict[str, int] = field(default_factory=dict)
     deeper: dict[str, int] = field(default_factory=dict)
     frozen: tuple[str, ...] = ()
@@ -61,6 +75,7 @@ class TrainingConfig:
     target_weight: float = 1.0
     relation_weight: float = 0.0
     contrast_weight: float = 0.0
+    anchor_weight: float = 0.0
     doubt: tuple[float, float] = (0.4, 1.6)
     learning_rate: float = 1e-4
     trunk_rate: float = 1.0
@@ -73,6 +88,8 @@ class TrainingConfig:
     teacher: str = ""
     teacher_weight: float = 1.0
     batch_norm: bool = False
+    blend: float = 1.0
+    calibrate: bool = True
     validation_share: float = 0.1
     threshold_fmr: float = 1e-4
     threshold: float = 1.1
@@ -98,6 +115,16 @@ class TrainingConfig:
             raise TrainingError("a batch needs at least two photos: people × photos + others")
         if self.people and self.photos < 2:
             raise TrainingError("photos must be at least 2, or there are no genuine pairs")
+        if self.takes and self.takes[0] != "clean":
+            raise TrainingError("the first of takes must be clean")
+        if unknown := set(self.takes) - KINDS.keys():
+            raise TrainingError(f"takes: {unknown.pop()!r} is none of {', '.join(KINDS)}")
+        if self.takes and self.photos > len(self.takes):
+            raise TrainingError("photos must not be more than takes")
+        if self.takes and (self.batch_norm or self.people < 2):
+            raise TrainingError("takes need at least two people in a batch, and no batch_norm")
+        if self.border < 0 or not 0 <= self.blend <= 1:
+            raise TrainingError("border must be at least 0, and blend between 0 and 1")
         if self.mining not in TRIPLET_MINING:
             raise TrainingError(f"mining is one of {', '.join(TRIPLET_MINING)}")
         if self.precision not in ("bf16", "float32"):

@@ -17,6 +17,7 @@ from facecli.training.batches import TrainingData
 from facecli.training.chipstore import Acquire, ChipStore, load_chips
 from facecli.training.config import TrainingConfig, read_toml
 from facecli.training.folder import RunFolder
+from facecli.training.outlines import read_outlines
 from facecli.training.targets import read_targets
 from facecli.types import BoolArray, ChipGeometry, FloatArray, IntArray, PixelArray
 
@@ -28,7 +29,8 @@ class TrainingRequest:
     `chips` and `validation_chips` mean that the photos in `data` and `validation` are aligned chips
     already. `validation` is a photo set of other people, to compare models and to calibrate the new
     one; without it some people of `data` are held out. `data_card` describes the data and their
-    terms. `time_budget` is in seconds.
+    terms. `time_budget` is in seconds. `outlines` is a table of which part of each chip is
+    photo and not padding.
     """
 
     data: Path
@@ -40,6 +42,7 @@ class TrainingRequest:
     validation: Path | None = None
     validation_chips: bool = False
     data_card: Path | None = None
+    outlines: Path | None = None
     resume: bool = False
     time_budget: float = math.inf
     promote: bool = False
@@ -79,11 +82,15 @@ class HeldOut:
 
 @dataclass(frozen=True, slots=True)
 class Photos:
-    """All photos of the data, which of them are held out (n,), and their targets (n, 128)."""
+    """All photos of the data, which of them are held out (n,), and their targets (n, 128).
+
+    `outlines` (n, 4, 2) are the corners of what is not padding, rows of NaN if all is photo.
+    """
 
     photos: PhotoSet
     held_back: BoolArray
     targets: FloatArray | None
+    outlines: FloatArray | None = None
 
     def digest(self) -> str:
         """Return a hash of the paths, people and targets, and of which photos are held out."""
@@ -121,7 +128,8 @@ def read_photos(request: TrainingRequest, config: TrainingConfig) -> Photos:
         held_back = split_by_person(photos, share=config.validation_share, seed=config.seed)
     else:
         held_back = photos.validation
-    return Photos(photos, held_back, targets)
+    outlines = read_outlines(request.outlines, photos.paths) if request.outlines else None
+    return Photos(photos, held_back, targets, outlines)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,16 +140,19 @@ class Reader:
     geometry: ChipGeometry
     acquire: Acquire
     tell: Listeners
+    border: int = 0
 
     def read(self, photos: Photos) -> tuple[TrainingData, HeldOut]:
         """Return the training data and the validation photos; list the photos that are skipped."""
         request, labels = self.request, photos.photos.labels
-        store = self._load(photos.photos, "chips", ready_made=request.chips)
+        wide = widened(self.geometry, self.border)
+        store = self._load(photos.photos, "chips", wide, ready_made=request.chips)
         skipped = [*_loose(photos.photos), *store.skipped]
         if request.validation is None:
             rows = np.flatnonzero(photos.held_back & store.usable & (labels >= 0))
             failed = int((photos.held_back & ~store.usable).sum())
-            held_out = HeldOut(store.chips[rows], labels[rows], failed)
+            inner = slice(self.border, self.border + self.geometry.size)
+            held_out = HeldOut(store.chips[rows][:, inner, inner], labels[rows], failed)
         else:
             held_out, more = self._read_validation(request.validation, photos.photos)
             skipped += more
@@ -161,21 +172,30 @@ class Reader:
         both = sorted(set(photos.people) & set(trained.people))
         if both:
             raise TrainingError(f"{path}: {both[0]} is also in {self.request.data}")
-        store = self._load(photos, "validation", ready_made=self.request.validation_chips)
+        ready_made = self.request.validation_chips
+        store = self._load(photos, "validation", self.geometry, ready_made=ready_made)
         rows = np.flatnonzero(store.usable & (photos.labels >= 0))
         failed = int((~store.usable).sum())
         held_out = HeldOut(store.chips[rows], photos.labels[rows], failed)
         return held_out, [*_loose(photos), *store.skipped]
 
-    def _load(self, photos: PhotoSet, name: str, *, ready_made: bool) -> ChipStore:
+    def _load(
+        self, photos: PhotoSet, name: str, geometry: ChipGeometry, *, ready_made: bool
+    ) -> ChipStore:
         self.tell.begin(len(photos), f"Reading {name}")
         return load_chips(
             photos,
             self.request.folder.path / name,
-            geometry=self.geometry,
+            geometry=geometry,
             acquire=None if ready_made else self.acquire,
             on_photo=self.tell.on_photo,
         )
+
+
+def widened(geometry: ChipGeometry, border: int) -> ChipGeometry:
+    """Return the geometry with `border` more pixels on each side; the face keeps its size."""
+    one, two, three, four, five = ((x + border, y + border) for x, y in geometry.landmarks)
+    return ChipGeometry(size=geometry.size + 2 * border, landmarks=(one, two, three, four, five))
 
 
 def _loose(photos: PhotoSet) -> list[str]:
@@ -186,7 +206,7 @@ def check_data(data: TrainingData, request: TrainingRequest, config: TrainingCon
     """Raise TrainingError for data that the config cannot learn from."""
     _, counts = np.unique(data.labels[data.labels >= 0], return_counts=True)
     pairs = int((counts >= 2).sum())
-    if config.people and pairs < 2:
+    if config.people and not config.takes and pairs < 2:
         raise TrainingError(
             f"{request.data}: {pairs} people with two or more usable photos to train on; triplets "
             "need at least two"

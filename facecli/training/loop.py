@@ -13,12 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from facecli.datasets import BatchSampler
 from facecli.errors import ModelError, TrainingError
 from facecli.models.checkpoints import read_tensors, write_tensors
 from facecli.models.networks import FaceNetwork
 from facecli.training.augmentation import augment
-from facecli.training.batches import Batch, Batches, TrainingData, batch_loss
+from facecli.training.batches import Batch, TakeData, TrainingData, batch_loss, batches_of
 from facecli.training.batchnorm import fold_batch_norm
 from facecli.training.config import TrainingConfig
 
@@ -111,7 +110,7 @@ class Trainer:
 
     def run(
         self,
-        data: TrainingData,
+        data: TrainingData | TakeData,
         *,
         save_to: Path,
         time_budget: float = math.inf,
@@ -126,18 +125,11 @@ class Trainer:
         before is kept.
         """
         config = self.config
-        sampler = BatchSampler(
-            data.labels,
-            people=config.people,
-            photos=config.photos,
-            others=config.others,
-            seed=config.seed,
-        )
-        source = Batches(data, self.device)
+        source = batches_of(data, config, self.device)
         tally = _Tally(self.step)
         while self._progress(time_budget) < 1:
             rate = self._set_rate(self._progress(time_budget))
-            batch = source.take(sampler.batch(self.step))
+            batch = source.batch(self.step)
             tally.add(self._learn(batch))
             at_save = self.step % config.validate_every == 0 or self.step == config.steps
             if self.step % REPORT_EVERY and not at_save:
@@ -177,12 +169,17 @@ class Trainer:
         # Only seed and step count, so that an interrupted run continues with the same numbers.
         random = torch.Generator(self.device).manual_seed(config.seed * 1_000_003 + self.step)
         torch.manual_seed(config.seed * 1_000_003 + self.step)  # dropout uses the global one
-        chips = augment(batch.chips, config.augmentation, random)
-        chips = chips.contiguous(memory_format=torch.channels_last)
+        inputs = batch.chips
+        if batch.cut is None:
+            inputs = augment(inputs, config.augmentation, random)
+        inputs = inputs.contiguous(memory_format=torch.channels_last)
         with torch.autocast(
             self.device.type, dtype=torch.bfloat16, enabled=config.precision == "bf16"
         ):
-            embeddings = self.network(chips)
+            if batch.cut is None:
+                embeddings = self.network(inputs)
+            else:
+                embeddings = self.network.embed_maps(inputs, batch.cut)
         parts = batch_loss(embeddings, batch, config)
         self._update(parts["loss"])
         self.step += 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,14 +11,13 @@ import torch
 from facecli.errors import ModelError, TrainingError
 from facecli.models import encoders
 from facecli.models.torch_encoder import resolve_torch_device
-from facecli.training.batches import TrainingData
+from facecli.training.batches import TakeData, TrainingData
 from facecli.training.batchnorm import insert_batch_norm
 from facecli.training.chipstore import Acquire
 from facecli.training.config import TrainingConfig
 from facecli.training.intake import (
     HeldOut,
     Listeners,
-    Photos,
     Reader,
     TrainingRequest,
     check_data,
@@ -27,45 +25,14 @@ from facecli.training.intake import (
     read_photos,
 )
 from facecli.training.loop import Trainer
+from facecli.training.plan import Plan
 from facecli.training.promotion import combine
 from facecli.training.start import architecture_of, fit_start, load_start, views_of
+from facecli.training.taking import seen_by, take_data
 from facecli.types import FloatArray, ModelCard
 
 NORMALISED_OVER = 256
 """Chips over which inserted batch normalisation takes its first statistics."""
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What a run will do, read and checked before anything is written.
-
-    `init` is the card of the model to start from, `architecture` that of the new model. `baseline`
-    is the card of the model to compare with: the one that has the new model's name, or `init`.
-    """
-
-    request: TrainingRequest
-    config: TrainingConfig
-    about: dict[str, Any]
-    init: ModelCard
-    architecture: dict[str, Any]
-    photos: Photos
-    baseline_name: str
-    baseline: ModelCard
-
-    @property
-    def mirror(self) -> bool:
-        """Whether the model embeds the mean of a chip and its mirror image."""
-        return bool(self.architecture.get("mirror"))
-
-    def settings(self) -> dict[str, Any]:
-        """Return all that decides the result; a resumed run must have the same."""
-        return {
-            **dataclasses.asdict(self.config),
-            "data": self.photos.digest(),
-            "chips": self.request.chips,
-            "validation": str(self.request.validation),
-            "init fingerprint": self.init.fingerprint,
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +68,12 @@ def read(request: TrainingRequest, config: TrainingConfig) -> Plan:
 def _baseline(
     request: TrainingRequest, config: TrainingConfig, init: ModelCard
 ) -> tuple[str, ModelCard]:
-    """Return name and card of the model to compare with: the one of this name, or the start."""
+    """Return name and card of the model to compare with: the one of this name, or the start.
+
+    With takes it is the start: the question is whether they did any harm.
+    """
+    if config.takes:
+        return config.init, init
     try:
         return request.name, encoders.read_card(request.name)
     except ModelError:
@@ -113,33 +85,50 @@ def prepare(plan: Plan, acquire: Acquire, tell: Listeners) -> Prepared:
     request = plan.request
     resuming = request.folder.begin(plan.settings(), resume=request.resume)
     request.folder.write_split(plan.photos.photos, plan.photos.held_back)
-    data, held_out = Reader(request, plan.init.geometry, acquire, tell).read(plan.photos)
+    data, held_out = Reader(
+        request, plan.init.geometry, acquire, tell, border=plan.config.border
+    ).read(plan.photos)
     check_data(data, request, plan.config)
     return Prepared(data, held_out, resuming)
 
 
-def build(plan: Plan, prepared: Prepared, tell: Listeners) -> Trainer:
-    """Build the network, fit its head, embed the baseline, and restore a saved state."""
-    config, folder, data = plan.config, plan.request.folder, prepared.data
+def build(
+    plan: Plan, prepared: Prepared, tell: Listeners
+) -> tuple[Trainer, TrainingData | TakeData]:
+    """Build the network, fit its head, embed the baseline, and restore a saved state.
+
+    Returns what trains it, and what from: the data prepared, or the takes made of them.
+    """
+    config, folder = plan.config, plan.request.folder
+    data: TrainingData | TakeData = prepared.data
     device = torch.device(resolve_torch_device(plan.request.device))
     network, has_head = load_start(config, plan.init, plan.architecture)
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    if not prepared.resuming:
-        _fit_head(network, plan, data, tell, has_head=has_head)
+    if config.takes and not has_head:
+        raise TrainingError(f"takes need a start with a head, and {plan.init.name} has none")
+    if not prepared.resuming and not config.takes:
+        _fit_head(network, plan, prepared.data, tell, has_head=has_head)
+    if config.takes:
+        data = take_data(plan, prepared.data, network, tell)
     if folder.before() is None:
-        folder.keep_before(_embed_baseline(plan, prepared.held_out, network))
+        if isinstance(data, TakeData):
+            views = seen_by(network, prepared.held_out.chips, data.cut, mirror=plan.mirror)
+            folder.keep_before(combine(views))
+        else:
+            folder.keep_before(_embed_baseline(plan, prepared.held_out, network))
     if config.batch_norm:
-        assert data.rows is not None
-        chosen = np.random.default_rng(config.seed).permutation(data.rows)
+        rows = prepared.data.rows
+        assert rows is not None
+        chosen = np.random.default_rng(config.seed).permutation(rows)
         sample = np.sort(chosen[:NORMALISED_OVER])
-        pixels = torch.from_numpy(data.chips[sample]).to(device)
+        pixels = torch.from_numpy(prepared.data.chips[sample]).to(device)
         insert_batch_norm(network, pixels.permute(0, 3, 1, 2).float())
     trainer = Trainer(network, config, device)
     if prepared.resuming:
         trainer.restore(folder.state)
         folder.forget_after(trainer.step)
         tell.say(f"continuing after step {trainer.step}")
-    return trainer
+    return trainer, data
 
 
 def _fit_head(

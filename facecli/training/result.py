@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from facecli.errors import TrainingError
+from facecli.metrics import all_pairs, fmr
 from facecli.metrics.support import rate_name, supported
 from facecli.models import DIMENSION, checkpoints
 from facecli.models.networks import FaceNetwork
 from facecli.training.config import TrainingConfig
 from facecli.training.joint import move_sphere
-from facecli.training.preparing import Plan
+from facecli.training.plan import Plan
+from facecli.training.probes import Hardship
 from facecli.training.promotion import (
     FARS,
     Measurement,
@@ -25,8 +26,7 @@ from facecli.training.promotion import (
     measure,
     shift_to_rate,
 )
-from facecli.training.start import views_of
-from facecli.types import FloatArray, IntArray, ModelCard, PixelArray
+from facecli.types import FloatArray, IntArray, ModelCard
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +47,14 @@ def with_calibrated_head(
     network: FaceNetwork,
     config: TrainingConfig,
     *,
-    chips: PixelArray,
+    see: Callable[[], FloatArray],
     labels: IntArray,
-    mirror: bool,
     former: tuple[Measurement, float],
 ) -> Calibrated:
     """Round the network to half precision, and move its threshold to that of the config.
 
-    `chips` and `labels` are the validation photos; `former` are measurement and threshold of the
+    `see` gives the network's views of the validation photos, as `views_of` does, and `labels` says
+    who they are; `former` are measurement and threshold of the
     model to compare with. If the pairs are too few for `config.threshold_fmr`, the network stays as
     it is: its threshold is the former one, times the ratio of the squared L2 of both models at the
     lowest rate that the pairs support.
@@ -62,12 +62,15 @@ def with_calibrated_head(
     _halve(network)
     rate, impostors = config.threshold_fmr, former[0].pairs[1]
     pairs = f"{impostors:,} impostor pairs of {former[0].people} validation people"
-    see = partial(views_of, network, chips, mirror=mirror)
     enough = supported(rate, impostors)
-    problem = _calibrate(network, see, labels, config) if enough else None
+    problem = None
+    if enough and config.calibrate:
+        problem = _calibrate(network, see, labels, config)
     embeddings = combine(see())
     measured = measure(embeddings, labels, rates=sorted({*FARS, rate}, reverse=True))
-    if not enough:
+    if not config.calibrate:
+        threshold, source = config.threshold, _where_it_lies(embeddings, labels, config, pairs)
+    elif not enough:
         threshold, source = _moved_threshold(measured, former, pairs)
     elif problem is None:
         threshold, source = config.threshold, f"FMR {rate_name(rate)} over {pairs}"
@@ -75,6 +78,17 @@ def with_calibrated_head(
         threshold = max(measured.thresholds[rate], 1e-3)
         source = f"FMR {rate_name(rate)} over {pairs}; not calibrated, {problem}"
     return Calibrated(network, embeddings, measured, threshold, source)
+
+
+def _where_it_lies(
+    embeddings: FloatArray, labels: IntArray, config: TrainingConfig, pairs: str
+) -> str:
+    """Say which false match rate the threshold of the config has, if the pairs support one."""
+    impostor = all_pairs(embeddings, labels).impostor
+    rate = fmr(impostor, config.threshold)
+    if not supported(rate, impostor.size):
+        return f"chosen beforehand; {pairs} are too few to measure its FMR"
+    return f"chosen beforehand; FMR {rate:.1e} over {pairs}"
 
 
 def _calibrate(
@@ -135,11 +149,13 @@ def make_card(
     impostors: dict[str, Any],
     before: Measurement,
     verdict: ModelComparison,
+    hardships: Sequence[Hardship] = (),
 ) -> ModelCard:
     """Return the card of a new model.
 
     `facts` are those of the run. `impostors` is `calibration.impostor_table` of the validation
-    people, and `before` the measurement of the model to compare with on them.
+    people, and `before` the measurement of the model to compare with on them. `hardships` are the
+    errors on probes.
     """
     init, about, name, after = plan.init, plan.about, plan.request.name, result.measurement
     unstated = f"not stated; the start was {init.name} ({init.licence})"
@@ -160,6 +176,7 @@ def make_card(
             **_metrics(before, after, skipped=facts["validation_skipped"]),
             "compared with": plan.baseline.name,
             "verdict": verdict.reason,
+            **({"probes": {one.name: one.on_card() for one in hardships}} if hardships else {}),
         },
         impostors=impostors,
         data=(*init.data, *own_data),

@@ -91,6 +91,15 @@ def _averaged(weights: dict[str, FloatArray], config: TrainingConfig) -> dict[st
     return {name: (value / count).astype(np.float32) for name, value in total.items()}
 
 
+def blend(network: FaceNetwork, start: FaceNetwork, share: float) -> None:
+    """Move the weights of a trained network to `share` of the way from those of its start."""
+    former = start.state_dict()
+    with torch.no_grad():
+        for name, value in network.state_dict().items():
+            if value.is_floating_point():
+                value.copy_(torch.lerp(former[name].to(value.device), value, share))
+
+
 def fit_start(
     network: FaceNetwork,
     *,
