@@ -9,7 +9,7 @@ ENV PIP_NO_CACHE_DIR=1 \
     FACECLI_LOG=/data/decisions.db
 
 WORKDIR /src
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml README.md LICENSE NOTICE ./
 COPY facecli facecli
 RUN pip install '.[serve,heic]'
 
