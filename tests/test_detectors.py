@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import dataclasses
 import importlib.util
+import itertools
 import math
 import pickle
 import random
@@ -285,7 +286,7 @@ def test_the_parts_of_a_picture_cover_it_and_overlap(width: int, height: int) ->
     scales = scales_of(width, height)
     assert scales == sorted(scales)
     assert width * height * scales[0] ** 2 < 700_000
-    for coarser, scale in zip(scales, scales[1:], strict=False):
+    for coarser, scale in itertools.pairwise(scales):
         overlap = math.ceil(detector_search.OVERLAP / coarser)
         side = math.floor(detector_search.TILE / scale)
         parts = list(detector_search._parts(width, height, side=side, overlap=overlap))
@@ -294,7 +295,7 @@ def test_the_parts_of_a_picture_cover_it_and_overlap(width: int, height: int) ->
             assert spans[0][0] == 0
             assert spans[-1][1] == length
             assert all(end - start <= side for start, end in spans)
-            for (_, end), (start, _) in zip(spans, spans[1:], strict=False):
+            for (_, end), (start, _) in itertools.pairwise(spans):
                 assert end - start >= overlap
 
 
