@@ -56,6 +56,7 @@ def test_the_people_of_the_old_gallery_are_recognized(old: Path) -> None:
         for portrait, name in ((grace_hopper(), "Grace Hopper"), (eileen_collins(), ZOE)):
             (answer,) = recognizer.identify(portrait)
             assert answer.person == name
+            assert answer.squared_l2 is not None
             assert answer.squared_l2 < 0.05  # another detector, so other landmarks
 
 
