@@ -283,7 +283,6 @@ class Detector(Protocol):
 
     def detect(self, pictures: Sequence[Image.Image]) -> list[list[Detection]]:
         """Return the detections of each upright RGB picture, in the order given, largest first."""
-        ...
 
 
 class Encoder(Protocol):

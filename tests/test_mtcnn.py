@@ -273,3 +273,45 @@ def test_a_copy_for_another_process_finds_the_same(
 ) -> None:
     copy = pickle.loads(pickle.dumps(mtcnn))
     assert copy.detect([hopper]) == mtcnn.detect([hopper])
+
+
+# Faces at the border
+
+
+def squeezed(self: MTCNNDetector, picture: Image.Image) -> list[Detection]:
+    """Squeeze a face that reaches beyond the picture, as MTCNN does, unless there is grey."""
+    rows, columns = np.nonzero(np.ptp(np.asarray(picture).astype(int), axis=2) > 60)
+    left, right = float(columns.min()), float(columns.max() + 1)
+    top, bottom = float(rows.min()), float(rows.max() + 1)
+    if left >= 20:  # with room to its left, the whole face is made out
+        left = right - 100
+    a, b, c, d = (left, top), (right, top), (left, bottom), (right, bottom)
+    return [Detection((*a, *d), (a, b, c, c, d), 1.0)]
+
+
+def with_block(left: int, right: int) -> Image.Image:
+    pixels = np.full((400, 400, 3), 100, dtype=np.uint8)
+    pixels[100:200, max(left, 0) : right] = (255, 0, 0)
+    return Image.fromarray(pixels)
+
+
+@pytest.mark.parametrize("hidden", [0, 10, 40])
+def test_a_face_cut_by_the_border_is_looked_at_again_with_grey_beyond(
+    mtcnn: MTCNNDetector, monkeypatch: pytest.MonkeyPatch, hidden: int
+) -> None:
+    """Its landmarks then lie outside the picture, where the hidden part would be."""
+    monkeypatch.setattr(MTCNNDetector, "_detect_one", squeezed)
+    face = one(mtcnn.detect([with_block(-hidden, 100 - hidden)])[0])
+    assert list(face.box) == [-hidden, 100, 100 - hidden, 200]
+    assert list(face.landmarks[0]) == [-hidden, 100]
+
+
+def test_a_second_look_that_sees_another_face_or_none_is_not_believed(
+    mtcnn: MTCNNDetector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = Detection((0, 100, 100, 200), ((0, 0),) * 5, 1.0)
+    other = Detection((250, 250, 299, 299), ((0, 0),) * 5, 1.0)
+    for second in ([other], []):
+        answers = iter([[first], second])
+        monkeypatch.setattr(MTCNNDetector, "_detect_one", lambda *_, seen=answers: next(seen))
+        assert mtcnn.detect([with_block(0, 100)]) == [[first]]

@@ -54,7 +54,8 @@ def test_the_people_of_the_old_gallery_are_recognized(old: Path) -> None:
         for portrait, name in ((grace_hopper(), "Grace Hopper"), (eileen_collins(), ZOE)):
             (answer,) = recognizer.identify(portrait)
             assert answer.person == name
-            assert answer.squared_l2 == pytest.approx(0, abs=1e-3)
+            assert answer.squared_l2 is not None
+            assert answer.squared_l2 < 0.05  # another detector, so other landmarks
 
 
 def test_the_photo_library_keeps_faces_clusters_and_corrections(old: Path) -> None:
