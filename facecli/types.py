@@ -66,8 +66,8 @@ class Quality:
     """How usable a face is, measured on its landmarks and its chip.
 
     `eye_distance`: pixels between the eyes in the full picture. `sharpness`: variance of the
-    Laplacian as a percentage of the variance of the grey levels, both in the middle of the chip
-    at half size; 0 or more. `brightness`: mean grey level in the middle of the chip, 0 to 255.
+    Laplacian as a percentage of the variance of the grey levels, both in the middle of the face,
+    27 pixels between the eyes; 0 or more. `brightness`: mean grey level there, 0 to 255.
     `turn`: distance of the nose from the middle of the eyes as a share of the eye distance; 0 for
     a frontal face, about 0.5 in profile.
     """

@@ -71,12 +71,17 @@ def decided(
 def test_who_is_seen_clearly_is_named_and_nobody_is_taken_for_another(
     database: Path, faces: Path, real_detector: Detector, real_encoder: Encoder
 ) -> None:
-    """Of the clip's nine seconds Miranda is clear in the middle; the last show strangers."""
+    """Of nine seconds Miranda is small in the first, clear in the middle; the last are strangers.
+
+    He stands at the right of the first shot, 18 pixels between the eyes, and is named there once
+    and for all; the network before needed the middle. The blurred man at the left is Lacamoire.
+    """
     clip = faces / "photos" / "hamilton" / "short_hamilton_clip.mp4"
     events = decided(gate_of(database, real_detector, real_encoder), clip)
     assert [event.person for event in events if event.person is not None] == [LIN]
     (match,) = (event for event in events if event.person == LIN)
-    assert 2.5 < match.at < 4.5
+    assert match.at < 1.0
+    assert match.box[0] > 400
     assert match.squared_l2 is not None
     assert match.squared_l2 <= match.threshold
     blurred = [event for event in events if event.box[0] < 100 and event.at < 2.5]

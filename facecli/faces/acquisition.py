@@ -117,7 +117,10 @@ def look(
         source=source,
         sha256=picture.sha256,
         size=picture.size,
-        faces=tuple(map(_face, places.detections, chips)),
+        faces=tuple(
+            Face(one, measure_quality(one.landmarks, chip, geometry=geometry))
+            for one, chip in zip(places.detections, chips, strict=True)
+        ),
         chips=chips,
         notes=places.notes,
     )
@@ -151,7 +154,3 @@ def _chips(
 def failure(source: str, error: FacecliError) -> Failure:
     """Return the failure of a source from an error, without the name of the source."""
     return Failure(source, str(error).removeprefix(f"{display_name(source)}: "))
-
-
-def _face(detection: Detection, chip: PixelArray) -> Face:
-    return Face(detection, measure_quality(detection.landmarks, chip))

@@ -11,7 +11,7 @@ from PIL import Image, ImageOps
 from facecli.faces.images import NEUTRAL_GREY
 from facecli.types import Box, Detection, Detector, Point
 
-SEARCH_VERSION = "look-2"
+SEARCH_VERSION = "look-3"
 """Must be changed if the same picture and detector would give other faces, landmarks or quality.
 
 What the library knows of photos under another version, or from another detector, is not used. So

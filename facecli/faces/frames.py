@@ -38,12 +38,14 @@ class Glimpse:
 def glimpse(frame: Image.Image, detector: Detector, encoder: Encoder) -> list[Glimpse]:
     """Return the faces of an upright RGB frame, largest first; only usable ones are embedded."""
     faces, chips = [], []
+    geometry = encoder.card.geometry
     for detection in _searched(frame, detector):
         try:
-            chip = cut_chip(frame, detection.landmarks, encoder.card.geometry)
+            chip = cut_chip(frame, detection.landmarks, geometry)
         except FaceError:
             continue
-        faces.append(Face(detection, measure_quality(detection.landmarks, chip)))
+        quality = measure_quality(detection.landmarks, chip, geometry=geometry)
+        faces.append(Face(detection, quality))
         chips.append(chip)
     notes = [_unusable(face, frame.size) for face in faces]
     vectors = iter(
