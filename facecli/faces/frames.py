@@ -13,13 +13,14 @@ from facecli.faces.finding import moved
 from facecli.faces.quality import measure_quality, usable_for_enrollment
 from facecli.types import Box, Detection, Detector, Encoder, Face, FloatArray, PixelArray, Point
 
-SEARCH_SIDE = 640
+SEARCH_SIDE = 960
 """Frames are searched on a copy whose longer side is at most this many pixels; chips are cut from
 the frame itself.
 
-A face must be 24 pixels wide in the copy, 4 % of its width. Half this size takes 60 % of the time,
-and the embeddings of a portrait and 13 frames were 2 % further apart. A whole frame of 1920 pixels
-takes four times as long.
+Measured on 35 frames of 1920 pixels of a street, on one core. With 480, 640, 960 and 1920, 3.7,
+4.3, 4.5 and 4.8 faces were found in each. At 640 the embeddings were at a median squared L2 of
+0.018 from those with the landmarks of the whole frame, at 960 of 0.013. Both took 35 ms to search,
+and the whole frame took 90 ms.
 """
 
 
@@ -68,7 +69,7 @@ def _searched(frame: Image.Image, detector: Detector) -> list[Detection]:
     if ratio <= 1:
         return detector.detect([frame])[0]
     size = (max(1, round(frame.width / ratio)), max(1, round(frame.height / ratio)))
-    copy = frame.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
+    copy = frame.resize(size, Image.Resampling.BILINEAR, reducing_gap=1.0)
     across, down = frame.width / size[0], frame.height / size[1]
 
     def back(point: Point) -> Point:
