@@ -6,9 +6,9 @@ from the centroids of the linkage it reached 0.91. The linkage alone also reache
 iterations are enough.
 
 A last pass that removes members far from the others of their cluster was tried with that network,
-and not kept. At 1.1 times the threshold, average linkage leaves almost no such members (0 of LFW's 2,761, at most 4 of
-CelebA's); at 1.0 times, removing them cost up to 0.006 of F. Most errors come from poor faces; see
-`weak`.
+and not kept. At 1.1 times the threshold, average linkage leaves almost no such members (0 of LFW's
+2,761, at most 4 of CelebA's); at 1.0 times, removing them cost up to 0.006 of F. Most errors come
+from poor faces; see `weak`.
 """
 
 from __future__ import annotations
