@@ -21,10 +21,18 @@ QUEUE = 60
 """At most this many doubts of each kind are shown: work for one evening."""
 
 NEAR = 1.15
-"""Times the threshold: what is up to this far apart may still be one person."""
+"""Times the threshold: what is up to this far apart may still be one person.
 
-GAP = 0.1
-"""Times the threshold: a face is doubtful if its own cluster is nearer by less than this."""
+Of LFW's 2,761 development photos, 13 pairs of clusters, one of two photos at least, are one person.
+In the first 60 pairs, which are up to 1.1 times the threshold apart, are 6 of them.
+"""
+
+GAP = 0.15
+"""Times the threshold: a face is doubtful if its own cluster is nearer by less than this.
+
+Of the same photos 30 are in somebody else's cluster. With 0.1, 0.15 and 0.2, 15, 34 and 54 faces
+are shown, and 3, 12 and 16 of those 30 are among them.
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,8 +24,8 @@ from facecli.metrics.pairs import number_people
 from facecli.types import FloatArray, ModelCard
 
 PENALTY = {COMPONENTS: 1e-2, SQUARED_L2: 1e-6}
-"""For `fit_logistic`. For the components, 1e-6 accepted 4 to 7 % fewer genuine pairs of LFW's
-development people at FAR 1e-4 than 1e-2, and 1e-1 at most 1 % more. A single weight needs hardly
+"""For `fit_logistic`. For the components, 1e-6 accepted 4 % fewer genuine pairs of LFW's
+development people at FAR 1e-4 than 1e-2, and 1e-1 0.5 % more. A single weight needs hardly
 any penalty."""
 
 ROWS = 3000

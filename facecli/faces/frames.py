@@ -17,7 +17,10 @@ SEARCH_SIDE = 640
 """Frames are searched on a copy reduced to about this many pixels on the longer side; chips are cut
 from the frame itself.
 
-Reduced by a whole number, which takes a fifth of the time of any other scale.
+Reduced by a whole number, which takes a fifth of the time of any other scale. Measured on 35 frames
+of 1920 pixels of a street: with 480, 640, 960 and 1920, 3.7, 4.3, 4.5 and 4.8 faces were found in
+each. At 640 the embeddings were at a median squared L2 of 0.018 from those with the landmarks of
+the whole frame, whose search takes three times as long.
 """
 
 
