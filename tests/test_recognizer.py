@@ -316,7 +316,7 @@ def test_threads_load_each_network_once(
 
     monkeypatch.setattr("facecli.models.encoders.read_card", lambda _: fake_card())
     monkeypatch.setattr("facecli.models.encoders.load_encoder", load("encoder", FakeEncoder()))
-    monkeypatch.setattr("facecli.models.detectors.MTCNNDetector", load("detector", FakeDetector()))
+    monkeypatch.setattr("facecli.models.detectors.load_detector", load("detector", FakeDetector()))
     recognizer = facecli.open(path)
     with ThreadPoolExecutor(4) as pool:
         verdicts = list(pool.map(lambda _: recognizer.verify(ada, ada), range(4)))

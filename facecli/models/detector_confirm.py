@@ -28,7 +28,7 @@ as few false ones: 50 of 55; by this, all 55. All but one of 2,761 portraits had
 SCORE_WEIGHT = 0.5
 """Weight of the logit of YuNet's score in the evidence; 0.25 to 1 are as good."""
 
-SECOND_LOOK = 0.0
+SECOND_LOOK = 1.0
 """Smallest first logit for which a proposal is looked at again."""
 
 SURE = 5.5
