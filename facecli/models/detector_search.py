@@ -165,8 +165,9 @@ def _planes(picture: Image.Image) -> FloatArray:
 def read_maps(maps: dict[str, FloatArray], least: float) -> Proposals:
     """Return the proposals in YuNet's maps, in pixels of its picture, unordered.
 
-    None has a score below `least`. A score is the root of the class's and the objectness's probabilities. The centre of a box is
-    (column + dx, row + dy) · stride, its sides are exp(w) and exp(h) strides.
+    None has a score below `least`. A score is the root of the class's and the objectness's
+    probabilities. The centre of a box is (column + dx, row + dy) · stride, its sides are exp(w) and
+    exp(h) strides.
     """
     found = []
     for stride in STRIDES:
