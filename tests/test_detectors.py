@@ -274,7 +274,7 @@ def test_maps_are_read_as_the_paper_says() -> None:
         x, y = (2 + 0.25) * stride, (1 - 0.5) * stride
         width, height = math.exp(0.5) * stride, math.exp(1) * stride
         expected.append([x - width / 2, y - height / 2, x + width / 2, y + height / 2])
-    found = read_maps(maps)
+    found = read_maps(maps, 0.2)
     assert np.allclose(found.boxes, expected)
     both = 1 / (1 + math.exp(-2)) / (1 + math.exp(-1))
     assert np.allclose(found.scores, math.sqrt(both))

@@ -345,12 +345,12 @@ def test_the_version_of_the_finder_stands_for_its_settings() -> None:
     assert (
         *(propose.WHOLE_PIXELS, propose.COARSE_PIXELS, propose.ENLARGED_SIDE, propose.FINE_SCALE),
         *(propose.MOST_REDUCED, propose.STEP, propose.TILE, propose.OVERLAP, propose.LEAST_SIDE),
-        *(propose.MIN_PROPOSAL, propose.SAME_PROPOSAL),
-    ) == (480_000, 307_200, 500, 0.6, 12, 6, 768, 20, 8, 0.2, 0.3)
+        *(propose.MIN_PROPOSAL, propose.FINE_PROPOSAL, propose.SAME_PROPOSAL),
+    ) == (480_000, 307_200, 500, 0.6, 12, 6, 768, 20, 8, 0.2, 0.15, 0.3)
     assert (
         *(confirm.MIN_EVIDENCE, confirm.SCORE_WEIGHT, confirm.SECOND_LOOK, confirm.SURE),
         *(confirm.TURNED_EVIDENCE, confirm.TURNED_SCORE, confirm.SAME_FACE),
-    ) == (3.9, 0.5, 0.0, 5.5, 4.5, 0.4, 0.6)
+    ) == (3.9, 0.5, 1.0, 5.5, 4.5, 0.4, 0.6)
     assert pytest.approx(0.2618, abs=1e-4) == confirm.MAX_TILT
     assert mtcnn.MTCNNDetector.version == "mtcnn-2"
     assert (
