@@ -41,6 +41,16 @@ EXTRAS = {"torch": "train", "facenet-pytorch": "train", "openvino": "openvino"}
 """Packages that facecli can do without, and the extra that brings each."""
 
 GOLDEN = {
+    "53859a05396e68797c7d18e74973aa63504333b0da8e10f91911187991654981": (  # facecli-128
+        0.04374,
+        0.1224,
+        0.05528,
+        -0.09552,
+        0.12275,
+        0.11773,
+        -0.1048,
+        -0.1856,
+    ),
     "573e0f0ee9890b7725ea79b9c0f851b2aaeb694dfbe85232ea232e90bac82948": (  # resnet-128
         0.48563,
         0.12144,

@@ -64,7 +64,7 @@ def test_the_examples_run_in_order(stage: Path, capsys: pytest.CaptureFixture[st
             exec(compile(example, "docs/python.md", "exec"), names)
     out = capsys.readouterr().out
     assert "[('Eileen Collins', 'E-2'), ('Grace Hopper', 'E-1')]" in out
-    assert "False 1.6" in out
+    assert "False 1.7" in out
     assert "Eileen Collins: squared L2 0.1" in out
     assert "Grace Hopper 5 photos" in out
     if _installed("cv2"):

@@ -23,6 +23,7 @@ from facecli.faces import workers
 from facecli.faces.acquisition import acquire
 from facecli.faces.chips import DLIB_GEOMETRY, geometry_at
 from facecli.faces.embedding import EmbeddedPicture, embed_pictures
+from facecli.faces.memory import Places
 from facecli.stores.library import Library
 from facecli.types import Acquisition, Detection, Detector, Failure, FloatArray, PixelArray
 
@@ -141,7 +142,7 @@ def test_a_second_run_reads_no_file_and_searches_no_picture(
 ) -> None:
     paths = painted(tmp_path, 20)
     first = scanned(paths, library)
-    for module, name in ((scanning, "read_file"), (workers, "open_picture")):
+    for module, name in ((scanning, "read_file"), (workers, "opened")):
         monkeypatch.setattr(module, name, lambda _: pytest.fail("opened a picture"))
     encoder = FakeEncoder()
     second = list(scan(paths, library=library, detector=FakeDetector(), encoder=encoder, workers=1))
@@ -154,7 +155,7 @@ def test_another_model_takes_the_chips_and_opens_no_photo(
 ) -> None:
     paths = painted(tmp_path, 20)
     first = scanned(paths, library)
-    for module, name in ((scanning, "read_file"), (workers, "open_picture")):
+    for module, name in ((scanning, "read_file"), (workers, "opened")):
         monkeypatch.setattr(module, name, lambda _: pytest.fail("opened a picture"))
     assert_same(scanned(paths, library, model="other"), first)
     counts = library.statistics().models
@@ -275,9 +276,11 @@ def test_few_photos_are_in_hand_at_a_time(
     begun: list[Path] = []
     submit = workers.Searchers.submit
 
-    def noted(searchers: workers.Searchers, path: Path) -> Future[Acquisition | Failure]:
+    def noted(
+        searchers: workers.Searchers, path: Path, places: Places | None
+    ) -> Future[Acquisition | Failure]:
         begun.append(path)
-        return submit(searchers, path)
+        return submit(searchers, path, places)
 
     monkeypatch.setattr(workers.Searchers, "submit", noted)
     results = scan(
@@ -338,7 +341,7 @@ def test_the_version_of_the_finder_stands_for_its_settings() -> None:
     from facecli.models import detector_weights, detectors, mtcnn
 
     assert chips.ALIGNMENT_VERSION == "similarity-5pt-1"
-    assert search.SEARCH_VERSION == "look-2"
+    assert search.SEARCH_VERSION == "look-3"
     assert (search.AGAIN_CONFIDENCE, search.BORDER, search.COPY_PIXELS) == (0.996, 0.25, 480_000)
     assert detectors.YuNetONet.version == "yunet-onet-1"
     assert detector_weights.load(detectors.SHIPPED)[1].fingerprint.startswith("8136585e725c")
