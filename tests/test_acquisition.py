@@ -26,6 +26,8 @@ from facecli.faces.images import open_picture, read_picture
 from facecli.models.detectors import YuNetONet
 from facecli.types import Acquisition, Box, Detection, Failure, Landmarks, Picture, Point
 
+pytestmark = pytest.mark.base
+
 TURNS = {
     90: Image.Transpose.ROTATE_90,
     180: Image.Transpose.ROTATE_180,

@@ -29,6 +29,8 @@ from facecli.stores.gallery.sqlite.store import SqliteGallery
 from facecli.types import FloatArray, IntArray
 from facecli.vectors.distances import normalize, squared_l2
 
+pytestmark = pytest.mark.base
+
 CARD = fake_card()
 
 

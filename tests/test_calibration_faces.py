@@ -13,6 +13,8 @@ from facecli.faces.chips import cut_chip
 from facecli.metrics import all_pairs
 from facecli.types import Encoder, Landmarks
 
+pytestmark = pytest.mark.base
+
 LANDMARKS: Landmarks = (
     (104.0, 112.0),
     (147.0, 112.0),

@@ -20,6 +20,8 @@ from facecli.faces.chips import DLIB_GEOMETRY
 from facecli.models import checkpoints
 from facecli.types import ModelCard
 
+pytestmark = pytest.mark.base
+
 
 @pytest.fixture
 def card() -> ModelCard:

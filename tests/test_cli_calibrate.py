@@ -20,6 +20,8 @@ from facecli.stores.gallery.sqlite.store import SqliteGallery
 from facecli.types import Calibration, FloatArray
 from facecli.vectors.distances import normalize
 
+pytestmark = pytest.mark.base
+
 Run = Callable[..., Result]
 
 PEOPLE = 80

@@ -23,6 +23,8 @@ from facecli.cli.settings import Settings
 from facecli.stores.library import Library
 from facecli.types import Detection, FloatArray, PixelArray
 
+pytestmark = pytest.mark.base
+
 Run = Callable[..., Result]
 HOSTILE = 'Zoë <b>O\'Neil</b> & "Sons"'
 

@@ -16,6 +16,8 @@ from facecli.cli import cli
 from facecli.cli.settings import Settings
 from facecli.stores.library import Library
 
+pytestmark = pytest.mark.base
+
 HOSTILE = 'Zoë <b>O\'Neil</b>; "--"'
 
 

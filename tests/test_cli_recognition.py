@@ -21,6 +21,8 @@ from facecli.cli.settings import Settings
 from facecli.portraits import eileen_collins, grace_hopper
 from facecli.stores.gallery.sqlite.store import SqliteGallery
 
+pytestmark = pytest.mark.base
+
 ADA, BOB, CLEO = PaintedFace(0), PaintedFace(1), PaintedFace(2)
 HOSTILE = 'Zoë <b>O\'Neil</b>; "--"'
 

@@ -13,6 +13,8 @@ from facecli.stores.library import Library
 from facecli.stores.library.clusters import AlbumStore
 from facecli.types import Failure
 
+pytestmark = pytest.mark.base
+
 
 def grouped(*pictures: EmbeddedPicture | Failure, k: int | None = None) -> Grouping:
     with Library.memory() as library:

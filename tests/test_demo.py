@@ -19,7 +19,7 @@ from facecli.cli.settings import Settings
 from facecli.demo import SITTERS, TAKES, Stage, set_the_stage
 from facecli.errors import FacecliError
 
-pytestmark = pytest.mark.network
+pytestmark = [pytest.mark.network, pytest.mark.base]
 
 
 NUMBER = re.compile(r"\d+\.\d+")

@@ -33,6 +33,8 @@ from facecli.models.detector_search import Boxes, read_maps, scales_of, suppress
 from facecli.models.detectors import SHIPPED, YuNetONet, load_detector
 from facecli.types import Detection, FloatArray
 
+pytestmark = pytest.mark.base
+
 Points = npt.NDArray[np.float64]
 
 
@@ -455,6 +457,7 @@ def test_mtcnn_without_its_packages_says_how_to_get_them(
 
 @pytest.mark.network
 def test_versions_tell_the_detectors_apart() -> None:
+    pytest.importorskip("facenet_pytorch")
     names = ("yunet-onet", "mtcnn")
     assert len({load_detector(name).version for name in names}) == 2
 

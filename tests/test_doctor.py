@@ -18,6 +18,8 @@ from facecli.errors import MissingExtra, ModelError
 from facecli.stores.gallery.sqlite.store import SqliteGallery
 from facecli.types import Detection, FloatArray
 
+pytestmark = pytest.mark.base
+
 
 @pytest.fixture(autouse=True)
 def no_portraits(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,6 +17,8 @@ from facecli.faces.chips import DLIB_GEOMETRY
 from facecli.faces.embedding import BATCH, EmbeddedPicture, embed_pictures
 from facecli.types import Acquisition, Detection, Face, Failure, Quality
 
+pytestmark = pytest.mark.base
+
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:

@@ -22,6 +22,8 @@ from facecli.recognition.roster import EnrollmentRequest
 from facecli.stores.gallery.sqlite.store import SqliteGallery
 from facecli.types import Failure
 
+pytestmark = pytest.mark.base
+
 ADA, BOB, CLEO = PaintedFace(0), PaintedFace(1), PaintedFace(2)
 
 

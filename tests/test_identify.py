@@ -19,6 +19,8 @@ from facecli.types import Failure, FloatArray, TemplateMatrix
 from facecli.vectors.distances import normalize, squared_l2
 from facecli.vectors.index import ExactIndex
 
+pytestmark = pytest.mark.base
+
 
 def known(people: Mapping[str, Sequence[FloatArray]]) -> KnownPeople:
     """Return a gallery; people are numbered from 1 in the order given."""

@@ -15,7 +15,7 @@ from facecli.vectors.distances import paired_squared_l2
 EVERY = 5
 """Of the 500 genuine and 500 impostor pairs each fifth is looked at, to take half a minute."""
 
-pytestmark = [pytest.mark.faces, pytest.mark.network]
+pytestmark = [pytest.mark.faces, pytest.mark.network, pytest.mark.base]
 
 
 def development_pairs(lfw: Path) -> tuple[list[tuple[Path, Path]], list[bool]]:

@@ -21,6 +21,8 @@ from facecli.stores.library import Library
 from facecli.stores.library.looks import PhotoMemory, forget_looks
 from facecli.types import Acquisition, Failure
 
+pytestmark = pytest.mark.base
+
 VERSION = "finder-1"
 
 

@@ -20,6 +20,8 @@ from facecli.faces.images import EncodedPicture, decode, read_picture
 from facecli.faces.opened import opened, search_side
 from facecli.types import Acquisition, Detection, Failure, Picture, Point
 
+pytestmark = pytest.mark.base
+
 ORIENTATION = 0x0112
 
 

@@ -18,6 +18,8 @@ from facecli.faces.quality import measure_quality, usable_for_enrollment
 from facecli.models.sface import SFACE_GEOMETRY
 from facecli.types import Landmarks, PixelArray, Quality
 
+pytestmark = pytest.mark.base
+
 FRONTAL: Landmarks = ((40.0, 50.0), (100.0, 50.0), (70.0, 80.0), (45.0, 110.0), (95.0, 110.0))
 GEOMETRIES = {"dlib": DLIB_GEOMETRY, "sface": SFACE_GEOMETRY}
 GOOD = Quality(eye_distance=60, sharpness=30, brightness=120, turn=0.05)

@@ -35,6 +35,8 @@ from facecli.stores.gallery.sqlite.store import SqliteGallery
 from facecli.stores.opening import GalleryFile, gallery_at
 from facecli.types import Calibration, Detection, FailureKind, FloatArray
 
+pytestmark = pytest.mark.base
+
 ADA, BOB = PaintedFace(plane=0), PaintedFace(plane=1)
 
 

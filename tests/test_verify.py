@@ -20,6 +20,8 @@ from facecli.recognition.verify import Sample, Side, person_sample, photo_sample
 from facecli.stores.gallery.sqlite.store import SqliteGallery
 from facecli.types import Failure, FloatArray, Quality
 
+pytestmark = pytest.mark.base
+
 
 def photo(*vectors: FloatArray) -> Sample:
     return photo_sample(embedded("x.jpg", *vectors))
