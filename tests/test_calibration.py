@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 from facecli.calibration import (
     ImpostorDistribution,
     Odds,
-    calibrated_threshold,
     distribution_from,
     impostor_distribution,
     impostor_table,
     sentence,
 )
+from facecli.calibration.threshold import calibrated_threshold
 from facecli.errors import CalibrationError, GalleryError
 from facecli.metrics import Comparisons
 from facecli.stores.gallery.sqlite.store import SqliteGallery

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from facecli.calibration import calibrated_threshold, impostor_distribution
+from facecli.calibration import impostor_distribution
+from facecli.calibration.threshold import calibrated_threshold
 from facecli.faces.chips import cut_chip
 from facecli.metrics import all_pairs
 from facecli.types import Encoder, Landmarks

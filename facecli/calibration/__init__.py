@@ -8,12 +8,10 @@ from facecli.calibration.odds import (
     impostor_table,
     sentence,
 )
-from facecli.calibration.threshold import calibrated_threshold
 
 __all__ = [
     "ImpostorDistribution",
     "Odds",
-    "calibrated_threshold",
     "distribution_from",
     "impostor_distribution",
     "impostor_table",

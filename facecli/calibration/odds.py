@@ -1,18 +1,21 @@
-"""Tell how many other people are as near as a face: the distribution of impostor pairs."""
+"""Tell how many other people are as near as a face: the distribution of impostor pairs.
+
+Measuring it needs `metrics`, which is imported only then: an answer reads the distribution.
+"""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from facecli.metrics import Comparisons, all_pairs, nearest_impostors
-from facecli.metrics.pairs import number_people
-from facecli.metrics.support import ERRORS_NEEDED
 from facecli.types import FloatArray, IntArray
+
+if TYPE_CHECKING:
+    from facecli.metrics import Comparisons
 
 RateArray = npt.NDArray[np.float64]
 
@@ -119,6 +122,8 @@ def distribution_from(table: dict[str, Any]) -> ImpostorDistribution | None:
 
 def impostor_table(embeddings: FloatArray, labels: npt.ArrayLike, *, source: str) -> dict[str, Any]:
     """Return the table for a model card from unit rows (n, d) and labels (n,); {} if too few."""
+    from facecli.metrics import all_pairs
+
     impostor = all_pairs(embeddings, labels).impostor
     made = impostor_distribution(embeddings, labels, impostor, source=source)
     return {} if made is None else made.table()
@@ -137,6 +142,8 @@ def impostor_distribution(
     Clopper and Pearson (Korn & Graubard, "Confidence intervals for proportions with small expected
     number of positive counts", Survey Methodology 24, 1998).
     """
+    from facecli.metrics.pairs import number_people
+
     points, counts = _points(impostor)
     if not len(points):
         return None
@@ -162,6 +169,8 @@ def impostor_distribution(
 
 def _points(impostor: Comparisons) -> tuple[RateArray, IntArray]:
     """Choose squared L2 by their share; return them, and how many pairs are at or below each."""
+    from facecli.metrics.support import ERRORS_NEEDED
+
     last = min(LARGEST_SHARE * impostor.size, LISTED)
     if last < ERRORS_NEEDED:
         return np.empty(0), np.empty(0, np.int64)
@@ -177,6 +186,9 @@ def _counts_by_person(
     embeddings: FloatArray, labels: npt.ArrayLike, points: RateArray
 ) -> npt.NDArray[np.int64]:
     """Count each person's impostor pairs at or below each point, int64 (people, points)."""
+    from facecli.metrics import nearest_impostors
+    from facecli.metrics.pairs import number_people
+
     tail = nearest_impostors(embeddings, labels, threshold=float(points[-1]))
     known, person = number_people(labels, len(embeddings))
     of_row = np.zeros(len(embeddings), np.int64)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from facecli.calibration.odds import ImpostorDistribution, Odds, distribution_from
 from facecli.errors import FingerprintMismatch, GalleryError
-from facecli.metrics.support import rate_name
 from facecli.types import Calibration, ModelCard
 
 
@@ -35,6 +34,8 @@ class OperatingPoint:
 
 def described(calibration: Calibration) -> str:
     """Say in words for which rate, and when, a threshold was set."""
+    from facecli.metrics.support import rate_name
+
     day = calibration.created.partition("T")[0]
     return f"calibrated at FMR {rate_name(calibration.far)} on {day}"
 

@@ -76,7 +76,7 @@ def calibrate(
 
 
 def _calibrate(settings: Settings, far: float, source: str) -> None:
-    from facecli.calibration import calibrated_threshold
+    from facecli.calibration.threshold import calibrated_threshold
 
     card = settings.card()
     embeddings, people, text = _data(settings, source)

@@ -102,9 +102,17 @@ def load(path: Path) -> tuple[dict[str, npt.NDArray[Any]], ModelCard]:
     if fingerprint(weights, card.architecture, card.geometry) != card.fingerprint:
         raise ModelError(f"{path}: its weights are not those its model card describes")
     for name, tensor in weights.items():
-        if tensor.dtype.kind == "f" and not np.isfinite(tensor).all():
+        if not _finite(tensor):
             raise ModelError(f"{path}: weights {name} are not finite")
     return weights, card
+
+
+def _finite(tensor: npt.NDArray[Any]) -> bool:
+    if tensor.dtype == np.float16:
+        # All bits of the exponent are set in infinities and NaN (IEEE 754). NumPy's own test of
+        # half precision takes four times as long.
+        return int((tensor.view(np.uint16) & 0x7C00).max(initial=0)) != 0x7C00
+    return tensor.dtype.kind != "f" or bool(np.isfinite(tensor).all())
 
 
 def _opened(path: Path) -> Any:

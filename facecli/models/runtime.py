@@ -58,7 +58,9 @@ Loading a network frees copies of its weights, which would stay in the process: 
 Later, blocks that come and go with each run are kept, which takes half the time.
 """
 
-_loading = threading.Lock()
+_counting = threading.Lock()
+_loading = 0
+"""How many networks are being loaded now."""
 
 
 @contextmanager
@@ -69,14 +71,19 @@ def _large_blocks_returned() -> Iterator[None]:
     except (AttributeError, OSError, TypeError):  # another C library
         yield
         return
-    with _loading:
+    global _loading
+    with _counting:
+        _loading += 1
         mallopt(M_ARENA_MAX, 1)  # else each thread keeps memory of its own: 20 MB after one photo
         mallopt(M_MMAP_THRESHOLD, WHILE_LOADING)
-        try:
-            yield
-        finally:
-            mallopt(M_MMAP_THRESHOLD, AFTERWARDS)
-            mallopt(M_TRIM_THRESHOLD, 2 * AFTERWARDS)
+    try:
+        yield
+    finally:
+        with _counting:
+            _loading -= 1
+            if not _loading:
+                mallopt(M_MMAP_THRESHOLD, AFTERWARDS)
+                mallopt(M_TRIM_THRESHOLD, 2 * AFTERWARDS)
 
 
 class Session:
