@@ -9,7 +9,7 @@ from pathlib import Path
 from facecli.errors import ModelError
 from facecli.files import SHARED, replacing
 from facecli.models import checkpoints
-from facecli.models.encoders import find_model
+from facecli.models.encoders import INCEPTION, find_model
 from facecli.models.graphs import encoder_graph
 from facecli.models.onnx_format import write
 from facecli.types import ModelCard
@@ -21,6 +21,8 @@ def export_onnx(name_or_path: str, out: Path) -> ModelCard:
     The file appears whole or not at all. Raises ModelError for a model without a graph and for a
     file that cannot be written.
     """
+    if name_or_path in INCEPTION:
+        raise ModelError(f"{name_or_path}: only PyTorch runs this network, so it is not exported")
     weights, card = checkpoints.load(find_model(name_or_path))
     metadata = {"card": json.dumps(dataclasses.asdict(card), sort_keys=True)}
     data = write(encoder_graph(card, weights, for_runtime=False), metadata)
