@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -53,15 +55,24 @@ class GraphEncoder:
         """Embed uint8 (n, size, size, 3) RGB chips as unit vectors, float32 (n, d).
 
         With `mirror` in the architecture each is the normalised mean over the chip and its
-        mirror image.
+        mirror image. Each core embeds a batch of its own.
         """
         runtime = self._runtime(len(chips))
-        vectors = [np.empty((0, self.card.dimension), np.float32)]
-        for start in range(0, len(chips), BATCH):
-            batch = stack_chips(chips[start : start + BATCH], self.card.geometry.size)
+
+        def run(batch: PixelArray) -> FloatArray:
             planes = np.ascontiguousarray(batch.transpose(0, 3, 1, 2), np.float32)
-            vectors.append(runtime.run({CHIPS: planes})[EMBEDDINGS])
-        return np.concatenate(vectors)
+            return runtime.run({CHIPS: planes})[EMBEDDINGS]
+
+        batches = [
+            stack_chips(chips[start : start + BATCH], self.card.geometry.size)
+            for start in range(0, len(chips), BATCH)
+        ]
+        if len(batches) < 2:
+            vectors = list(map(run, batches))
+        else:
+            with ThreadPoolExecutor(min(len(batches), os.cpu_count() or 1)) as pool:
+                vectors = list(pool.map(run, batches))
+        return np.concatenate([np.empty((0, self.card.dimension), np.float32), *vectors])
 
     def _runtime(self, chips: int) -> Session | openvino_runtime.Compiled:
         """Count the chips, and return what runs them."""
