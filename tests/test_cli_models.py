@@ -11,6 +11,7 @@ import onnxruntime
 import pytest
 from click.testing import CliRunner, Result
 
+from facecli import errors
 from facecli.cli import cli
 from facecli.doctor import self_test_chip
 from facecli.models.encoders import load_encoder
@@ -86,3 +87,12 @@ def test_an_unknown_detector_names_those_there_are() -> None:
     outcome = run("verify", "a.jpg", "b.jpg", "--detector", "haar")
     assert outcome.exit_code == 2
     assert "yunet-onet" in outcome.output
+
+
+def test_training_without_pytorch_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(errors, "find_spec", lambda _: None)
+    outcome = run("train", tmp_path, "--out", tmp_path / "x.safetensors")
+    assert outcome.exit_code == 2
+    assert "train needs torch: pip install 'facecli[train]'" in outcome.output

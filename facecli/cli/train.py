@@ -25,7 +25,7 @@ from facecli.cli.output import (
     wants_json,
 )
 from facecli.cli.settings import Settings, pass_settings
-from facecli.errors import FacecliError
+from facecli.errors import FacecliError, check_extra
 from facecli.records import models as records
 
 if TYPE_CHECKING:
@@ -159,6 +159,7 @@ def train(settings: Settings, /, config: Path | None, **values: Any) -> None:
     folder only if it is better beyond doubt. On an error the exit code is 2, and the last saved
     state is kept.
     """
+    check_extra("torch", "train", "train")
     from facecli.training.config import read_config
     from facecli.training.intake import Listeners, TrainingRequest
     from facecli.training.session import Session
