@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 from facecli.records import stamped, to_json
@@ -19,6 +19,9 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Message, Receive, Send], Awaitable[None]]
 Answer = TypeVar("Answer")
+
+FINISH_BYTES, FINISH_SECONDS = 2**24, 0.25
+"""How much of the body of a request that is refused is dropped before the answer, and how long."""
 
 MOST_BYTES = 32 * 2**20
 """Largest request body: two photos of a 50-megapixel camera in base64."""
@@ -103,8 +106,10 @@ class LimitedApp:
         """Let the application answer, or return why the request is refused."""
         headers = dict(scope["headers"])
         if refusal := self._access.refusal(scope["path"], headers):
+            await _let_finish(receive)
             return refusal
         if self.in_flight + self.workers.abandoned >= MOST_REQUESTS:
+            await _let_finish(receive)
             return Refusal(429, "busy: try again in a second")
         with self._counted():
             try:
@@ -152,6 +157,22 @@ class _Reply:
         start = {"type": "http.response.start", "status": refusal.status, "headers": headers}
         await self(start)
         await self({"type": "http.response.body", "body": body})
+
+
+async def _let_finish(receive: Receive) -> None:
+    """Drop what a client that is refused still sends: a little, and for a short time.
+
+    If the connection were closed while it sends, it would be reset, and the client would never see
+    why it was refused.
+    """
+    dropped = 0
+    with suppress(TimeoutError):
+        async with asyncio.timeout(FINISH_SECONDS):
+            while dropped < FINISH_BYTES:
+                message = await receive()
+                dropped += len(message.get("body", b""))
+                if not message.get("more_body"):
+                    return
 
 
 async def _body(headers: dict[bytes, bytes], receive: Receive) -> bytes | None:
