@@ -10,9 +10,11 @@ import onnx
 import onnxruntime
 import pytest
 from click.testing import CliRunner, Result
+from fakes import FakeDetector, FakeEncoder
 
 from facecli import errors
-from facecli.cli import cli
+from facecli.cli import cli, warm
+from facecli.cli.settings import Settings
 from facecli.doctor import self_test_chip
 from facecli.models.encoders import load_encoder
 
@@ -96,3 +98,22 @@ def test_training_without_pytorch_says_what_to_install(
     outcome = run("train", tmp_path, "--out", tmp_path / "x.safetensors")
     assert outcome.exit_code == 2
     assert "train needs torch: pip install 'facecli[train]'" in outcome.output
+
+
+def test_a_service_lends_only_the_networks_that_a_command_asks_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A service may run with another detector or precision than the command that it speeds up."""
+    detector, encoder, model = FakeDetector(), FakeEncoder(), warm.model_file("dlib-128")
+    monkeypatch.setattr("facecli.models.detectors.load_detector", lambda name, **_: name)
+    monkeypatch.setattr("facecli.models.encoders.load_encoder", lambda name, **_: name)
+    service = Settings()
+    service.detector_name, service.precision = "mtcnn", "bf16"
+    command = warm.WarmSettings(detector, encoder, model, service=service)
+    command.model = "dlib-128"
+    assert command.detector() == "yunet-onet"  # type: ignore[comparison-overlap]
+    assert command.encoder() == "dlib-128"  # type: ignore[comparison-overlap]
+    command = warm.WarmSettings(detector, encoder, model, service=service)
+    command.model, command.detector_name, command.precision = "dlib-128", "mtcnn", "bf16"
+    assert command.detector() is detector
+    assert command.encoder() is encoder

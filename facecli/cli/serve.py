@@ -125,7 +125,9 @@ def _start_runner(settings: Settings, detector: Detector, encoder: Encoder) -> N
 
     def run(arguments: list[str]) -> int:
         code: int = cli.main(
-            arguments, standalone_mode=False, obj=warm.WarmSettings(*networks, model)
+            arguments,
+            standalone_mode=False,
+            obj=warm.WarmSettings(*networks, model, service=settings),
         )
         return code
 

@@ -6,7 +6,6 @@ import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from facecli.cli.options import DETECTORS
 from facecli.cli.settings import Settings
 from facecli.errors import FacecliError
 
@@ -37,23 +36,28 @@ WARM_DEVICE = "cpu"
 class WarmSettings(Settings):
     """Settings that use the loaded networks if the options ask for the same ones.
 
-    `model` describes the file the encoder was loaded from. If the options name another file, or the
-    file has changed, the encoder is loaded as usual.
+    `model` describes the file the encoder was loaded from, and `service` are the settings that
+    loaded both. If the options name another file, or the file has changed, the encoder is loaded as
+    usual.
     """
 
-    def __init__(self, detector: Detector, encoder: Encoder, model: ModelFile) -> None:
+    def __init__(
+        self, detector: Detector, encoder: Encoder, model: ModelFile, *, service: Settings
+    ) -> None:
         super().__init__()
         self._warm = (detector, encoder)
-        self._loaded = model
+        self._loaded = (model, service.precision)
+        self._loaded_detector = service.detector_name
 
     def detector(self) -> Detector:
-        """Return the loaded detector, or a new one for another device."""
-        same = self.device == WARM_DEVICE and self.detector_name == DETECTORS[0]
+        """Return the loaded detector, or another one."""
+        same = self.device == WARM_DEVICE and self.detector_name == self._loaded_detector
         return self._warm[0] if same else super().detector()
 
     def encoder(self) -> Encoder:
         """Return the loaded encoder, or load another model."""
-        same = self.device == WARM_DEVICE and model_file(self.model_name) == self._loaded
+        wanted = (model_file(self.model_name), self.precision)
+        same = self.device == WARM_DEVICE and wanted == self._loaded
         return self._warm[1] if same else super().encoder()
 
 
