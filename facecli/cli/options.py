@@ -10,6 +10,7 @@ import click
 
 from facecli.cli.settings import MOST_WORKERS, settings_of
 from facecli.files import GALLERY, LIBRARY
+from facecli.models import DEFAULT_DETECTOR, DETECTORS, PRECISIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 MAX_SQUARED_L2 = 4.0
 AUTOMATIC = "auto"
 DEVICES = ("cpu", "cuda", "mps", "auto")
-DETECTORS = ("yunet-onet", "mtcnn")
-PRECISIONS = ("float32", "bf16")
 
 AnyCallable = TypeVar("AnyCallable", bound="Callable[..., Any]")
 
@@ -95,7 +94,7 @@ SHARED = (
         "--detector",
         "detector_name",
         type=click.Choice(DETECTORS),
-        default=DETECTORS[0],
+        default=DEFAULT_DETECTOR,
         show_default=True,
         help="What finds the faces. mtcnn needs the extra 'train'.",
     ),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from facecli.files import GALLERY, LIBRARY, data_file
+from facecli.models import DEFAULT_DETECTOR, PRECISIONS
 from facecli.text import shown
 
 if TYPE_CHECKING:
@@ -50,8 +51,8 @@ class Settings:
         self.model: str | None = None
         self.threshold: float | None = None
         self.device = "cpu"
-        self.detector_name = "yunet-onet"
-        self.precision = "float32"
+        self.detector_name = DEFAULT_DETECTOR
+        self.precision = PRECISIONS[0]
         self.json = False
         self.verbose = False
         self._detector = detector

@@ -2,3 +2,10 @@
 
 DIMENSION = 128
 """Numbers in an embedding of the networks that facecli trains; others say theirs on their card."""
+
+DEFAULT_DETECTOR = "yunet-onet"
+DETECTORS = (DEFAULT_DETECTOR, "mtcnn")
+"""The names of all detectors."""
+
+PRECISIONS = ("float32", "bf16")
+"""The arithmetic for many faces; the first is the default."""

@@ -42,7 +42,12 @@ def fingerprint(weights: Weights, architecture: dict[str, Any], geometry: ChipGe
         "architecture": architecture,
         "geometry": dataclasses.asdict(geometry),
     }
-    digest = hashlib.sha256(json.dumps(shape, sort_keys=True).encode())
+    return digest_of(weights, shape)
+
+
+def digest_of(weights: Weights, about: Mapping[str, Any]) -> str:
+    """Return the SHA-256 (64 hex digits) over weights and what else decides their results."""
+    digest = hashlib.sha256(json.dumps(dict(about), sort_keys=True).encode())
     for name in sorted(weights):
         tensor = weights[name]
         digest.update(f"{name} {tensor.dtype.name} {tensor.shape}".encode())
@@ -55,10 +60,9 @@ def save(path: Path, weights: Weights, card: ModelCard) -> ModelCard:
 
     The file appears whole or not at all: a full disk raises ModelError and leaves what was there.
     """
-    with np.errstate(over="ignore"):  # looked for right below, with a name
-        half = {name: np.asarray(tensor, np.float16) for name, tensor in weights.items()}
+    half = halved(weights)
     for name, tensor in half.items():
-        if not np.isfinite(tensor).all():
+        if not is_finite(tensor):
             raise ModelError(f"{path}: weights {name} are not finite in half precision")
     card = dataclasses.replace(
         card, fingerprint=fingerprint(half, card.architecture, card.geometry)
@@ -102,12 +106,19 @@ def load(path: Path) -> tuple[dict[str, npt.NDArray[Any]], ModelCard]:
     if fingerprint(weights, card.architecture, card.geometry) != card.fingerprint:
         raise ModelError(f"{path}: its weights are not those its model card describes")
     for name, tensor in weights.items():
-        if not _finite(tensor):
+        if not is_finite(tensor):
             raise ModelError(f"{path}: weights {name} are not finite")
     return weights, card
 
 
-def _finite(tensor: npt.NDArray[Any]) -> bool:
+def halved(weights: Weights) -> dict[str, npt.NDArray[Any]]:
+    """Return weights in half precision; numbers too large for it become infinite."""
+    with np.errstate(over="ignore"):
+        return {name: np.asarray(tensor, np.float16) for name, tensor in weights.items()}
+
+
+def is_finite(tensor: npt.NDArray[Any]) -> bool:
+    """Return whether a weight has neither infinities nor NaN."""
     if tensor.dtype == np.float16:
         # All bits of the exponent are set in infinities and NaN (IEEE 754). NumPy's own test of
         # half precision takes four times as long.

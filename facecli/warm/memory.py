@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -48,6 +49,7 @@ class RememberingDetector:
     def __init__(self, detector: Detector, memory: Memory) -> None:
         self._detector = detector
         self.version = detector.version
+        self.search_side: float = getattr(detector, "search_side", math.inf)
         self._memory = memory
 
     def detect(self, pictures: Sequence[Image.Image]) -> list[list[Detection]]:
