@@ -14,11 +14,13 @@ from uuid import uuid4
 
 import hypothesis
 import pytest
+from detections import portrait
 from fakes import FakeDetector, FakeEncoder, embedding, new_template
 from record_check import problems
 from waiting import PATIENT
 
 if TYPE_CHECKING:
+    from PIL import Image
     from playwright.sync_api import Browser
 
     from facecli.records.kinds import Record
@@ -112,6 +114,22 @@ def gallery_of_two(empty_gallery: SqliteGallery, encoder: FakeEncoder) -> Sqlite
     templates = [new_template("Ada", embedding(0, 0)), new_template("Bob", embedding(1, 0))]
     empty_gallery.add(templates, encoder.card)
     return empty_gallery
+
+
+@pytest.fixture(scope="session")
+def hopper() -> Image.Image:
+    """Return the portrait of Grace Hopper."""
+    from facecli import portraits
+
+    return portrait(portraits.grace_hopper)
+
+
+@pytest.fixture(scope="session")
+def collins() -> Image.Image:
+    """Return the portrait of Eileen Collins."""
+    from facecli import portraits
+
+    return portrait(portraits.eileen_collins)
 
 
 @pytest.fixture(scope="session")

@@ -18,66 +18,26 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+from detections import off, one, placed
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image, ImageFilter
 
-from facecli import portraits
 from facecli.errors import MissingExtra, ModelError
 from facecli.faces.finding import find_faces, overlap
-from facecli.faces.images import open_picture
 from facecli.models import checkpoints, detector_import, detector_search, detector_weights
 from facecli.models.detector_confirm import Square, cut
 from facecli.models.detector_search import Boxes, read_maps, scales_of, suppress
 from facecli.models.detectors import SHIPPED, YuNetONet, load_detector
-from facecli.types import Detection, FloatArray
+from facecli.types import FloatArray
 
 pytestmark = pytest.mark.base
-
-Points = npt.NDArray[np.float64]
 
 
 @pytest.fixture(scope="module")
 def detector() -> YuNetONet:
     return YuNetONet()
-
-
-@pytest.fixture(scope="module")
-def hopper() -> Image.Image:
-    return portrait(portraits.grace_hopper)
-
-
-@pytest.fixture(scope="module")
-def collins() -> Image.Image:
-    return portrait(portraits.eileen_collins)
-
-
-def portrait(find: object) -> Image.Image:
-    assert callable(find)
-    try:
-        return open_picture(find()).pixels
-    except MissingExtra as error:
-        pytest.skip(str(error))
-
-
-def one(detections: list[Detection]) -> Detection:
-    (detection,) = detections
-    return detection
-
-
-def placed(detection: Detection, shift: tuple[float, float], scale: float = 1.0) -> Points:
-    """Return the landmarks (5, 2) after scaling the picture and moving it, in its new pixels."""
-    landmarks: Points = np.array(detection.landmarks)
-    moved: Points = (landmarks + 0.5) * scale - 0.5 + np.array(shift)
-    return moved
-
-
-def off(detection: Detection, expected: Points) -> float:
-    """Return the root mean square distance of the landmarks as a share of the eye distance."""
-    found = np.array(detection.landmarks)
-    eyes = float(np.linalg.norm(expected[1] - expected[0]))
-    return float(np.sqrt(((found - expected) ** 2).sum(axis=1).mean())) / eyes
 
 
 @pytest.mark.network
@@ -457,7 +417,8 @@ def test_mtcnn_without_its_packages_says_how_to_get_them(
 
 @pytest.mark.network
 def test_versions_tell_the_detectors_apart() -> None:
-    pytest.importorskip("facenet_pytorch")
+    if importlib.util.find_spec("facenet_pytorch") is None:
+        pytest.skip("facenet-pytorch is not installed")
     names = ("yunet-onet", "mtcnn")
     assert len({load_detector(name).version for name in names}) == 2
 

@@ -8,17 +8,14 @@ import pickle
 import random
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 import torch
+from detections import off, one, placed
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageFilter
 
-from facecli import portraits
-from facecli.errors import MissingExtra
 from facecli.faces.chips import DLIB_GEOMETRY
-from facecli.faces.images import open_picture
 from facecli.models.mtcnn import (
     LONGEST_SIDE,
     MIN_CONFIDENCE,
@@ -30,49 +27,10 @@ from facecli.types import Detection, Landmarks
 
 pytestmark = pytest.mark.network
 
-Points = npt.NDArray[np.float64]
-
 
 @pytest.fixture(scope="module")
 def mtcnn() -> MTCNNDetector:
     return MTCNNDetector()
-
-
-@pytest.fixture(scope="module")
-def hopper() -> Image.Image:
-    return portrait(portraits.grace_hopper)
-
-
-@pytest.fixture(scope="module")
-def collins() -> Image.Image:
-    return portrait(portraits.eileen_collins)
-
-
-def portrait(find: object) -> Image.Image:
-    assert callable(find)
-    try:
-        return open_picture(find()).pixels
-    except MissingExtra as error:
-        pytest.skip(str(error))
-
-
-def one(detections: list[Detection]) -> Detection:
-    (detection,) = detections
-    return detection
-
-
-def placed(detection: Detection, shift: tuple[float, float], scale: float = 1.0) -> Points:
-    """Return the landmarks (5, 2) after scaling the picture and moving it, in its new pixels."""
-    landmarks: Points = np.array(detection.landmarks)
-    moved: Points = (landmarks + 0.5) * scale - 0.5 + np.array(shift)
-    return moved
-
-
-def off(detection: Detection, expected: Points) -> float:
-    """Return the root mean square distance of the landmarks as a share of the eye distance."""
-    found = np.array(detection.landmarks)
-    eyes = float(np.linalg.norm(expected[1] - expected[0]))
-    return float(np.sqrt(((found - expected) ** 2).sum(axis=1).mean())) / eyes
 
 
 def test_portraits_have_one_face_with_landmarks_in_their_places(
