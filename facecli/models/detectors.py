@@ -34,7 +34,9 @@ def load_detector(name: str = DEFAULT_DETECTOR, *, device: str = "cpu") -> Detec
 
         return MTCNNDetector(device)
     except ImportError as error:
-        raise MissingExtra("the detector mtcnn needs: pip install 'facecli[train]'") from error
+        raise MissingExtra(
+            "the detector mtcnn needs PyTorch and facenet-pytorch: pip install 'facecli[train]'"
+        ) from error
 
 
 class YuNetONet:
