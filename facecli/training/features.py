@@ -20,7 +20,9 @@ import torch
 from torch import Tensor, nn
 
 from facecli.errors import TrainingError
+from facecli.models import openvino_runtime
 from facecli.models.networks import FaceNetwork, SFaceTrunk
+from facecli.models.sface import SFACE_GEOMETRY
 from facecli.training.config import TrainingConfig
 from facecli.training.takes import inside, make_takes
 from facecli.types import FloatArray, IntArray, PixelArray
@@ -75,11 +77,8 @@ def front_of(network: FaceNetwork, cut: int, *, precision: str, device: torch.de
     `precision` is bf16 or float32. OpenVINO takes less than half of PyTorch's time.
     """
     front = Front(network, cut).to(device).eval()
-    if device.type == "cpu" and cut:
-        try:
-            return _openvino(front, precision)
-        except ImportError:
-            pass
+    if device.type == "cpu" and cut and openvino_runtime.is_installed():
+        return _openvino(front, precision)
 
     def run(pixels: Tensor) -> Tensor:
         with (
@@ -95,10 +94,10 @@ def front_of(network: FaceNetwork, cut: int, *, precision: str, device: torch.de
 def _openvino(front: Front, precision: str) -> Run:
     import openvino
 
-    side = 112
+    side = SFACE_GEOMETRY.size
     example = torch.zeros(1, 3, side, side)
     model = openvino.convert_model(front, example_input=example, input=[(-1, 3, side, side)])
-    hints = {"INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32"}
+    hints = {"INFERENCE_PRECISION_HINT": openvino_runtime.HINTS[precision]}
     request = openvino.Core().compile_model(model, "CPU", hints).create_infer_request()
 
     def run(pixels: Tensor) -> Tensor:
