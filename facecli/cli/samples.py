@@ -35,8 +35,8 @@ def read_samples(settings: Settings, data: Path) -> Samples:
     from facecli.evaluation.samples import gather
 
     photos = read_photo_set(data)
-    if photos.loose:
-        note(f"{counted(len(photos.loose), 'photo')} left out: in no person's folder")
+    if photos.said:
+        note(photos.said)
     scanned = scan(
         [photos.root / path for path in photos.paths],
         library=settings.library(),
