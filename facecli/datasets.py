@@ -10,7 +10,7 @@ import numpy as np
 
 from facecli.errors import TrainingError
 from facecli.faces.people_folders import one_spelling, read_people_folder
-from facecli.tables import read_table
+from facecli.faces.tables import read_table
 from facecli.text import name_key
 from facecli.types import BoolArray, IntArray
 

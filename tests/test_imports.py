@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "facecli"
 
 FLOORS = (
     frozenset({"types", "errors", "text", "files"}),
-    frozenset({"faces", "vectors", "portraits", "tables", "warm"}),
+    frozenset({"faces", "vectors", "portraits", "warm"}),
     frozenset({"stores", "metrics", "clustering", "models", "datasets", "demo"}),
     frozenset({"calibration", "doctor"}),
     frozenset({"recognition"}),

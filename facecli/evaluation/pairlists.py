@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from facecli.errors import FacecliError
-from facecli.tables import TABLE_SUFFIXES, read_table, read_text
+from facecli.faces.tables import TABLE_SUFFIXES, read_table, read_text
 from facecli.types import BoolArray, IntArray
 
 LISTS = ("pairs.txt", "pairsDevTest.txt")

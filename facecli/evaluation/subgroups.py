@@ -28,9 +28,9 @@ from facecli.evaluation.folders import (
     val_name,
 )
 from facecli.evaluation.samples import Samples
+from facecli.faces.tables import read_table
 from facecli.metrics import Interval, all_pairs, interval
 from facecli.metrics.support import ERRORS_NEEDED
-from facecli.tables import read_table
 from facecli.text import name_key
 from facecli.types import BoolArray, IntArray, Quality
 

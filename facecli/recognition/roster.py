@@ -11,8 +11,8 @@ from facecli.faces.acquisition import Source
 from facecli.faces.images import display_name
 from facecli.faces.people_folders import one_spelling, read_people_folder
 from facecli.faces.photo_files import find_pictures
+from facecli.faces.tables import Row, Table, read_table
 from facecli.recognition.photos import Photo, each, source_of
-from facecli.tables import Row, Table, read_table
 from facecli.types import Failure
 
 COLUMNS = ("name", "path", "external_id")
@@ -34,6 +34,11 @@ class EnrollmentRequest:
     def source(self) -> str:
         """What the photo is called in answers."""
         return str(self.photo) if isinstance(self.photo, Path) else self.photo.source
+
+
+@dataclass(frozen=True, slots=True)
+class EmptyFolder(Failure):
+    """The folder of a person that holds no picture."""
 
 
 def named_photos(
@@ -83,7 +88,7 @@ def _read_folder(folder: Path, say: Callable[[str], None]) -> list[EnrollmentReq
         photo: EnrollmentRequest(name, photo)
         for photo, name in zip(found.photos, found.names, strict=True)
     }
-    requests |= {one: Failure(str(one), "no pictures in this folder") for one in found.empty}
+    requests |= {one: EmptyFolder(str(one), "no pictures in this folder") for one in found.empty}
     return [requests[one] for one in sorted(requests)]
 
 

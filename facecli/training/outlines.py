@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from facecli.errors import TrainingError
-from facecli.tables import Row, read_table
+from facecli.faces.tables import Row, read_table
 from facecli.types import FloatArray
 
 CORNERS = ("x0", "y0", "x1", "y1", "x2", "y2", "x3", "y3")
