@@ -13,7 +13,9 @@ from facecli.records import people as records
 
 
 @click.command("people-folder")
-@click.argument("folder", metavar="DIR", type=click.Path(exists=True, path_type=Path))
+@click.argument(
+    "folder", metavar="DIR", type=click.Path(exists=True, file_okay=False, path_type=Path)
+)
 @command_options
 def people_folder(folder: Path) -> None:
     """Show who is in a folder of people, and what is passed over.
