@@ -38,7 +38,13 @@ def test_all_photos_below_a_folder_are_of_one_person(tmp_path: Path) -> None:
     """As for enroll: also those in subfolders, and a photo beside the folders is of its name."""
     names = ("ada/1.gif", "ada/2.PNG", "bob/old/1.jpeg", "cleo.jpg", "ada/.x.jpg", "ada/notes.txt")
     photos = read_photo_set(touch(tmp_path, *names, "nobody/a/1.jpg"), unlabelled=["nobody"])
-    assert photos.paths == ("ada/1.gif", "ada/2.PNG", "bob/old/1.jpeg", "cleo.jpg", "nobody/a/1.jpg")
+    assert photos.paths == (
+        "ada/1.gif",
+        "ada/2.PNG",
+        "bob/old/1.jpeg",
+        "cleo.jpg",
+        "nobody/a/1.jpg",
+    )
     assert photos.people == ("ada", "bob", "cleo")
     assert photos.labels.tolist() == [0, 0, 1, 2, UNKNOWN]
     assert photos.said == (

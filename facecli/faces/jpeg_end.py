@@ -25,8 +25,14 @@ _SCAN = 0xDA
 _MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 """The next marker behind coded data: not a stuffed byte, nor a restart marker."""
 
-_OTHER_BITS = b"\x55\xaa\x33\xcc\x0f\xf0" * 4
-"""Follows the coded data where a decoder would put zeros for missing bits."""
+_OTHER_BITS = (b"\x55\xaa\x33\xcc\x0f\xf0" * 4, b"\xaa\x55\xcc\x33\xf0\x0f" * 4)
+"""Follow the coded data where a decoder would put zeros for missing bits.
+
+There are two, as one may by chance mean the same as zeros.
+"""
+
+_RESTART = re.compile(rb"\xff([\xd0-\xd7])")
+"""A restart marker: without the next one, a decoder does not look for more intervals."""
 
 _STRIP = 256
 """Rows that are hashed at a time, so that a picture is not in memory twice."""
@@ -35,14 +41,24 @@ _STRIP = 256
 def with_end(data: bytes) -> bytes | None:
     """Return a JPEG with the end that it lacks; None if it has one, or if pixels are missing too.
 
-    It is decoded twice at its full size. Raises what Pillow raises for a damaged file.
+    It is decoded several times at its full size. Raises what Pillow raises for a damaged file.
     """
     if not data.startswith(SOI) or data.endswith(EOI) or not _has_all_scans(data):
         return None
     # The last byte may be the first half of the end.
     body = data.removesuffix(EOI[:1])
     mended = body + EOI
-    return mended if _pixels(mended) == _pixels(body + _OTHER_BITS + EOI) else None
+    ends = [*_OTHER_BITS, *(_next_restart(body) + bits for bits in _OTHER_BITS)]
+    whole = _pixels(mended)
+    return mended if all(_pixels(body + end + EOI) == whole for end in ends) else None
+
+
+def _next_restart(data: bytes) -> bytes:
+    """Return the restart marker that would follow in the last scan."""
+    scan = data[data.rfind(bytes((0xFF, _SCAN))) :]
+    numbers = _RESTART.findall(scan)
+    following = (numbers[-1][0] + 1 - 0xD0) % 8 if numbers else 0
+    return bytes((0xFF, 0xD0 + following))
 
 
 def _has_all_scans(data: bytes) -> bool:

@@ -35,8 +35,8 @@ COMMENT = "#"
 _SEPARATOR = re.compile(r'"?sep=(.)"?[;,\t ]*', re.IGNORECASE)
 """The line by which Excel is told the delimiter."""
 
-_FORMULA = re.compile(r"'*[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
-"""How a cell begins that a spreadsheet computes, as OWASP lists it under CSV injection."""
+_FORMULA = re.compile(r"'*[=+\-@#\t\r\n\uff1d\uff0b\uff0d\uff20]")
+"""How a cell begins that a spreadsheet computes, as OWASP lists it under CSV injection; and #."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,14 +133,16 @@ def read_text(path: Path) -> str:
 def table_text(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """Return a table as CSV text.
 
-    A cell of text that a spreadsheet would compute gets an apostrophe in front; `read_table` takes
-    it away again. Numbers stay as they are.
+    A cell of text that a spreadsheet would compute, or that would begin a comment, gets an
+    apostrophe in front; `read_table` takes it away again. Numbers stay as they are.
     """
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows([_harmless(cell) for cell in row] for row in rows)
-    return out.getvalue()
+    return "".join(map(_line, [header, *rows]))
+
+
+def _line(row: Sequence[object]) -> str:
+    out = io.StringIO(newline="")
+    csv.writer(out).writerow(map(_harmless, row))  # its line end makes it quote both characters
+    return out.getvalue().removesuffix("\r\n") + "\n"
 
 
 def _harmless(cell: object) -> object:
