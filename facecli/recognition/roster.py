@@ -18,6 +18,9 @@ from facecli.types import Failure
 COLUMNS = ("name", "path", "external_id")
 """The columns of a table whose first row does not name them."""
 
+NO_PICTURES = "no pictures in this folder"
+"""The reason of the failure that stands for the folder of a person without pictures."""
+
 
 @dataclass(frozen=True, slots=True)
 class EnrollmentRequest:
@@ -34,11 +37,6 @@ class EnrollmentRequest:
     def source(self) -> str:
         """What the photo is called in answers."""
         return str(self.photo) if isinstance(self.photo, Path) else self.photo.source
-
-
-@dataclass(frozen=True, slots=True)
-class EmptyFolder(Failure):
-    """The folder of a person that holds no picture."""
 
 
 def named_photos(
@@ -88,7 +86,7 @@ def _read_folder(folder: Path, say: Callable[[str], None]) -> list[EnrollmentReq
         photo: EnrollmentRequest(name, photo)
         for photo, name in zip(found.photos, found.names, strict=True)
     }
-    requests |= {one: EmptyFolder(str(one), "no pictures in this folder") for one in found.empty}
+    requests |= {one: Failure(str(one), NO_PICTURES) for one in found.empty}
     return [requests[one] for one in sorted(requests)]
 
 

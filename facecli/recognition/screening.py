@@ -11,7 +11,7 @@ from facecli.errors import GalleryError
 from facecli.faces.acquisition import Source
 from facecli.faces.embedding import EmbeddedPicture
 from facecli.faces.quality import usable_for_enrollment
-from facecli.recognition.roster import EmptyFolder, EnrollmentRequest
+from facecli.recognition.roster import NO_PICTURES, EnrollmentRequest
 from facecli.stores.names import clean_name
 from facecli.types import (
     NO_FACE_FOUND,
@@ -103,10 +103,9 @@ def examine(
 
 def _checked(request: EnrollmentRequest | Failure) -> EnrollmentRequest | PhotoOutcome:
     """Return the request with its name and external id as they will be stored."""
-    if isinstance(request, EmptyFolder):
-        return PhotoOutcome(
-            Path(request.source).name, request.source, Outcome.NO_PHOTO, (request.reason,)
-        )
+    if isinstance(request, Failure) and request.reason == NO_PICTURES:
+        person = Path(request.source).name
+        return PhotoOutcome(person, request.source, Outcome.NO_PHOTO, (request.reason,))
     if isinstance(request, Failure):
         return PhotoOutcome("", request.source, Outcome.BAD_REQUEST, (request.reason,))
     try:
