@@ -19,6 +19,7 @@ from PIL import Image, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
 
 from facecli.errors import FacecliError, MissingExtra, PictureError
+from facecli.faces.jpeg_end import with_end
 from facecli.faces.upright import NEUTRAL_GREY as NEUTRAL_GREY
 from facecli.faces.upright import SIDEWAYS, UPRIGHT, orientation, upright_rgb
 from facecli.types import Picture, Point
@@ -127,7 +128,12 @@ def decode(data: bytes, source: str, *, least: float = math.inf) -> Decode:
     try:
         image = _opened(data)
         size, scale = image.size, _reduce(image, least)
-        image.load()
+        try:
+            image.load()
+        except OSError:
+            if (whole := with_end(data)) is None:
+                raise
+            return decode(whole, source, least=least)
         pixels = upright_rgb(image)
         if scale == 1:
             return Decode(pixels, pixels.size)

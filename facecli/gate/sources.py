@@ -22,7 +22,7 @@ from facecli.faces.photo_files import find_pictures
 from facecli.gate.addresses import checked, why_unreachable
 from facecli.gate.capture import WAIT_MILLISECONDS, Capture
 from facecli.gate.pace import Pace
-from facecli.gate.picturestream import pictures
+from facecli.gate.picturestream import first_only, pictures
 from facecli.types import Picture
 
 TICK = 0.25
@@ -208,13 +208,17 @@ def _decoded(picture: Image.Image) -> Image.Image:
 
 
 def from_stream(stream: BufferedReader, stop: threading.Event, warn: Warn) -> Iterator[Frame]:
-    """Yield every picture of a stream of JPEG and PNG files; the writer waits for a slow caller."""
+    """Yield every picture of a stream of JPEG and PNG files; the writer waits for a slow caller.
+
+    Damaged pictures are left out, which is said once: a bad line may damage every second one.
+    """
     arrived: Arrivals = queue.Queue(1)
+    complain = first_only(lambda text: warn(f"{text}; such pictures are left out"))
 
     def read() -> None:
         try:
-            for data in pictures(stream):
-                arrived.put(partial(_loaded, partial(read_picture, data, "stdin"), warn))
+            for data in pictures(stream, warn):
+                arrived.put(partial(_loaded, partial(read_picture, data, "stdin"), complain))
             arrived.put(None)
         except FacecliError as error:
             arrived.put(error)
