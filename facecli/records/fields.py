@@ -124,7 +124,10 @@ class Rate(TypedDict):
     errors: Annotated[Count, "how many were wrong"]
     of: Annotated[Count, "out of how many"]
     rate: Annotated[Share | None, "the share; null if there are fewer than 30 errors"]
-    low: Annotated[Share | None, "lower end of the 95 % interval; null if there is none"]
+    low: Annotated[
+        Share | None,
+        "lower end of the 95 % interval, which is known also without `rate`; null if there is none",
+    ]
     high: Annotated[Share | None, "upper end of the 95 % interval; null if there is none"]
 
 
