@@ -92,17 +92,16 @@ def calibrated(point: OperatingPoint) -> Calibrated | None:
     return None if made is None else {"far": made.far, "created": made.created}
 
 
-def strangers(point: OperatingPoint, odds: Odds | None) -> Strangers | None:
+def strangers(odds: Odds | None) -> Strangers | None:
     """Return how many strangers come as close, where that is known."""
-    known = point.strangers
-    if odds is None or known is None:
+    if odds is None:
         return None
     return {
         "share": odds.share,
         "low": odds.low,
         "high": odds.high,
-        "pairs": known.pairs,
-        "source": known.source,
+        "pairs": odds.pairs,
+        "source": odds.source,
     }
 
 

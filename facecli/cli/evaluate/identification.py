@@ -66,7 +66,8 @@ def identification(
     photos (rank-1 to rank-10). Then it leaves out half of the people, who must not be found
     (FPIR, FNIR). Intervals come from resampling the people who are searched for. If too few
     errors support a rate, its bound is shown. Results for galleries larger than the number of
-    people are computed, not measured. Exit codes: 1 if a photo has no face, 2 if a photo could not be read.
+    people are computed, not measured. Exit codes: 1 if a photo has no face, 2 if a photo could
+    not be read.
     """
     from facecli.evaluation.growth import gallery_sizes
     from facecli.evaluation.identification import closed_set, open_set
