@@ -28,15 +28,16 @@ class TrainingRequest:
     """The data of a run and the path of its model: all that is not part of the config.
 
     `chips` and `validation_chips` mean that the photos in `data` and `validation` are aligned chips
-    already. `validation` is a photo set of other people, to compare models and to calibrate the new
-    one; without it some people of `data` are held out. `data_card` describes the data and their
-    terms. `time_budget` is in seconds. `outlines` is a table of which part of each chip is
-    photo and not padding.
+    already. People are folders `depth` levels below `data`. `validation` is a photo set of other
+    people, to compare models and to calibrate the new one; without it some people of `data` are
+    held out. `data_card` describes the data and their terms. `time_budget` is in seconds.
+    `outlines` is a table of which part of each chip is photo and not padding.
     """
 
     data: Path
     out: Path
     device: str = "cpu"
+    depth: int = 1
     chips: bool = False
     unlabelled: tuple[str, ...] = ()
     targets: Path | None = None
@@ -123,7 +124,7 @@ def read_data_card(path: Path | None) -> dict[str, Any]:
 
 def read_photos(request: TrainingRequest, config: TrainingConfig) -> Photos:
     """Find the photos of a request; without validation data of its own, hold some people out."""
-    photos = read_photo_set(request.data, unlabelled=request.unlabelled)
+    photos = read_photo_set(request.data, unlabelled=request.unlabelled, depth=request.depth)
     targets = read_targets(request.targets, photos.paths) if request.targets else None
     if request.validation is None:
         held_back = split_by_person(photos, share=config.validation_share, seed=config.seed)
