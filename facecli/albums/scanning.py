@@ -10,7 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from facecli.errors import FacecliError, LibraryError
+from facecli.errors import LibraryError
 from facecli.faces.acquisition import failure
 from facecli.faces.chips import ALIGNMENT_VERSION
 from facecli.faces.embedding import EmbeddedPicture, embed_pictures
@@ -247,7 +247,7 @@ class _Looking:
         path, file, hashing = item
         try:
             sha256 = hashing.result()
-        except FacecliError as error:
+        except Exception as error:
             return failure(str(path), error)
         if file is not None:
             self._learning.read(file, sha256)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import io
 import sys
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,7 @@ from facecli.cli.lazy import LazyGroup
 from facecli.cli.options import command_options
 from facecli.cli.output import complain
 from facecli.cli.settings import Settings
-from facecli.errors import FacecliError
+from facecli.errors import known_reason, reason_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -111,20 +110,10 @@ def _failure(error: BaseException, settings: Settings) -> int:
 
 def _reason(error: BaseException) -> str:
     """Return what went wrong, in words that a user understands."""
-    if isinstance(error, FacecliError):
-        return str(error)
     if isinstance(error, KeyboardInterrupt):
         return "interrupted"
-    # PyTorch has its own error for a full graphics card. It is compared by name, to avoid the
-    # import.
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        return "out of memory: try fewer or smaller pictures at a time"
-    if isinstance(error, OSError) and error.strerror:
-        where = f"{error.filename}: " if error.filename is not None else ""
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        return where + ("no space left on the disk" if full else error.strerror)
     hint = "run again with -v for the traceback"
-    return f"a bug in facecli: {type(error).__name__}: {error} ({hint})"
+    return known_reason(error) or f"a bug in facecli: {reason_of(error)} ({hint})"
 
 
 @click.group(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from facecli.cli.options import command_options, library_option
+from facecli.cli.options import PICTURES, command_options, library_option
 from facecli.cli.output import bad, counted, emit, good, progress, shown, table, wants_json
 from facecli.cli.settings import Settings, pass_settings
 from facecli.records import enrollment as records
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("name", required=False)
-@click.argument("photos", metavar="PHOTO…", nargs=-1, type=click.Path(path_type=Path))
+@click.argument("photos", metavar="PHOTO…", nargs=-1, type=PICTURES)
 @click.option(
     "--from",
     "source",

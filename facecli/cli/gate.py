@@ -18,6 +18,7 @@ import click
 from facecli.cli.options import AnyCallable, Option, Range
 from facecli.cli.output import bad, detail, doubtful, emit, emit_json, good, note, shown, warn
 from facecli.cli.settings import Settings
+from facecli.errors import FacecliError, reason_of
 from facecli.files import DECISIONS, data_file
 from facecli.records import stamped
 from facecli.records.gate import GateEventRecord, gate_event
@@ -145,12 +146,22 @@ def _run(
     """Feed the gate until the source ends, then decide about everyone still in view."""
     at = 0.0
     frames = looks = 0
+    told = ""
     for frame in source.frames(stop, warn):
         at = frame.at
         picture = frame.load() if frame.load and gate.due(at) else None
         frames += frame.load is not None
         looks += picture is not None
-        for event in gate.feed(picture, at, source=frame.source).events:
+        try:
+            events = gate.feed(picture, at, source=frame.source).events
+        except Exception as error:  # one frame that cannot be searched must not end the watch
+            if picture is None or isinstance(error, FacecliError):
+                raise
+            if (trouble := f"{frame.source}: {reason_of(error)}") != told:
+                warn(trouble)
+            told = trouble
+            events = gate.feed(None, at, source=frame.source).events
+        for event in events:
             announce(event)
         journal.retry()
     for event in gate.finish(at):

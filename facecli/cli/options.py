@@ -22,6 +22,10 @@ MAX_SQUARED_L2 = 4.0
 AUTOMATIC = "auto"
 DEVICES = ("cpu", "cuda", "mps", "auto")
 
+PICTURES = click.Path(readable=False, path_type=Path)
+"""Photos and folders of photos. One that may not be read is reported when its turn comes, and the
+others are done; Click itself would stop at once."""
+
 AnyCallable = TypeVar("AnyCallable", bound="Callable[..., Any]")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -9,7 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import TypeVar
 
-from facecli.errors import FacecliError
+from facecli.errors import known_reason, reason_of
 from facecli.faces.chips import cut_chip, fit_similarity
 from facecli.faces.finding import find_faces, moved
 from facecli.faces.images import EncodedPicture, display_name
@@ -26,6 +27,8 @@ from facecli.types import (
     Picture,
     PixelArray,
 )
+
+_log = logging.getLogger(__name__)
 
 SEARCHERS = min(os.cpu_count() or 1, 4)
 """Pictures that are decoded or searched at once, each in a thread: both let other threads run."""
@@ -102,25 +105,27 @@ def look(
     *,
     places: Places | None = None,
 ) -> Acquisition | Failure:
-    """Return the faces of one picture, or why it could not be read.
+    """Return the faces of one picture, or why it could not be read, whatever that raised.
 
-    `places` are where the faces are, if that is known; otherwise they are searched for. All places
-    and sizes are in pixels of the full picture, however large it was decoded.
+    This is where one bad picture becomes a failure of its own, so that it costs no other. `places`
+    are where the faces are, if that is known; otherwise they are searched for. All places and sizes
+    are in pixels of the full picture, however large it was decoded.
     """
     try:
         picture = opening()
         places = places or _found(picture, detector)
         chips = _chips(picture, places.detections, geometry)
-    except FacecliError as error:
+        faces = tuple(
+            Face(one, measure_quality(one.landmarks, chip, geometry=geometry))
+            for one, chip in zip(places.detections, chips, strict=True)
+        )
+    except Exception as error:
         return failure(source, error)
     return Acquisition(
         source=source,
         sha256=picture.sha256,
         size=picture.size,
-        faces=tuple(
-            Face(one, measure_quality(one.landmarks, chip, geometry=geometry))
-            for one, chip in zip(places.detections, chips, strict=True)
-        ),
+        faces=faces,
         chips=chips,
         notes=places.notes,
     )
@@ -151,6 +156,12 @@ def _chips(
     )
 
 
-def failure(source: str, error: FacecliError) -> Failure:
-    """Return the failure of a source from an error, without the name of the source."""
-    return Failure(source, str(error).removeprefix(f"{display_name(source)}: "))
+def failure(source: str, error: Exception) -> Failure:
+    """Return the failure of a source from what was raised, without the name of the source.
+
+    The traceback of an error that no picture should cause goes to the log, for whoever looks for
+    the bug.
+    """
+    if known_reason(error) is None:
+        _log.debug("%s", source, exc_info=error)
+    return Failure(source, reason_of(error).removeprefix(f"{display_name(source)}: "))

@@ -11,7 +11,7 @@ import click
 
 from facecli.cli.cluster.pages import contact_sheet, sort_faces
 from facecli.cli.cluster.sidecars import write_names
-from facecli.cli.options import cluster_count, command_options, library_options
+from facecli.cli.options import PICTURES, cluster_count, command_options, library_options
 from facecli.cli.output import counted, emit, note, shown, strong, table, wants_json, warn
 from facecli.cli.reports import publish_html, sheet_option
 from facecli.cli.settings import Settings, pass_settings
@@ -41,9 +41,7 @@ class Photos(click.Command):
 
 
 @click.command(cls=Photos)
-@click.argument(
-    "paths", metavar="DIR|PHOTO…", nargs=-1, required=True, type=click.Path(path_type=Path)
-)
+@click.argument("paths", metavar="DIR|PHOTO…", nargs=-1, required=True, type=PICTURES)
 @cluster_count
 @click.option(
     "--min-photos",
