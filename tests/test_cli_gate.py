@@ -281,9 +281,10 @@ def test_a_gate_is_never_run_by_a_service(
         return 0
 
     monkeypatch.setattr(relay, "relayed", answer)
-    monkeypatch.setattr("facecli.cli.main", lambda: asked.append("here"))
+    monkeypatch.setattr("facecli.cli.run", lambda: len(asked.append("here") or ()))
     monkeypatch.setattr(sys, "argv", ["facecli", "identify", *source])
-    entry.main()
+    with pytest.raises(SystemExit):
+        entry.main()
     assert asked == ["here"]
     monkeypatch.setattr(sys, "argv", ["facecli", "identify", "photo.jpg"])
     with pytest.raises(SystemExit):

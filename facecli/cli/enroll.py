@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from facecli.cli.options import PICTURES, command_options, library_option
-from facecli.cli.output import bad, counted, emit, good, progress, shown, table, wants_json
+from facecli.cli.output import answer, bad, counted, emit, good, progress, shown, table, wants_json
 from facecli.cli.settings import Settings, pass_settings
 from facecli.records import enrollment as records
 
@@ -167,7 +167,7 @@ def _show_outcomes(outcomes: Sequence[PhotoOutcome], *, dry_run: bool) -> None:
             (one.outcome, one.person, one.source, "; ".join((*one.reasons, *one.warnings)))
             for one in outcomes
         ]
-        click.echo(table(header, rows))
+        answer(table(header, rows))
 
 
 def _show_summary(

@@ -14,7 +14,7 @@ from facecli.errors import known_reason, reason_of
 from facecli.faces.chips import cut_chip, fit_similarity
 from facecli.faces.finding import find_faces, moved
 from facecli.faces.images import EncodedPicture, display_name
-from facecli.faces.memory import Memory, Places
+from facecli.faces.memory import Memory, Places, keeping
 from facecli.faces.opened import OpenedPicture, opened, search_side
 from facecli.faces.quality import measure_quality
 from facecli.types import (
@@ -67,34 +67,48 @@ def acquire(
             places = memory.recall(opening.result().sha256)
         return pool.submit(look, name, opening.result, detector, geometry, places=places)
 
-    try:
-        tasks = ((one, pool.submit(opened, one, least=least)) for one in sources)
-        openings = _in_order(tasks, AHEAD)
-        searches = _in_order(((one, search(one, opening)) for one, opening in openings), SEARCHERS)
-        for source, searching in searches:
-            found = searching.result()
-            if memory is not None and isinstance(source, Path) and isinstance(found, Acquisition):
-                memory.learn(found)
-            yield found
-    finally:
+    def learn(source: Source, searching: Future[Acquisition | Failure]) -> None:
+        if memory is None or not isinstance(source, Path) or searching.cancelled():
+            return
+        if isinstance(found := searching.result(), Acquisition):
+            memory.learn(found)
+
+    def keep() -> None:
         pool.shutdown(cancel_futures=True)
+        for task in under_way:
+            learn(*task)
         if memory is not None:
             memory.store()
 
+    under_way: deque[tuple[Source, Future[Acquisition | Failure]]] = deque()
+    with keeping(keep):
+        tasks = ((one, pool.submit(opened, one, least=least)) for one in sources)
+        openings = _in_order(tasks, AHEAD, deque())
+        searches = ((one, search(one, opening)) for one, opening in openings)
+        for source, searching in _in_order(searches, SEARCHERS, under_way):
+            learn(source, searching)
+            yield searching.result()
+
 
 def _in_order(
-    tasks: Iterable[tuple[Source, Future[Result]]], ahead: int
+    tasks: Iterable[tuple[Source, Future[Result]]],
+    ahead: int,
+    waiting: deque[tuple[Source, Future[Result]]],
 ) -> Iterator[tuple[Source, Future[Result]]]:
-    """Yield each task when it is done, while `ahead` of those after it are under way."""
-    waiting: deque[tuple[Source, Future[Result]]] = deque()
+    """Yield each task when it is done, while `ahead` of those after it are under way.
+
+    All of them are in `waiting`, which the caller may look at.
+    """
     for task in tasks:
         waiting.append(task)
         if len(waiting) > ahead:
             wait([waiting[0][1]])
-            yield waiting.popleft()
-    for task in waiting:
-        wait([task[1]])
-        yield task
+            yield waiting[0]
+            waiting.popleft()
+    while waiting:
+        wait([waiting[0][1]])
+        yield waiting[0]
+        waiting.popleft()
 
 
 def look(

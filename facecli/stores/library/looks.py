@@ -89,13 +89,13 @@ class PhotoMemory:
 
     def store(self) -> None:
         """Put on the disk what was learnt, as far as that is possible."""
-        learnt, self._learnt = self._learnt, []
         self._stored = time.monotonic()
         try:
-            if learnt:
-                remember(self._library, learnt, version=self._version)
+            if self._learnt:
+                remember(self._library, self._learnt, version=self._version)
         except LibraryError as error:
             _log.warning("%s", error)
+        self._learnt = []  # only now: Ctrl-C in between must lose nothing
 
 
 def recalled(library: Library, sha256: str, *, version: str) -> Places | None:
