@@ -195,6 +195,27 @@ def test_a_broken_log_names_its_first_broken_decision(run: Run, folder: Path, lo
     result = run("log", "verify")
     assert result.exit_code == 1
     assert "decision 2: " in result.stdout
+    kept = run("log", "prune", "--older-than", 1, "--yes")
+    assert kept.exit_code == 2
+    assert "Nothing was erased" in kept.stderr
+
+
+def test_what_a_check_prints_is_what_the_next_one_takes(run: Run, folder: Path, log: Path) -> None:
+    assert run("identify", "--source", folder).exit_code == 0
+    first = run("log", "verify").stdout
+    noted = first.split()[-1]
+    assert noted.startswith("3:")
+    assert run("log", "verify", "--noted", noted).exit_code == 0
+    log.unlink()
+    with DecisionLog(log):
+        pass
+    empty = run("log", "verify")
+    assert "nothing was decided yet, or all was removed" in empty.stdout
+    assert empty.exit_code == 0
+    gone = run("log", "verify", "--noted", noted)
+    assert gone.exit_code == 1
+    assert "its end was removed" in gone.stdout
+    assert run("log", "verify", "--noted", "3:abc").exit_code == 2
 
 
 GATE = """

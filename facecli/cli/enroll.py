@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from facecli.cli.options import PICTURES, command_options, library_option
+from facecli.cli.options import PICTURES, Whole, command_options, library_option
 from facecli.cli.output import answer, bad, counted, emit, good, progress, shown, table, wants_json
 from facecli.cli.settings import Settings, pass_settings
 from facecli.records import enrollment as records
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 @click.option(
     "--from-cluster",
     "number",
-    type=click.IntRange(min=1),
+    type=Whole(min=1),
     metavar="ID",
     help="Enroll NAME from the best faces of a cluster. ID is its number in facecli cluster.",
 )

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from facecli.cli.options import AnyCallable, Option, Range
+from facecli.cli.options import AnyCallable, Option, Range, Whole
 from facecli.cli.output import bad, detail, doubtful, emit, emit_json, good, note, shown, warn
 from facecli.cli.settings import Settings
 from facecli.errors import FacecliError, reason_of
@@ -45,7 +45,7 @@ OPTIONS = (
     ),
     click.option(
         "--confirm",
-        type=click.IntRange(min=1),
+        type=Whole(min=1),
         metavar="N",
         help="Number of usable looks that must agree on a name.",
         show_default="3, or 1 for a folder",

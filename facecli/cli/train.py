@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from facecli.cli.options import Option, Range, command_options, library_option
+from facecli.cli.options import Option, Range, Whole, command_options, library_option
 from facecli.cli.output import (
     QUIET_SECONDS,
     bad,
@@ -54,14 +54,12 @@ CONFIGURED: tuple[Callable[[Any], Any], ...] = (
     ),
     click.option(
         "--steps",
-        type=click.IntRange(min=0),
+        type=Whole(min=0),
         metavar="N",
         help="Number of training steps (batches).",
     ),
-    click.option("--people", type=click.IntRange(min=0), metavar="P", help="People per batch."),
-    click.option(
-        "--photos", type=click.IntRange(min=2), metavar="K", help="Photos per person in a batch."
-    ),
+    click.option("--people", type=Whole(min=0), metavar="P", help="People per batch."),
+    click.option("--photos", type=Whole(min=2), metavar="K", help="Photos per person in a batch."),
     click.option(
         "--margin",
         type=float,

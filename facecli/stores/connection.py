@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from facecli.files import PRIVATE
-from facecli.stores.kind import REASONS, Kind
+from facecli.stores.kind import REASONS, Damaged, Kind
 
 OLDEST_SQLITE = (3, 37, 0)
 """The first version with STRICT tables (SQLite release notes, 2021-11-27)."""
@@ -41,6 +41,8 @@ def translated(kind: Kind, where: str) -> Iterator[None]:
         raise
     except sqlite3.Error as error:
         raise kind.failure(f"{where}: {kind.explain(error)}") from error
+    except Damaged as error:
+        raise kind.failure(f"{where}: {error}: {kind.damaged}") from error
 
 
 @contextmanager

@@ -18,10 +18,15 @@ from facecli.errors import TrainingError
 from facecli.faces.acquisition import failure
 from facecli.faces.images import open_picture
 from facecli.faces.prominence import main_face
+from facecli.text import read_json_object
 from facecli.types import Acquisition, BoolArray, ChipGeometry, Failure, FailureKind, PixelArray
 
 Acquire = Callable[[Iterable[Path], ChipGeometry], Iterable[Acquisition | Failure]]
 """Finds the faces in photos, as `faces.acquisition.acquire` does with a detector."""
+
+
+LARGEST_NOTES = 256 * 2**20
+"""Most bytes of the notes: they have an entry for every photo."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +103,7 @@ def _key(files: list[Path], geometry: ChipGeometry, *, ready_made: bool) -> str:
 def _known(notes: Path, key: str) -> dict[str, Any] | None:
     """Return the notes of an earlier run about the same chips; None if there are none."""
     try:
-        known: dict[str, Any] = json.loads(notes.read_text(encoding="utf-8"))
+        known = read_json_object(notes.read_bytes(), most=LARGEST_NOTES)
     except (FileNotFoundError, ValueError):
         return None
     return known if known.get("key") == key else None

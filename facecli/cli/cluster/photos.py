@@ -11,7 +11,7 @@ import click
 
 from facecli.cli.cluster.pages import contact_sheet, sort_faces
 from facecli.cli.cluster.sidecars import write_names
-from facecli.cli.options import PICTURES, cluster_count, command_options, library_options
+from facecli.cli.options import PICTURES, Whole, cluster_count, command_options, library_options
 from facecli.cli.output import answer, counted, emit, note, shown, strong, table, wants_json, warn
 from facecli.cli.reports import publish_html, sheet_option
 from facecli.cli.settings import Settings, pass_settings
@@ -45,7 +45,7 @@ class Photos(click.Command):
 @cluster_count
 @click.option(
     "--min-photos",
-    type=click.IntRange(min=1),
+    type=Whole(min=1),
     default=2,
     show_default=True,
     metavar="N",
