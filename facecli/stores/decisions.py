@@ -147,6 +147,15 @@ class DecisionLog(Store):
             for number, text, sha256 in rows:
                 yield _read(number, text, sha256)
 
+    def naming(self, names: Collection[str]) -> int:
+        """Return how many decisions name one of these people, as a match or as a candidate."""
+        spelt = [json.dumps(name) for name in names]
+        query = "SELECT count(*) FROM decision WHERE " + " OR ".join(
+            ["instr(body, ?)"] * len(spelt)
+        )
+        with self.reading() as connection:
+            return int(connection.execute(query, spelt).fetchone()[0]) if spelt else 0
+
     def verify(self, noted: tuple[int, str] | None = None) -> Verification:
         """Check every link of the chain from the anchor on.
 
