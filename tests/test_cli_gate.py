@@ -239,6 +239,35 @@ cli.main(sys.argv[1:], obj=Settings(detector=Noting(), encoder=FakeEncoder()))
 
 
 @pytest.mark.slow
+def test_a_watched_folder_takes_what_comes_at_once_and_stops_within_a_second(
+    database: Path, log: Path, tmp_path: Path
+) -> None:
+    """The second is for a machine with nothing else to do."""
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    paint(tmp_path / "new.png", PaintedFace(1))
+    variables = {"FACECLI_DB": str(database), "FACECLI_LOG": str(log)}
+    gate = subprocess.Popen(
+        [sys.executable, "-c", GATE, "identify", "--source", str(folder), "--watch"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent), **variables},
+        cwd=tmp_path,
+    )
+    assert gate.stderr is not None
+    assert gate.stdout is not None
+    assert "watching" in gate.stderr.readline()
+    (tmp_path / "new.png").rename(folder / "new.png")
+    assert json.loads(gate.stdout.readline())["person"] == "Bob"
+    began = time.monotonic()
+    gate.send_signal(signal.SIGINT)
+    assert gate.wait(PATIENT) == 0
+    load = os.getloadavg()[0] / (os.cpu_count() or 1)
+    assert time.monotonic() - began < 1.0 * max(1.0, 3 * load)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_stops_it_with_its_last_decision_written(
     database: Path, log: Path, tmp_path: Path, number: signal.Signals

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from facecli.gate.engine import Gate
     from facecli.gate.journal import Journal
     from facecli.gate.outlets import Outlet
-    from facecli.gate.sources import Source
+    from facecli.gate.sources import Frame, Source
     from facecli.gate.types import GateEvent
 
 PAINT: dict[str, Callable[[str], str]] = {"match": good, "unknown": bad, "ambiguous": doubtful}
@@ -117,7 +117,6 @@ def stand_at_gate(
     gate = _gate(settings, found, confirm=confirm, cooldown=cooldown, gap=gap, k=k)
     path = log_database(log)
     journal = Journal(path, warn=warn, on_lost=lambda line: click.echo(line, err=True))
-    note(f"watching {found.name}; decisions are logged in {path}")
 
     def announce(event: GateEvent) -> None:
         record = gate_event(event, gate.point)
@@ -129,7 +128,9 @@ def stand_at_gate(
 
     try:
         with _stopped_by_signals() as stop:
-            _run(gate, found, stop, announce, journal)
+            frames = found.frames(stop, warn)  # a folder is listed now, before it is said
+            note(f"watching {found.name}; decisions are logged in {path}")
+            _run(gate, frames, announce, journal, name=found.name)
     finally:
         for _, outlet in outlets:
             outlet.close()
@@ -138,16 +139,17 @@ def stand_at_gate(
 
 def _run(
     gate: Gate,
-    source: Source,
-    stop: threading.Event,
+    arriving: Iterator[Frame],
     announce: Callable[[GateEvent], None],
     journal: Journal,
+    *,
+    name: str,
 ) -> None:
     """Feed the gate until the source ends, then decide about everyone still in view."""
     at = 0.0
     frames = looks = 0
     told = ""
-    for frame in source.frames(stop, warn):
+    for frame in arriving:
         at = frame.at
         picture = frame.load() if frame.load and gate.due(at) else None
         frames += frame.load is not None
@@ -166,7 +168,7 @@ def _run(
         journal.retry()
     for event in gate.finish(at):
         announce(event)
-    detail(f"{source.name}: {frames} frames, {looks} looked at")
+    detail(f"{name}: {frames} frames, {looks} looked at")
 
 
 def _gate(

@@ -149,12 +149,13 @@ class DecisionLog(Store):
 
     def naming(self, names: Collection[str]) -> int:
         """Return how many decisions name one of these people, as a match or as a candidate."""
-        spelt = [json.dumps(name) for name in names]
-        query = "SELECT count(*) FROM decision WHERE " + " OR ".join(
-            ["instr(body, ?)"] * len(spelt)
-        )
+        query = """
+            SELECT count(*) FROM decision
+            WHERE EXISTS (SELECT 1 FROM json_each(?) WHERE instr(body, value))
+        """
+        spelt = json.dumps([json.dumps(name) for name in names])  # as in the bodies
         with self.reading() as connection:
-            return int(connection.execute(query, spelt).fetchone()[0]) if spelt else 0
+            return int(connection.execute(query, (spelt,)).fetchone()[0])
 
     def verify(self, noted: tuple[int, str] | None = None) -> Verification:
         """Check every link of the chain from the anchor on.
