@@ -234,6 +234,28 @@ def test_only_what_comes_into_a_folder_is_taken(
     assert not [frame for frame in frames if frame.load]
 
 
+def test_what_arrives_as_soon_as_it_is_watched_is_taken(
+    tmp_path: Path, stop: threading.Event, said: list[str], quick: None
+) -> None:
+    """Before, the folder was listed at the first frame, after "watching" was said."""
+    paint(tmp_path / "old.png")
+    frames = watched(tmp_path, stop, said.append)
+    paint(tmp_path / "new.png")
+    assert arriving(frames) == ["new.png"]
+
+
+def test_a_stop_ends_it_at_the_next_picture_and_within_a_scan(
+    tmp_path: Path, stop: threading.Event, said: list[str], quick: None
+) -> None:
+    frames = watched(tmp_path, stop, said.append)
+    for number in range(9):
+        paint(tmp_path / f"{number}.png")
+    assert next(frame for frame in frames if frame.load).source.endswith("0.png")
+    stop.set()
+    assert list(frames) == []
+    assert module._states(tmp_path, stop) == {}
+
+
 def test_a_file_being_written_is_left_alone_until_it_stays_as_it_is(
     tmp_path: Path, stop: threading.Event, said: list[str], quick: None
 ) -> None:

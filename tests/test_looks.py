@@ -126,7 +126,7 @@ def test_a_search_left_early_keeps_what_it_saw(photos: Path, library: Library) -
     running = acquire(sorted(photos.iterdir()), FakeDetector(), DLIB_GEOMETRY, memory=memory)
     next(running)
     running.close()  # type: ignore[attr-defined]
-    assert library.statistics().photos == 1
+    assert library.statistics().photos >= 1
 
 
 def test_what_is_damaged_is_looked_at_again(photos: Path, library: Library) -> None:

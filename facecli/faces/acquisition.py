@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -9,11 +10,11 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import TypeVar
 
-from facecli.errors import FacecliError
+from facecli.errors import known_reason, reason_of
 from facecli.faces.chips import cut_chip, fit_similarity
 from facecli.faces.finding import find_faces, moved
 from facecli.faces.images import EncodedPicture, display_name
-from facecli.faces.memory import Memory, Places
+from facecli.faces.memory import Memory, Places, keeping
 from facecli.faces.opened import OpenedPicture, opened, search_side
 from facecli.faces.quality import measure_quality
 from facecli.types import (
@@ -26,6 +27,8 @@ from facecli.types import (
     Picture,
     PixelArray,
 )
+
+_log = logging.getLogger(__name__)
 
 SEARCHERS = min(os.cpu_count() or 1, 4)
 """Pictures that are decoded or searched at once, each in a thread: both let other threads run."""
@@ -64,34 +67,48 @@ def acquire(
             places = memory.recall(opening.result().sha256)
         return pool.submit(look, name, opening.result, detector, geometry, places=places)
 
-    try:
-        tasks = ((one, pool.submit(opened, one, least=least)) for one in sources)
-        openings = _in_order(tasks, AHEAD)
-        searches = _in_order(((one, search(one, opening)) for one, opening in openings), SEARCHERS)
-        for source, searching in searches:
-            found = searching.result()
-            if memory is not None and isinstance(source, Path) and isinstance(found, Acquisition):
-                memory.learn(found)
-            yield found
-    finally:
+    def learn(source: Source, searching: Future[Acquisition | Failure]) -> None:
+        if memory is None or not isinstance(source, Path) or searching.cancelled():
+            return
+        if isinstance(found := searching.result(), Acquisition):
+            memory.learn(found)
+
+    def keep() -> None:
         pool.shutdown(cancel_futures=True)
+        for task in under_way:
+            learn(*task)
         if memory is not None:
             memory.store()
 
+    under_way: deque[tuple[Source, Future[Acquisition | Failure]]] = deque()
+    with keeping(keep):
+        tasks = ((one, pool.submit(opened, one, least=least)) for one in sources)
+        openings = _in_order(tasks, AHEAD, deque())
+        searches = ((one, search(one, opening)) for one, opening in openings)
+        for source, searching in _in_order(searches, SEARCHERS, under_way):
+            learn(source, searching)
+            yield searching.result()
+
 
 def _in_order(
-    tasks: Iterable[tuple[Source, Future[Result]]], ahead: int
+    tasks: Iterable[tuple[Source, Future[Result]]],
+    ahead: int,
+    waiting: deque[tuple[Source, Future[Result]]],
 ) -> Iterator[tuple[Source, Future[Result]]]:
-    """Yield each task when it is done, while `ahead` of those after it are under way."""
-    waiting: deque[tuple[Source, Future[Result]]] = deque()
+    """Yield each task when it is done, while `ahead` of those after it are under way.
+
+    All of them are in `waiting`, which the caller may look at.
+    """
     for task in tasks:
         waiting.append(task)
         if len(waiting) > ahead:
             wait([waiting[0][1]])
-            yield waiting.popleft()
-    for task in waiting:
-        wait([task[1]])
-        yield task
+            yield waiting[0]
+            waiting.popleft()
+    while waiting:
+        wait([waiting[0][1]])
+        yield waiting[0]
+        waiting.popleft()
 
 
 def look(
@@ -102,25 +119,27 @@ def look(
     *,
     places: Places | None = None,
 ) -> Acquisition | Failure:
-    """Return the faces of one picture, or why it could not be read.
+    """Return the faces of one picture, or why it could not be read, whatever that raised.
 
-    `places` are where the faces are, if that is known; otherwise they are searched for. All places
-    and sizes are in pixels of the full picture, however large it was decoded.
+    This is where one bad picture becomes a failure of its own, so that it costs no other. `places`
+    are where the faces are, if that is known; otherwise they are searched for. All places and sizes
+    are in pixels of the full picture, however large it was decoded.
     """
     try:
         picture = opening()
         places = places or _found(picture, detector)
         chips = _chips(picture, places.detections, geometry)
-    except FacecliError as error:
+        faces = tuple(
+            Face(one, measure_quality(one.landmarks, chip, geometry=geometry))
+            for one, chip in zip(places.detections, chips, strict=True)
+        )
+    except Exception as error:
         return failure(source, error)
     return Acquisition(
         source=source,
         sha256=picture.sha256,
         size=picture.size,
-        faces=tuple(
-            Face(one, measure_quality(one.landmarks, chip, geometry=geometry))
-            for one, chip in zip(places.detections, chips, strict=True)
-        ),
+        faces=faces,
         chips=chips,
         notes=places.notes,
     )
@@ -151,6 +170,12 @@ def _chips(
     )
 
 
-def failure(source: str, error: FacecliError) -> Failure:
-    """Return the failure of a source from an error, without the name of the source."""
-    return Failure(source, str(error).removeprefix(f"{display_name(source)}: "))
+def failure(source: str, error: Exception) -> Failure:
+    """Return the failure of a source from what was raised, without the name of the source.
+
+    The traceback of an error that no picture should cause goes to the log, for whoever looks for
+    the bug.
+    """
+    if known_reason(error) is None:
+        _log.debug("%s", source, exc_info=error)
+    return Failure(source, reason_of(error).removeprefix(f"{display_name(source)}: "))

@@ -18,7 +18,7 @@ from typing import Any
 from PIL import Image, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
 
-from facecli.errors import FacecliError, MissingExtra, PictureError
+from facecli.errors import FacecliError, MissingExtra, PictureError, known_reason
 from facecli.faces.jpeg_end import with_end
 from facecli.faces.upright import NEUTRAL_GREY as NEUTRAL_GREY
 from facecli.faces.upright import SIDEWAYS, UPRIGHT, orientation, upright_rgb
@@ -103,8 +103,8 @@ def read_file(path: Path) -> bytes:
         return _read_regular(path)
     except OSError as error:
         raise _refusal(str(path), (error.strerror or str(error)).lower()) from error
-    except ValueError as error:
-        raise _refusal(str(path), str(error)) from error
+    except (ValueError, MemoryError) as error:
+        raise _refusal(str(path), known_reason(error) or str(error)) from error
 
 
 def read_picture(data: bytes, source: str) -> Picture:
@@ -143,7 +143,8 @@ def decode(data: bytes, source: str, *, least: float = math.inf) -> Decode:
     # Hostile bytes can raise any exception, and every picture must give pixels or one line.
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise _refusal(source, f"damaged: {display_name(reason)}") from error
+        reason = known_reason(error) or f"damaged: {reason}"
+        raise _refusal(source, display_name(reason)) from error
 
 
 def picture_of(image: Image.Image, source: str) -> Picture:

@@ -11,14 +11,16 @@ from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 from queue import SimpleQueue
+from threading import Lock
 from typing import Self
 
-from facecli.errors import FacecliError
-from facecli.faces.acquisition import look
-from facecli.faces.images import display_name
+from facecli.faces.acquisition import failure, look
 from facecli.faces.memory import Places
 from facecli.faces.opened import opened, search_side
 from facecli.types import Acquisition, ChipGeometry, Detector, Failure
+
+ENDED = "the process that searched it was ended, maybe for lack of memory: --workers 1 needs less"
+"""Why a photo failed whose process died. Another process takes its place for the other photos."""
 
 ALONE_SECONDS = 2.0
 """Seconds of searching in this process before others are started; a start takes about as long."""
@@ -38,6 +40,8 @@ class Searchers:
         self._threads = ThreadPoolExecutor(1, thread_name_prefix="search")
         self._idle: SimpleQueue[Connection] = SimpleQueue()
         self._processes: list[multiprocessing.process.BaseProcess] = []
+        self._starting = Lock()
+        self._closed = False
         self._began: float | None = None
 
     def __enter__(self) -> Self:
@@ -45,6 +49,8 @@ class Searchers:
 
     def __exit__(self, *_: object) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
+        with self._starting:
+            self._closed = True
         for process in self._processes:
             process.terminate()
         self._threads.shutdown(wait=True)
@@ -66,22 +72,31 @@ class Searchers:
         connection = self._idle.get()
         try:
             connection.send((path, places))
-            answer: Acquisition | Failure | Exception = connection.recv()
-        except (EOFError, OSError) as error:
-            where = display_name(path)
-            reason = "the process that searched it was ended, maybe for lack of memory: --workers 1"
-            raise FacecliError(f"{where}: {reason} needs less") from error
+            answer: Acquisition | Failure = connection.recv()
+        except (EOFError, OSError):
+            connection = self._started() or connection
+            return Failure(str(path), ENDED)
+        except Exception as error:
+            return failure(str(path), error)
         finally:
             self._idle.put(connection)
-        if isinstance(answer, Exception):
-            raise answer
         return answer
 
     def _start(self) -> None:
         """Start the processes, and for each a thread that waits for it."""
+        for _ in range(self._count):
+            if connection := self._started():
+                self._idle.put(connection)
+        self._threads.shutdown(wait=False)
+        self._threads = ThreadPoolExecutor(self._count, thread_name_prefix="search")
+
+    def _started(self) -> Connection | None:
+        """Start a process and return our end of its pipe; None if the searches are to end."""
         # A forked copy of a process with PyTorch's threads can hang.
         context = multiprocessing.get_context("spawn")
-        for _ in range(self._count):
+        with self._starting:
+            if self._closed:
+                return None
             ours, theirs = context.Pipe()
             arguments = (theirs, self._detector, self._geometry)
             process = context.Process(target=_serve, args=arguments, daemon=True)
@@ -89,9 +104,7 @@ class Searchers:
                 process.start()
             theirs.close()
             self._processes.append(process)
-            self._idle.put(ours)
-        self._threads.shutdown(wait=False)
-        self._threads = ThreadPoolExecutor(self._count, thread_name_prefix="search")
+        return ours
 
 
 def _serve(connection: Connection, detector: Detector, geometry: ChipGeometry) -> None:
@@ -99,12 +112,7 @@ def _serve(connection: Connection, detector: Detector, geometry: ChipGeometry) -
     with suppress(EOFError, OSError):
         while True:
             path, places = connection.recv()
-            answer: Acquisition | Failure | Exception
-            try:
-                answer = _look(path, places, detector, geometry)
-            except Exception as error:
-                answer = error
-            connection.send(answer)
+            connection.send(_look(path, places, detector, geometry))
 
 
 def _look(

@@ -44,6 +44,9 @@ Load = Callable[[], Image.Image | None]
 Arrivals = queue.Queue[Load | FacecliError | None]
 """What a thread passes on: a picture to load, an error, or None at the end."""
 
+States = dict[Path, tuple[int, int] | None]
+"""The modification time and the size of pictures; None for one that was not looked at yet."""
+
 
 @dataclass(frozen=True, slots=True)
 class Frame:
@@ -254,9 +257,15 @@ def watched(folder: Path, stop: threading.Event, warn: Warn) -> Iterator[Frame]:
     """Yield the pictures that arrive in a folder, or change in it, when they are complete.
 
     A picture counts as complete if it did not change between two scans of the folder. A damaged
-    picture is read again when it changes.
+    picture is read again when it changes. The folder is scanned first before this returns, so
+    that whatever arrives from then on is new.
     """
-    done = before = _states(folder)
+    return _arriving(folder, _states(folder, stop), stop, warn)
+
+
+def _arriving(folder: Path, before: States, stop: threading.Event, warn: Warn) -> Iterator[Frame]:
+    """Yield the pictures that were not in the folder before, or have changed since."""
+    done = before
     gone = False
     taken = 0.0
     # The wait is four times as long as a scan: a large folder must not take all the time.
@@ -266,20 +275,26 @@ def watched(folder: Path, stop: threading.Event, warn: Warn) -> Iterator[Frame]:
             gone = not gone
             warn(f"{folder}: {'there is no such folder any more' if gone else 'it is there again'}")
         began = time.monotonic()
-        now = _states(folder)
+        now = _states(folder, stop)
+        if stop.is_set():
+            return
         taken = time.monotonic() - began
         settled = {path for path, state in now.items() if before.get(path) == state}
         for path in sorted(settled):
+            if stop.is_set():
+                return
             if done.get(path) != now[path]:
                 yield _of_file(path, warn)
         done = {path: now[path] if path in settled else done.get(path) for path in now}
         before = now
 
 
-def _states(folder: Path) -> dict[Path, tuple[int, int] | None]:
-    """Return the modification time and the size of every picture in a folder."""
-    states: dict[Path, tuple[int, int] | None] = {}
+def _states(folder: Path, stop: threading.Event) -> States:
+    """Return the modification time and the size of every picture in a folder, until `stop`."""
+    states: States = {}
     for path in find_pictures([folder]):
+        if stop.is_set():
+            break
         with suppress(OSError):
             state = path.stat()
             states[path] = (state.st_mtime_ns, state.st_size)

@@ -64,13 +64,14 @@ class TrainingRequest:
 class Listeners:
     """Called as the run goes on.
 
-    `say` gets a line of text, `begin` a number of photos and what happens to them, and `on_photo`
-    is called after each photo.
+    `say` gets a line of text, `begin` a number of photos and what happens to them, `on_photo` is
+    called after each photo, and `unreadable` with the number of photos that could not be read.
     """
 
     say: Callable[[str], None] = lambda _: None
     begin: Callable[[int, str], None] = lambda _, __: None
     on_photo: Callable[[], None] = lambda: None
+    unreadable: Callable[[int], None] = lambda _: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,13 +188,15 @@ class Reader:
         if photos.said:
             self.tell.say(photos.said)
         self.tell.begin(len(photos), f"Reading {name}")
-        return load_chips(
+        store = load_chips(
             photos,
             self.request.folder.path / name,
             geometry=geometry,
             acquire=None if ready_made else self.acquire,
             on_photo=self.tell.on_photo,
         )
+        self.tell.unreadable(store.unreadable)
+        return store
 
 
 def widened(geometry: ChipGeometry, border: int) -> ChipGeometry:

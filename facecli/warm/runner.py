@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import gc
 import io
-import json
 import os
 import pickle
 import selectors
@@ -24,6 +23,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
+from facecli.text import read_json_object
 from facecli.warm.client import LIMIT, MESSAGE_LENGTH, READY, is_private, meeting_place
 from facecli.warm.memory import Memory
 
@@ -186,7 +186,7 @@ class _Fork:
             if not more:
                 raise ConnectionError("the client has gone")
             data += more
-        request: dict[str, Any] = json.loads(data)
+        request: dict[str, Any] = read_json_object(bytes(data), most=LIMIT)
         os.fchdir(files[3])
         for place, file in enumerate(files[:3]):
             os.dup2(file, place)
