@@ -15,10 +15,14 @@ from typing import Self
 
 from facecli.errors import FacecliError
 from facecli.faces.acquisition import look
+from facecli.faces.budget import PICTURE_BYTES, Room
 from facecli.faces.images import display_name
 from facecli.faces.memory import Places
-from facecli.faces.opened import opened, search_side
+from facecli.faces.opened import opened
 from facecli.types import Acquisition, ChipGeometry, Detector, Failure
+
+ORDINARY_BYTES = 128 * 2**20
+"""Bytes for each process: as a 24-megapixel photo needs. For larger ones the processes wait."""
 
 ALONE_SECONDS = 2.0
 """Seconds of searching in this process before others are started; a start takes about as long."""
@@ -39,6 +43,7 @@ class Searchers:
         self._idle: SimpleQueue[Connection] = SimpleQueue()
         self._processes: list[multiprocessing.process.BaseProcess] = []
         self._began: float | None = None
+        self._room = Room(max(PICTURE_BYTES, count * ORDINARY_BYTES))
 
     def __enter__(self) -> Self:
         return self
@@ -59,14 +64,20 @@ class Searchers:
             self._start()
         if self._processes:
             return self._threads.submit(self._ask, path, places)
-        return self._threads.submit(_look, path, places, self._detector, self._geometry)
+        return self._threads.submit(
+            _look, path, places, self._detector, self._geometry, room=self._room
+        )
 
     def _ask(self, path: Path, places: Places | None) -> Acquisition | Failure:
         """Let an idle process search a photo."""
         connection = self._idle.get()
         try:
             connection.send((path, places))
-            answer: Acquisition | Failure | Exception = connection.recv()
+            answer: Acquisition | Failure | Exception | int = connection.recv()
+            if isinstance(answer, int):
+                with self._room.held(answer):
+                    connection.send(None)
+                    answer = connection.recv()
         except (EOFError, OSError) as error:
             where = display_name(path)
             reason = "the process that searched it was ended, maybe for lack of memory: --workers 1"
@@ -75,6 +86,7 @@ class Searchers:
             self._idle.put(connection)
         if isinstance(answer, Exception):
             raise answer
+        assert not isinstance(answer, int)
         return answer
 
     def _start(self) -> None:
@@ -101,21 +113,36 @@ def _serve(connection: Connection, detector: Detector, geometry: ChipGeometry) -
             path, places = connection.recv()
             answer: Acquisition | Failure | Exception
             try:
-                answer = _look(path, places, detector, geometry)
+                answer = _look(path, places, detector, geometry, room=_ParentsRoom(connection))
             except Exception as error:
                 answer = error
             connection.send(answer)
 
 
+class _ParentsRoom(Room):
+    """The room of the parent process, which is asked for it."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    @contextmanager
+    def held(self, needed: int) -> Iterator[None]:
+        """Ask for so many bytes and wait for them. The parent takes the answer as their return."""
+        self._connection.send(needed)
+        self._connection.recv()
+        yield
+
+
 def _look(
-    path: Path, places: Places | None, detector: Detector, geometry: ChipGeometry
+    path: Path, places: Places | None, detector: Detector, geometry: ChipGeometry, *, room: Room
 ) -> Acquisition | Failure:
     return look(
         str(path),
-        lambda: opened(path, least=search_side(detector)),
+        lambda: opened(path),
         detector,
         geometry,
         places=places,
+        room=room,
     )
 
 

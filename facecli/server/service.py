@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from facecli.faces.images import EncodedPicture
-from facecli.faces.opened import OpenedPicture, opened, search_side
+from facecli.faces.opened import OpenedPicture, opened
 from facecli.recognition.networks import Faces
 from facecli.recognition.recognizer import Recognizer
 from facecli.recognition.roster import EnrollmentRequest
@@ -82,9 +82,8 @@ class RecognitionService:
         return enrollment(outcome, dry_run=options.dry_run)
 
     def _opened(self, data: bytes, called: str) -> OpenedPicture:
-        """Decode a picture as large as the search needs, or raise what is wrong with it."""
-        least = search_side(self.recognizer.networks.detector)
-        return opened(EncodedPicture(data, called), least=least)
+        """Return a picture, or raise what is wrong with it."""
+        return opened(EncodedPicture(data, called))
 
     def people(self) -> list[PersonRecord]:
         """List everyone enrolled, by name."""
