@@ -19,7 +19,7 @@ PICTURE_BYTES = 512 * 2**20
 """Most bytes for one picture: its file, its decoder's memory, and its pixels as decoded and as RGB.
 
 Enough for 102-megapixel cameras. What is made of the pixels later (copies that are searched, turned
-and bordered, and chips) is reduced first and made in parts: some 60 MB more, whatever the shape.
+and bordered, and chips) is reduced first and made in parts: some 130 MB more, whatever the shape.
 """
 
 MOST_REDUCED = 4
