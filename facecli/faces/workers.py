@@ -97,7 +97,7 @@ class Searchers:
             ours, theirs = context.Pipe()
             arguments = (theirs, self._detector, self._geometry)
             process = context.Process(target=_serve, args=arguments, daemon=True)
-            with _deaf():
+            with deaf():
                 process.start()
             theirs.close()
             self._processes.append(process)
@@ -147,7 +147,7 @@ def _look(
 
 
 @contextmanager
-def _deaf() -> Iterator[None]:
+def deaf() -> Iterator[None]:
     """Block Ctrl-C in processes started here: this process handles it.
 
     A signal blocked here is blocked in a new process from its start. This process receives it after

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -21,6 +22,7 @@ from facecli.server.arrivals import (
     has_body,
     let_finish,
 )
+from facecli.server.lookers import UNTIL
 from facecli.server.metrics import Metrics
 
 Send = Callable[[Message], Awaitable[None]]
@@ -59,7 +61,7 @@ SAFE = {
 
 
 class Workers:
-    """Threads that do the work. A job that timed out still counts until it ends."""
+    """Threads that do the work. A job that timed out still counts until it ends, which is soon."""
 
     def __init__(self, threads: int) -> None:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="work")
@@ -67,7 +69,7 @@ class Workers:
 
     async def do(self, work: Callable[[], Answer]) -> Answer:
         """Run `work` in a thread and return its result."""
-        future = self._pool.submit(work)
+        future = self._pool.submit(copy_context().run, work)
         try:
             return await asyncio.wrap_future(future)
         except asyncio.CancelledError:
@@ -135,6 +137,7 @@ class LimitedApp:
     async def _answered(self, scope: Message, receive: Receive, reply: _Reply) -> Refusal | None:
         """Let the application answer, or return why the request is refused."""
         headers = dict(scope["headers"])
+        UNTIL.set(time.monotonic() + MOST_SECONDS)
         if refusal := self._access.refusal(scope["path"], headers):
             await let_finish(receive)
             return refusal

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import signal
 import socket
 from functools import partial
@@ -17,6 +16,7 @@ from facecli.server.access import Access
 from facecli.server.app import build
 from facecli.server.connections import HEAD_SECONDS, Connections, LimitedProtocol
 from facecli.server.limits import Lanes, Workers
+from facecli.server.lookers import MOST_LOOKERS, Lookers
 from facecli.server.service import RecognitionService
 from facecli.server.sessions import Sessions
 
@@ -46,6 +46,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 def serve(
     service: RecognitionService,
+    lookers: Lookers,
     access: Access,
     listener: socket.socket,
     journal: Journal,
@@ -54,9 +55,9 @@ def serve(
 
     The decisions of camera pages go to the journal.
     """
-    lanes = Lanes(quick=Workers(QUICK), looks=Workers(os.cpu_count() or 1), admin=Workers(1))
+    lanes = Lanes(quick=Workers(QUICK), looks=Workers(MOST_LOOKERS), admin=Workers(1))
     protocol: Any = partial(LimitedProtocol, Connections())  # called like the class it is of
-    sessions = Sessions(service.recognizer, journal)
+    sessions = Sessions(service.recognizer, lookers, journal)
     server = uvicorn.Server(
         uvicorn.Config(
             build(service, sessions, access, lanes),
