@@ -21,8 +21,10 @@ from waiting import PATIENT, until
 from facecli.errors import GateError, PictureError
 from facecli.gate import sources as module
 from facecli.gate.capture import WAIT_MILLISECONDS, Capture
+from facecli.gate.folder import states_of, watched
+from facecli.gate.frames import Frame
 from facecli.gate.picturestream import pictures
-from facecli.gate.sources import Frame, live, source_of, video_file, watched
+from facecli.gate.sources import live, source_of, video_file
 
 
 def encoded(kind: str, size: int = 20, seed: int = 0, **how: object) -> bytes:
@@ -253,7 +255,7 @@ def test_a_stop_ends_it_at_the_next_picture_and_within_a_scan(
     assert next(frame for frame in frames if frame.load).source.endswith("0.png")
     stop.set()
     assert list(frames) == []
-    assert module._states(tmp_path, stop) == {}
+    assert states_of(tmp_path, stop) == {}
 
 
 def test_a_file_being_written_is_left_alone_until_it_stays_as_it_is(
