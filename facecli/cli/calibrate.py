@@ -73,7 +73,7 @@ def calibrate(
     use, and all commands obey it until you clear it. --threshold overrides it. A rate is refused
     if there are too few photos to measure it. It is also refused if more than one stranger in ten
     would be like somebody among the N templates enrolled, at a rate of 1 - (1 - RATE)^N, unless
-    --force is given.
+    --force is given. Exit codes: 2 if a photo could not be read; the others are used.
     """
     if show and clear:
         raise click.UsageError("--show and --clear exclude each other.")
@@ -93,23 +93,25 @@ def _calibrate(settings: Settings, far: float, source: str, *, force: bool) -> N
     card = settings.card()
     templates = _templates(settings, card)
     _check_use(far, templates, force=force)
-    embeddings, people, name = _data(settings, source)
+    embeddings, people, name, unreadable = _data(settings, source)
     made = calibrated_threshold(embeddings, people, far=far, card=card, source=name)
     settings.gallery(create=True).set_calibration(made)
     text = "\n".join([*_described(made), *_identification(templates, far)])
     emit(records.calibration(made), text)
+    if unreadable:
+        click.get_current_context().exit(2)
 
 
-def _data(settings: Settings, source: str) -> tuple[FloatArray, npt.ArrayLike, str]:
-    """Return the embeddings, the person of each, and the name of the source."""
+def _data(settings: Settings, source: str) -> tuple[FloatArray, npt.ArrayLike, str, int]:
+    """Return embeddings, the person of each, the source's name, and how many were unreadable."""
     if source == GALLERY:
         matrix = settings.gallery().matrix(settings.card())
         everyone = counted(len(matrix.names), "person", "people")
-        return matrix.embeddings, matrix.person_ids, f"the gallery's {everyone}"
+        return matrix.embeddings, matrix.person_ids, f"the gallery's {everyone}", 0
     from facecli.cli.samples import read_samples
 
     samples = read_samples(settings, Path(source))
-    return samples.embeddings, list(samples.people), source
+    return samples.embeddings, list(samples.people), source, samples.unreadable
 
 
 def _show(settings: Settings) -> None:
