@@ -165,7 +165,7 @@ def test_a_stop_ends_it_at_the_next_picture_and_within_a_scan(
     assert next(frame for frame in frames if frame.load).source.endswith("0.png")
     stop.set()
     assert list(frames) == []
-    assert sources._states(tmp_path, stop) == {}
+    assert module._states(tmp_path, stop) == {}
 
 
 def test_a_file_being_written_is_left_alone_until_it_stays_as_it_is(
