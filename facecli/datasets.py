@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from facecli.errors import TrainingError
-from facecli.faces.photo_files import find_pictures
+from facecli.faces.people_folders import one_spelling, read_people_folder
+from facecli.faces.tables import read_table
+from facecli.text import name_key
 from facecli.types import BoolArray, IntArray
 
 UNKNOWN = -1
@@ -21,8 +22,8 @@ UNKNOWN = -1
 class PhotoSet:
     """Photos with labels: `labels[i]` is an index of `people`, or UNKNOWN.
 
-    `paths` are relative to `root`. `validation` marks the photos that are not for training. `loose`
-    are pictures outside the folders of people; they are not part of the set.
+    `paths` are relative to `root`. `validation` marks the photos that are not for training. `said`
+    tells in one line what was found in a folder, and what was passed over and why.
     """
 
     root: Path
@@ -30,7 +31,7 @@ class PhotoSet:
     labels: IntArray
     people: tuple[str, ...]
     validation: BoolArray
-    loose: tuple[str, ...] = ()
+    said: str = ""
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -47,19 +48,18 @@ class PhotoSet:
         )
 
 
-def read_photo_set(data: Path, *, unlabelled: Sequence[str] = ()) -> PhotoSet:
-    """Read a folder of people, or a manifest: a CSV file with the columns path, person and split.
+def read_photo_set(data: Path, *, unlabelled: Sequence[str] = (), depth: int = 1) -> PhotoSet:
+    """Read a folder of people, or a manifest: a table with the columns path, person and split.
 
-    In a folder, `find_pictures` finds the photos. The person of a photo is the path of its folder,
-    relative to `data`; photos below one of the folders in `unlabelled` have no person. In a
-    manifest, paths are relative to the file, a photo without a person has an empty one, and split
-    is `train`, `validation` or empty. Raises TrainingError if there are no photos.
+    `read_people_folder` reads the folder, with people at this `depth`; photos below one of the
+    folders in `unlabelled` have no person. In a manifest, paths are relative to the file, a photo
+    without a person has an empty one, and split is `train`, `validation` or empty. Spellings of one
+    name are one person. Raises FacecliError if there are no photos.
     """
-    loose: tuple[str, ...] = ()
     if data.is_dir():
-        rows, loose = _scan(data, frozenset(unlabelled))
+        rows, said = _read_folder(data, unlabelled, depth)
     elif data.is_file():
-        rows = _read_manifest(data)
+        rows, said = _read_manifest(data), ""
     else:
         raise TrainingError(f"{data}: no such folder or manifest")
     if not rows:
@@ -72,50 +72,38 @@ def read_photo_set(data: Path, *, unlabelled: Sequence[str] = ()) -> PhotoSet:
         labels=np.array([number.get(person, UNKNOWN) for _, person, _ in rows], np.int64),
         people=people,
         validation=np.array([split == "validation" for _, _, split in rows], bool),
-        loose=loose,
+        said=said,
     )
 
 
-def _scan(
-    data: Path, unlabelled: frozenset[str]
-) -> tuple[list[tuple[str, str, str]], tuple[str, ...]]:
-    """Return path, person and split of the photos in the folders of people, and the loose paths.
-
-    A folder without permission to read counts as a photo that cannot be opened, so that it is
-    reported.
-    """
-    rows, loose = [], []
-    for path in find_pictures([data]):
-        if path == data:
-            raise TrainingError(f"{data}: no permission to read this folder")
-        folder = path if path.is_dir() else path.parent
-        person = folder.relative_to(data).as_posix()
-        relative = path.relative_to(data)
-        if folder == data:
-            loose.append(relative.as_posix())
-        else:
-            named = relative.parts[0] not in unlabelled
-            rows.append((relative.as_posix(), person if named else "", ""))
-    return rows, tuple(loose)
+def _read_folder(
+    data: Path, unlabelled: Sequence[str], depth: int
+) -> tuple[list[tuple[str, str, str]], str]:
+    """Return path, person and split of the photos of a folder of people, and what is to be said."""
+    found = read_people_folder(data, depth=depth)
+    nobody = {name_key(name) for name in unlabelled}
+    rows = [
+        (
+            photo.relative_to(data).as_posix(),
+            "" if name_key(name.split("/")[0]) in nobody else name,
+            "",
+        )
+        for photo, name in zip(found.photos, found.names, strict=True)
+    ]
+    return rows, f"{data}: {found.said()}"
 
 
 def _read_manifest(path: Path) -> list[tuple[str, str, str]]:
+    table = read_table(path, ("path", "person"))
     rows = []
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.DictReader(stream)
-            if not {"path", "person"} <= set(reader.fieldnames or ()):
-                raise TrainingError(f"{path}: a manifest needs the columns path and person")
-            for line, row in enumerate(reader, start=2):
-                split = (row.get("split") or "").strip()
-                if split not in ("", "train", "validation"):
-                    raise TrainingError(f"{path}, line {line}: split is {split!r}")
-                if not row["path"]:
-                    raise TrainingError(f"{path}, line {line}: no path")
-                rows.append((row["path"], (row["person"] or "").strip(), split))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise TrainingError(f"{path}: cannot be read as a manifest: {error}") from error
-    return rows
+    for row in table.whole_rows():
+        if row["split"] not in ("", "train", "validation"):
+            raise TrainingError(f"{table.where(row)}: split is {row['split']!r}")
+        if not row["path"]:
+            raise TrainingError(f"{table.where(row)}: no path")
+        rows.append(row)
+    people = one_spelling((row["person"] for row in rows), {})
+    return [(row["path"], person, row["split"]) for row, person in zip(rows, people, strict=True)]
 
 
 def split_by_person(photos: PhotoSet, *, share: float, seed: int) -> BoolArray:

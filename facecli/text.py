@@ -1,4 +1,4 @@
-"""Text from elsewhere: names and messages made safe to show, and JSON read within bounds."""
+"""Text of any origin: made safe to show, names with one spelling, JSON read within bounds."""
 
 from __future__ import annotations
 
@@ -38,6 +38,19 @@ def _visible(character: str) -> str:
     if unicodedata.category(character) in HIDDEN and character not in JOINERS:
         return character.encode("unicode_escape").decode()
     return character
+
+
+def name_key(name: str) -> str:
+    """Return what all spellings of a name share: case, width, spacing and invisible marks are gone.
+
+    Names with the same key are one person. If a capital letter alone told two people apart, one
+    typing error would enroll a photo for the wrong person, and both would share a folder where file
+    names ignore case.
+    """
+    # Twice, because folding can undo the normal form (Unicode Standard, section 3.13, D146).
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
+    visible = "".join(letter for letter in folded if unicodedata.category(letter) != "Cf")
+    return " ".join(visible.split())
 
 
 def read_json(data: str | bytes, *, most: int = LARGEST_JSON) -> Any:

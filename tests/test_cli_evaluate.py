@@ -176,11 +176,11 @@ def test_mistakes_about_groups_are_said_before_any_photo_is_opened(
     assert reason in result.stderr
 
 
-def test_photos_in_no_persons_folder_are_told(people: Path) -> None:
-    shutil.copy(people / "Ada" / "00.png", people / "loose.png")
+def test_a_photo_beside_the_folders_is_of_its_name_as_for_enroll(people: Path) -> None:
+    shutil.copy(people / "Ada" / "00.png", people / "Loose.png")
     result = run("folders", people, "--json")
-    assert "1 photo left out: in no person's folder" in result.stderr
-    assert records(result, "error_rates")[0]["photos"] == 9
+    assert "10 photos of 4 people" in result.stderr
+    assert records(result, "error_rates")[0]["photos"] == 10
 
 
 def test_one_person_or_no_photos_are_errors_in_one_line(people: Path, tmp_path: Path) -> None:

@@ -79,6 +79,11 @@ def people(database: Path) -> dict[str, int]:
         return {person.name: person.templates for person in gallery.people()}
 
 
+def external_ids(database: Path) -> dict[str, str | None]:
+    with SqliteGallery(database) as gallery:
+        return {person.name: person.external_id for person in gallery.people()}
+
+
 # enroll
 
 
@@ -179,6 +184,90 @@ def test_enroll_allows_twins_only_when_told(run: Run, enrolled: None, tmp_path: 
     assert refused.exit_code == 2
     assert "looks like Ada, who is enrolled: squared L2 0.062" in refused.stdout
     assert run("enroll", "Eve", twin, "--allow-look-alike").exit_code == 0
+
+
+def test_an_external_id_is_stored_with_a_photo_that_is_known(
+    run: Run, enrolled: None, tmp_path: Path, database: Path
+) -> None:
+    """It was dropped without a word: nothing else could set it either."""
+    photo = tmp_path / "people" / "Ada.png"
+    tried = run("enroll", "Ada", photo, "--external-id", "E77", "--dry-run")
+    assert (tried.exit_code, external_ids(database)) == (0, {"Ada": None, "Bob": None})
+    result = run("enroll", "Ada", photo, "--external-id", "E77")
+    assert result.exit_code == 0
+    assert "enrolled already; takes the external id E77" in result.stdout
+    assert external_ids(database) == {"Ada": "E77", "Bob": None}
+    again = run("enroll", "Ada", photo, "--external-id", "E77", "--json")
+    assert records(again)[0]["external_id"] == "E77"
+    assert "takes" not in again.stdout
+    other = run("enroll", "Ada", photo, "--external-id", "E78")
+    assert (other.exit_code, "the external ids E77 and E78" in other.stdout) == (2, True)
+    taken = run("enroll", "Bob", tmp_path / "people" / "Bob.png", "--external-id", "E77")
+    assert (taken.exit_code, "belongs to Ada too" in taken.stdout) == (2, True)
+    assert external_ids(database) == {"Ada": "E77", "Bob": None}
+
+
+def test_external_ids_of_a_table_are_stored_for_those_enrolled_too(
+    run: Run, enrolled: None, tmp_path: Path, database: Path
+) -> None:
+    cleo = paint(tmp_path / "cleo.png", CLEO)
+    table = tmp_path / "staff.csv"
+    table.write_text(f"ada,people/Ada.png,1\nCleo,{cleo},\nCLEO,{cleo},3\n")
+    assert run("enroll", "--from", table).exit_code == 0
+    assert external_ids(database) == {"Ada": "1", "Bob": None, "Cleo": "3"}
+
+
+def test_an_external_id_that_cannot_be_stored_is_said(
+    run: Run, enrolled: None, tmp_path: Path, database: Path
+) -> None:
+    result = run("enroll", "Ada", paint(tmp_path / "n.png"), "--external-id", "E77")
+    assert result.exit_code == 2
+    assert "external id E77 is not stored: no photo of Ada was accepted" in result.stderr
+    assert external_ids(database)["Ada"] is None
+
+
+def test_no_option_of_enroll_is_dropped(run: Run, tmp_path: Path) -> None:
+    people = tmp_path / "people"
+    people.mkdir()
+    for arguments in (
+        ["--from", people, "--external-id", "7"],
+        ["--from", people, "Ada"],
+        ["--from-cluster", "1", "Ada", "--largest"],
+        ["--from-cluster", "1", "Ada", "--from", people],
+    ):
+        assert "Usage" in run("enroll", *arguments).stderr
+
+
+def test_enrolling_a_folder_again_adds_up(run: Run, tmp_path: Path) -> None:
+    """What is enrolled already was counted nowhere."""
+    folder = tmp_path / "staff"
+    for plane, name in enumerate(("Ada", "ada", "Bob", "Cleo")):
+        paint(folder / name / "1.png", PaintedFace(plane if plane != 1 else 0, plane))
+    paint(folder / "Bob" / "copy.png", PaintedFace(2, 2))
+    paint(folder / "Dan" / "1.png")
+    (folder / "Eve").mkdir()
+    first = run("enroll", "--from", folder)
+    assert "4 of 7 photos enrolled, 3 people, 1 given twice, 2 refused" in first.stdout
+    assert "7 photos" not in first.stderr
+    assert "6 photos of 4 people; 1 without a picture (Eve)" in first.stderr
+    *photos, last = records(run("enroll", "--from", folder, "--json"))
+    counts = [last[name] for name in ("accepted", "enrolled_already", "repeated", "refused")]
+    assert (counts, sum(counts), last["photos"]) == ([0, 5, 0, 2], 7, len(photos))
+    assert [one["outcome"] for one in photos if one["refused"]] == ["no face", "no photo"]
+    text = run("enroll", "--from", folder, "--dry-run")
+    assert "0 of 7 photos would be enrolled, 0 people, 5 enrolled already, 2 refused" in text.stdout
+    paint(folder / "Dan" / "1.png", PaintedFace(7))
+    (folder / "Eve").rmdir()
+    assert run("enroll", "--from", folder).exit_code == 0
+
+
+def test_look_alikes_are_told_their_cure(run: Run, tmp_path: Path) -> None:
+    paint(tmp_path / "two" / "Ada.png", ADA)
+    paint(tmp_path / "two" / "Eve.png", PaintedFace(0, 5))
+    refused = run("enroll", "--from", tmp_path / "two")
+    assert refused.exit_code == 2
+    assert "--allow-look-alike" in refused.stderr
+    assert "--allow-look-alike" not in run("enroll", "Bob", paint(tmp_path / "b.png", BOB)).stderr
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facecli.datasets import UNKNOWN, BatchSampler, PhotoSet, read_photo_set, split_by_person
-from facecli.errors import TrainingError
+from facecli.errors import FacecliError, TrainingError
 
 
 def touch(root: Path, *names: str) -> Path:
@@ -34,14 +34,23 @@ def photo_set(counts: list[int], unknown: int = 0) -> PhotoSet:
     )
 
 
-def test_a_photo_belongs_to_the_folder_it_lies_in(tmp_path: Path) -> None:
-    """Hidden files and what is no picture are left out, and loose ones said; case is the same."""
-    names = ("ada/1.gif", "ada/2.PNG", "set/bob/1.jpeg", "loose.jpg", "ada/.x.jpg", "ada/notes.txt")
+def test_all_photos_below_a_folder_are_of_one_person(tmp_path: Path) -> None:
+    """As for enroll: also those in subfolders, and a photo beside the folders is of its name."""
+    names = ("ada/1.gif", "ada/2.PNG", "bob/old/1.jpeg", "cleo.jpg", "ada/.x.jpg", "ada/notes.txt")
     photos = read_photo_set(touch(tmp_path, *names, "nobody/a/1.jpg"), unlabelled=["nobody"])
-    assert photos.paths == ("ada/1.gif", "ada/2.PNG", "nobody/a/1.jpg", "set/bob/1.jpeg")
-    assert photos.people == ("ada", "set/bob")
-    assert photos.labels.tolist() == [0, 0, UNKNOWN, 1]
-    assert photos.loose == ("loose.jpg",)
+    assert photos.paths == (
+        "ada/1.gif",
+        "ada/2.PNG",
+        "bob/old/1.jpeg",
+        "cleo.jpg",
+        "nobody/a/1.jpg",
+    )
+    assert photos.people == ("ada", "bob", "cleo")
+    assert photos.labels.tolist() == [0, 0, 1, 2, UNKNOWN]
+    assert photos.said == (
+        f"{tmp_path}: 5 photos of 4 people; "
+        "2 passed over: 1 hidden (.x.jpg), 1 without a picture's ending (.txt)"
+    )
 
 
 def test_a_linked_folder_of_a_person_is_followed(tmp_path: Path) -> None:
@@ -54,7 +63,7 @@ def test_a_folder_that_may_not_be_read_is_a_photo_that_will_fail(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Tests may run as root, whom no mode keeps out."""
-    touch(tmp_path, "ada/1.jpg", "set/bob/1.jpg")
+    touch(tmp_path, "ada/1.jpg", "bob/1.jpg")
     listed = Path.iterdir
 
     def locked(folder: Path) -> Iterator[Path]:
@@ -64,7 +73,7 @@ def test_a_folder_that_may_not_be_read_is_a_photo_that_will_fail(
 
     monkeypatch.setattr(Path, "iterdir", locked)
     photos = read_photo_set(tmp_path)
-    assert (photos.paths, photos.people) == (("ada/1.jpg", "set/bob"), ("ada", "set/bob"))
+    assert (photos.paths, photos.people) == (("ada/1.jpg", "bob"), ("ada", "bob"))
 
 
 def test_a_manifest_names_people_and_parts(tmp_path: Path) -> None:
@@ -82,7 +91,7 @@ def test_a_manifest_names_people_and_parts(tmp_path: Path) -> None:
         (b"file,name\na,b\n", "needs the columns path and person"),
         (b"path,person,split\na.jpg,Ada,test\n", "line 2: split is 'test'"),
         (b"path,person\n,Ada\n", "line 2: no path"),
-        (b"path,person\n\xff\xfe,Ada\n", "cannot be read as a manifest"),
+        (b"path,person\n\xff\xfe,Ada\n", "not UTF-8 text"),
         (b"path,person\n", "no photos in it"),
         (b"", "needs the columns path and person"),
     ],
@@ -90,7 +99,7 @@ def test_a_manifest_names_people_and_parts(tmp_path: Path) -> None:
 def test_a_bad_manifest_is_refused_in_one_line(tmp_path: Path, content: bytes, reason: str) -> None:
     table = tmp_path / "m.csv"
     table.write_bytes(content)
-    with pytest.raises(TrainingError, match=reason) as caught:
+    with pytest.raises(FacecliError, match=reason) as caught:
         read_photo_set(table)
     assert str(table) in str(caught.value)
     assert "\n" not in str(caught.value)

@@ -21,8 +21,10 @@ from waiting import PATIENT, until
 from facecli.errors import GateError, PictureError
 from facecli.gate import sources as module
 from facecli.gate.capture import WAIT_MILLISECONDS, Capture
+from facecli.gate.folder import states_of, watched
+from facecli.gate.frames import Frame
 from facecli.gate.picturestream import pictures
-from facecli.gate.sources import Frame, live, source_of, video_file, watched
+from facecli.gate.sources import live, source_of, video_file
 
 
 def encoded(kind: str, size: int = 20, seed: int = 0, **how: object) -> bytes:
@@ -33,7 +35,7 @@ def encoded(kind: str, size: int = 20, seed: int = 0, **how: object) -> bytes:
     return out.getvalue()
 
 
-def split(data: bytes, step: int = 7) -> list[bytes]:
+def split(data: bytes, step: int = 7, say: Callable[[str], None] = lambda _: None) -> list[bytes]:
     """Read a stream that gives `step` bytes at a time."""
 
     class Slow(io.RawIOBase):
@@ -48,7 +50,7 @@ def split(data: bytes, step: int = 7) -> list[bytes]:
             self.place += len(some)
             return len(some)
 
-    return list(pictures(io.BufferedReader(Slow(), 16)))
+    return list(pictures(io.BufferedReader(Slow(), 16), say))
 
 
 FILES = [
@@ -68,24 +70,112 @@ def test_a_stream_is_cut_into_the_very_files_that_were_joined(
     assert split(b"".join(files), step) == files
 
 
+def without_end(file: bytes) -> bytes:
+    """Leave out the end of the image of a JPEG, or the last chunk of a PNG."""
+    return file[:-2] if file.startswith(b"\xff\xd8") else file[:-12]
+
+
+HEAD = b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: 1234\r\n\r\n"
+
+
+@pytest.mark.parametrize("step", [1, 50, 100_000])
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (b"", b""),
+        (HEAD, b"\r\n"),
+        (HEAD, b""),
+        (b"\0\xff" * 9, b"\xff\xd8\xffjunk"),
+        (b"\n", b"\n"),
+    ],
+    ids=["joined", "multipart", "multipart without line end", "junk", "line ends"],
+)
+def test_what_lies_between_pictures_is_skipped(before: bytes, after: bytes, step: int) -> None:
+    said: list[str] = []
+    sent = b"".join(before + file + after for file in FILES)
+    assert split(sent, step, said.append) == FILES
+    assert len(said) == len(set(said))
+    assert bool(said) == bool(before + after)
+
+
+@pytest.mark.parametrize("head", [b"", HEAD])
+def test_pictures_without_their_ends_are_cut_where_the_next_begins(head: bytes) -> None:
+    files = [without_end(file) for file in FILES]
+    line_end, last = (b"\r\n", b"--frame--\r\n") if head else (b"", b"")
+    assert split(b"".join(head + file + line_end for file in files) + last) == files
+
+
 @pytest.mark.parametrize("whole", FILES)
-def test_a_picture_cut_short_is_said_and_not_passed_on(whole: bytes) -> None:
-    for length in range(1, len(whole), 97):
-        with pytest.raises(PictureError, match=r"middle of a picture|neither"):
-            split(whole[:length])
+def test_a_picture_cut_short_costs_no_other(whole: bytes) -> None:
+    """What is left of it is passed on if pixels are there: decoding tells that some are missing."""
+    a, b, c = FILES[0], FILES[3], FILES[1]
+    for length in range(2, len(whole), 97):
+        said: list[str] = []
+        got = split(a + whole[:length] + b + c + whole[:length], 5000, said.append)
+        assert [one for one in got if one in (a, b, c)] == [a, b, c]
+        assert len(got) <= 5
+        assert len(said) <= 2
+
+
+@given(st.sampled_from(FILES), st.data())
+def test_a_damaged_picture_costs_no_other(file: bytes, data: st.DataObject) -> None:
+    changed = bytearray(file)
+    for _ in range(data.draw(st.integers(1, 5))):
+        changed[data.draw(st.integers(0, len(file) - 1))] = data.draw(st.integers(0, 255))
+    got = split(FILES[0] + bytes(changed) + FILES[3] + FILES[1] + FILES[4], 5000)
+    assert got[0] == FILES[0]
+    assert got[-2:] == [FILES[1], FILES[4]]
+
+
+def test_a_picture_is_passed_on_before_the_next_one_comes() -> None:
+    """A camera may send the next picture in an hour."""
+
+    class Waiting(io.RawIOBase):
+        sent = False
+
+        def readable(self) -> bool:
+            return True
+
+        def readinto(self, buffer: object) -> int:
+            if self.sent:
+                raise TimeoutError
+            self.sent = True
+            cast("bytearray", buffer)[: len(FILES[0])] = FILES[0]
+            return len(FILES[0])
+
+    assert next(pictures(io.BufferedReader(Waiting(), 100_000))) == FILES[0]
+
+
+def test_damaged_pictures_of_a_stream_are_said_once(said: list[str], stop: threading.Event) -> None:
+    whole = encoded("JPEG", 64, quality=95)
+    sent = b"".join([whole, whole[:2000], whole[:2500], whole[:-2], b"\xff\xd8\xff", whole])
+    source = source_of("-", watch=False, stdin=lambda: io.BufferedReader(io.BytesIO(sent)))
+    loaded = [frame.load() for frame in source.frames(stop, said.append) if frame.load]
+    assert [picture is not None for picture in loaded] == [True, False, False, True, True]
+    assert len(said) == 3, said
+    assert "truncated" in said[0] or "truncated" in said[1]
 
 
 @given(st.binary(min_size=1, max_size=200))
 def test_any_bytes_end_in_pictures_or_one_line(data: bytes) -> None:
-    for start in (b"", b"\xff\xd8", b"\x89PNG\r\n\x1a\n"):
-        with pytest.raises(PictureError, match="stdin: "):
-            split(start + data + b"\0")
+    said: list[str] = []
+    for start in (b"", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"):
+        try:
+            assert split(start + data + b"\0")
+        except PictureError as error:
+            said.append(str(error))
+    assert all(one.startswith("stdin: ") for one in said)
+
+
+def test_a_film_is_no_stream_of_pictures() -> None:
+    with pytest.raises(PictureError, match="neither a JPEG nor a PNG"):
+        split(b"\0ftypmp42" * 500_000, 100_000)
 
 
 def test_a_picture_that_never_ends_is_refused_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("facecli.gate.picturestream.MAX_FILE_BYTES", 1000)
     with pytest.raises(PictureError, match="larger than"):
-        split(b"\xff\xd8" + bytes(5000))
+        split(b"\xff\xd8\xff\xda\x00\x02" + bytes(5000))
 
 
 @pytest.fixture
@@ -165,7 +255,7 @@ def test_a_stop_ends_it_at_the_next_picture_and_within_a_scan(
     assert next(frame for frame in frames if frame.load).source.endswith("0.png")
     stop.set()
     assert list(frames) == []
-    assert module._states(tmp_path, stop) == {}
+    assert states_of(tmp_path, stop) == {}
 
 
 def test_a_file_being_written_is_left_alone_until_it_stays_as_it_is(

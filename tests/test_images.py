@@ -23,7 +23,8 @@ from waiting import PATIENT
 
 from facecli.errors import FacecliError, MissingExtra, PictureError
 from facecli.faces import images, upright
-from facecli.faces.images import display_name, open_picture, own_xmp, read_picture
+from facecli.faces.headers import own_xmp
+from facecli.faces.images import display_name, open_picture, read_picture
 from facecli.faces.photo_files import find_pictures
 from facecli.types import PixelArray
 
@@ -255,6 +256,43 @@ def test_truncated_file_is_refused(tmp_path: Path, kind: str, share: float) -> N
     path = tmp_path / "cut.bin"
     path.write_bytes(data[: int(len(data) * share)])
     assert refusal(path)
+
+
+JPEGS = [
+    {},
+    {"progressive": True},
+    {"restart_marker_blocks": 2},
+    {"quality": 97, "subsampling": 0},
+    {"quality": 20},
+]
+
+
+@pytest.mark.parametrize("how", JPEGS)
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_a_jpeg_may_lack_its_end_and_nothing_else(how: dict[str, object], mode: str) -> None:
+    """As a PNG may lack its last chunk: what counts is that all pixels are there."""
+    noise = np.random.default_rng(0).integers(0, 256, (75, 101, 3), dtype=np.uint8)
+    data = encoded(Image.fromarray(noise).convert(mode), "JPEG", **how)
+    for cut in (1, 2):
+        assert np.array_equal(decoded(data[:-cut]), decoded(data))
+    for cut in [*range(3, 40), *range(40, len(data), len(data) // 7)]:
+        with pytest.raises(PictureError, match=r"truncated|damaged|known format"):
+            read_picture(data[:-cut], "cut.jpg")
+
+
+def test_a_png_may_lack_its_end_and_nothing_else() -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (75, 101, 3), dtype=np.uint8)
+    data = encoded(Image.fromarray(noise), "PNG")
+    for cut in (4, 12):
+        assert np.array_equal(decoded(data[:-cut]), noise)
+    with pytest.raises(PictureError, match="truncated"):
+        read_picture(data[:-40], "cut.png")
+
+
+def test_a_jpeg_without_its_end_may_be_decoded_smaller() -> None:
+    data = encoded(scene().resize((800, 600)), "JPEG")[:-2]
+    small = images.decode(data, "x", least=200)
+    assert (small.pixels.size, small.size, small.scale) == ((200, 150), (800, 600), 4)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -111,6 +113,51 @@ def test_merge_moves_the_templates(database: Path) -> None:
     [record] = records(people(database, "merge", "Ada", "Bob", "--json"))
     assert record == {"schema": 1, "kind": "merged", "from": "Ada", "into": "Bob", "templates": 3}
     assert names(database) == ["Bob", AWKWARD]
+
+
+def test_set_id_sets_replaces_and_removes_an_external_id(database: Path) -> None:
+    first = people(database, "set-id", "ada", "E77")
+    assert (first.exit_code, first.stdout) == (0, "Ada has the external id E77\n")
+    (record,) = records(people(database, "set-id", "Ada", "E78", "--json"))
+    assert record == {
+        "schema": 1,
+        "kind": "external_id",
+        "id": record["id"],
+        "name": "Ada",
+        "before": "E77",
+        "external_id": "E78",
+    }
+    assert "E78" in people(database, "show", "Ada").stdout
+    taken = people(database, "set-id", "Bob", "E78")
+    assert taken.exit_code == 2
+    assert "external id 'E78' of 'Bob' belongs to 'Ada'" in taken.stderr
+    gone = people(database, "set-id", "Ada", "--remove")
+    assert gone.stdout == "Ada has no external id, not E78 any more\n"
+    assert people(database, "set-id", "Bob", "E78").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["Ada"], ["Ada", "E1", "--remove"], ["Nobody", "E1"], ["Ada", ""], ["Ada", "\x07"]],
+)
+def test_set_id_refuses_what_it_cannot_set(database: Path, arguments: list[str]) -> None:
+    outcome = people(database, "set-id", *arguments)
+    assert outcome.exit_code == 2
+    assert "bug" not in outcome.stderr
+
+
+def test_list_writes_csv_without_formulas(database: Path) -> None:
+    people(database, "rename", "Bob", "=HYPERLINK(1)")
+    people(database, "set-id", "Ada", "+49")
+    outcome = people(database, "list", "--csv")
+    rows = list(csv.DictReader(io.StringIO(outcome.stdout)))
+    assert {row["name"]: row["external_id"] for row in rows} == {
+        "'=HYPERLINK(1)": "",
+        "Ada": "'+49",
+        AWKWARD: "",
+    }
+    assert [row["templates"] for row in rows if row["name"] == "Ada"] == ["2"]
+    assert people(database, "list", "--csv", "--json").exit_code == 2
 
 
 def test_forget_asks_and_a_no_changes_nothing(database: Path) -> None:

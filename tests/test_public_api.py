@@ -148,7 +148,9 @@ FIELDS = {
     ),
     "Odds": "share low high",
     "Person": "id name external_id templates created",
-    "PhotoOutcome": "person source outcome reasons warnings look_alike template",
+    "PhotoOutcome": (
+        "person source outcome reasons warnings look_alike template enrolled external_id"
+    ),
     "Quality": "eye_distance sharpness brightness turn",
     "Side": "source kind box faces templates notes",
     "Sighting": "faces events",
@@ -166,6 +168,7 @@ VALUES = {
         "several faces",
         "low quality",
         "look-alike",
+        "no photo",
         "bad request",
         "unreadable",
     ],

@@ -179,7 +179,7 @@ def test_a_file_that_does_not_say_is_refused(tmp_path: Path, lines: list[str], r
 
 def test_an_unreadable_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "g.csv").write_bytes(b"person,kind\n\xff\xfe,a\n")
-    with pytest.raises(FacecliError, match="cannot be read"):
+    with pytest.raises(FacecliError, match="not UTF-8 text"):
         read_answers(tmp_path / "g.csv", "kind")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from facecli.albums.facetable import same_box
 from facecli.albums.scanning import finder_of
 from facecli.errors import FaceError
@@ -48,7 +50,8 @@ def faces_to_enroll(
             continue
         found = _template(one, name, store, card, finder, external_id)
         if isinstance(found, NewTemplate):
-            chosen.append(PhotoOutcome(name, source, Outcome.ACCEPTED, template=found))
+            outcome = PhotoOutcome(name, source, Outcome.ACCEPTED, external_id=external_id)
+            chosen.append(replace(outcome, template=found))
         else:
             reasons[f"{source}: {found}"] = None
         if len(chosen) == FACES:

@@ -13,7 +13,7 @@ from facecli.albums.sorting import group
 from facecli.albums.xmp import Named, names_from_sidecars
 from facecli.errors import FacecliError, FingerprintMismatch
 from facecli.faces.embedding import EmbeddedPicture
-from facecli.faces.photo_files import find_pictures
+from facecli.faces.photo_files import said, search_pictures
 from facecli.recognition.identify import default_gap
 from facecli.recognition.recognizer import Recognizer
 from facecli.stores.library import Library
@@ -92,7 +92,10 @@ def _scanned(
     """Return all photos with their faces, and look at those that the library does not know."""
     if not paths:
         raise FacecliError("no photos to sort")
-    found = find_pictures(paths)
+    searched = search_pictures(paths)
+    if text := said(searched.passed):
+        tell.note(text)
+    found = searched.pictures
     if not found:
         raise FacecliError(f"{paths[0]}: no pictures in this folder")
     scanned = scan(

@@ -13,7 +13,7 @@ from facecli.albums.sidecars import Region, area_overlap, merged, read_regions, 
 from facecli.errors import GalleryError
 from facecli.faces.acquisition import failure
 from facecli.faces.embedding import EmbeddedPicture
-from facecli.faces.images import own_xmp, stored_orientation
+from facecli.faces.headers import own_xmp, stored_orientation
 from facecli.files import SHARED, replacing
 from facecli.stores.library.clusters import AlbumStore, Fact, StoredFace
 from facecli.stores.names import clean_name, name_key

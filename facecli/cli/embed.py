@@ -9,6 +9,7 @@ import click
 
 from facecli.cli.options import PICTURES, command_options, library_option
 from facecli.cli.output import detail, emit, emit_json, progress, shown, warn
+from facecli.cli.samples import pictures_in
 from facecli.cli.settings import Settings, pass_settings
 from facecli.errors import FacecliError
 from facecli.records import embedding as records
@@ -77,9 +78,7 @@ def _embedded(
     settings: Settings, paths: tuple[Path, ...], faces: Faces
 ) -> Iterator[EmbeddedPicture | Failure]:
     """Embed all pictures at the paths; a progress bar follows the search for faces."""
-    from facecli.faces.photo_files import find_pictures
-
-    found = find_pictures(paths)
+    found = pictures_in(paths)
     return settings.recognizer(remembering=True).embed(
         found, faces=faces, follow=lambda acquired: progress(acquired, len(found), "Embedding")
     )

@@ -8,9 +8,23 @@ from typing import TYPE_CHECKING
 import click
 
 from facecli.cli.options import PICTURES, Whole, command_options, library_option
-from facecli.cli.output import answer, bad, counted, emit, good, progress, shown, table, wants_json
+from facecli.cli.output import (
+    answer,
+    bad,
+    counted,
+    emit,
+    good,
+    note,
+    progress,
+    shown,
+    table,
+    wants_json,
+    warn,
+)
+from facecli.cli.samples import pictures_in
 from facecli.cli.settings import Settings, pass_settings
 from facecli.records import enrollment as records
+from facecli.text import name_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -20,6 +34,18 @@ if TYPE_CHECKING:
     from facecli.recognition.screening import PhotoOutcome
     from facecli.stores.library import Library
     from facecli.types import Failure
+
+SUMMED = {
+    "enrolled_already": "enrolled already",
+    "repeated": "given twice",
+    "refused": "refused",
+}
+"""What the summary calls its counts beside the photos enrolled."""
+
+LOOK_ALIKES = (
+    "look-alikes: if they are one person, give them one name; if two, and each photo shows the "
+    "right one, use --allow-look-alike"
+)
 
 
 @click.command()
@@ -80,6 +106,8 @@ def enroll(
     the run after a dry run searches no photo again. Exit codes: 0 if every photo was accepted or is
     already stored, 1 if some were refused, 2 if nothing could be enrolled.
     """  # noqa: D301 (Click keeps the lines of a paragraph that begins with a backspace)
+    if number is not None and largest:
+        raise click.UsageError("--from-cluster takes no --largest: its faces are chosen already.")
     requests = _requests(name, photos, source, external_id, cluster=number is not None)
     # The library is opened first: without it, no gallery must be created.
     library = settings.library(create=False) if number is not None else None
@@ -97,8 +125,8 @@ def enroll(
         )
     outcomes = recognizer.admit(examined, allow_look_alikes=allow_look_alike, dry_run=dry_run)
     _show_outcomes(outcomes, dry_run=dry_run)
-    refused = sum(outcome.outcome.refused for outcome in outcomes)
-    _show_summary(outcomes, settings, refused=refused, dry_run=dry_run)
+    refused = _show_summary(outcomes, settings, dry_run=dry_run)
+    _advise(outcomes)
     ctx.exit(0 if not refused else 1 if refused < len(outcomes) else 2)
 
 
@@ -149,10 +177,10 @@ def _requests(
     if source is not None:
         if name is not None or external_id is not None:
             raise click.UsageError("--from takes neither NAME and PHOTO nor --external-id.")
-        return read_source(source)
+        return read_source(source, note)
     if name is None or not photos:
         raise click.UsageError("Give NAME and PHOTO…, or --from DIR|CSV.")
-    requests = named_photos(name, photos, external_id)
+    requests = named_photos(name, pictures_in(photos), external_id)
     if not requests:
         raise FacecliError(f"{photos[0]}: no pictures in this folder")
     return requests
@@ -170,15 +198,36 @@ def _show_outcomes(outcomes: Sequence[PhotoOutcome], *, dry_run: bool) -> None:
         answer(table(header, rows))
 
 
-def _show_summary(
-    outcomes: Sequence[PhotoOutcome], settings: Settings, *, refused: int, dry_run: bool
-) -> None:
-    accepted = [outcome for outcome in outcomes if outcome.template]
-    people = len({outcome.person for outcome in accepted})
-    would = "would be " if dry_run else ""
-    photos, who = counted(len(outcomes), "photo"), counted(people, "person", "people")
-    counts = f"{len(accepted)} of {photos} {would}enrolled, {who}"
+def _show_summary(outcomes: Sequence[PhotoOutcome], settings: Settings, *, dry_run: bool) -> int:
+    """Show how many photos became what, which adds up to those given; return how many refused."""
     record = records.enrollment_summary(outcomes, dry_run=dry_run, gallery=settings.database)
-    rest = f", {refused} refused" if refused else ""
-    paint = bad if refused else good
-    emit(record, f"{paint(counts + rest)}: {shown(settings.database)}")
+    who = counted(record["people"], "person", "people")
+    would = "would be " if dry_run else ""
+    photos = counted(record["photos"], "photo")
+    counts = [
+        f"{record['accepted']} of {photos} {would}enrolled, {who}",
+        *(
+            f"{record[count]} {what}"  # type: ignore[literal-required]
+            for count, what in SUMMED.items()
+            if record[count]  # type: ignore[literal-required]
+        ),
+    ]
+    paint = bad if record["refused"] else good
+    emit(record, f"{paint(', '.join(counts))}: {shown(settings.database)}")
+    return record["refused"]
+
+
+def _advise(outcomes: Sequence[PhotoOutcome]) -> None:
+    """Say on stderr what can be done about look-alikes, and which external ids are not stored."""
+    from facecli.recognition.screening import Outcome
+
+    if any(one.outcome is Outcome.LOOK_ALIKE for one in outcomes):
+        note(LOOK_ALIKES)
+    kept = {name_key(one.person) for one in outcomes if not one.outcome.refused}
+    lost = {
+        one.external_id: one.person
+        for one in outcomes
+        if one.external_id is not None and name_key(one.person) not in kept
+    }
+    for external_id, person in lost.items():
+        warn(f"external id {external_id} is not stored: no photo of {person} was accepted")

@@ -26,9 +26,10 @@ from facecli.records.gate import GateEventRecord, gate_event
 if TYPE_CHECKING:
     from facecli.calibration.operating import OperatingPoint
     from facecli.gate.engine import Gate
+    from facecli.gate.frames import Frame
     from facecli.gate.journal import Journal
     from facecli.gate.outlets import Outlet
-    from facecli.gate.sources import Frame, Source
+    from facecli.gate.sources import Source
     from facecli.gate.types import GateEvent
 
 PAINT: dict[str, Callable[[str], str]] = {"match": good, "unknown": bad, "ambiguous": doubtful}

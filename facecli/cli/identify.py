@@ -12,6 +12,7 @@ from click.core import ParameterSource
 from facecli.cli.gate import gate_options, stand_at_gate
 from facecli.cli.options import MAX_SQUARED_L2, PICTURES, Option, Range, Whole, command_options
 from facecli.cli.output import bad, counted, detail, doubtful, emit, good, note, progress, shown
+from facecli.cli.samples import pictures_in
 from facecli.cli.settings import Settings, pass_settings
 from facecli.errors import FacecliError, PictureError
 from facecli.records import recognition as records
@@ -133,14 +134,12 @@ def _given(ctx: click.Context, name: str) -> bool:
 
 def _sources(paths: tuple[Path, ...]) -> list[Photo]:
     """Return the pictures at the paths; raise FacecliError if the folders have none."""
-    from facecli.faces.photo_files import find_pictures
-
     sources: list[Photo] = []
     for path in paths:
         if path == STDIN:
             sources.append(_from_stdin())
         else:
-            sources.extend(find_pictures([path]))
+            sources.extend(pictures_in([path]))
     if not sources:
         raise FacecliError(f"{paths[0]}: no pictures in this folder")
     return sources

@@ -1,4 +1,4 @@
-"""`facecli people`: list, rename, merge and forget enrolled people."""
+"""`facecli people`: list, rename, merge and forget enrolled people; set external ids."""
 
 from __future__ import annotations
 
@@ -8,9 +8,21 @@ import click
 
 from facecli.cli.leftovers import leftovers
 from facecli.cli.options import command_options, library_option
-from facecli.cli.output import confirmed, counted, emit, emit_all, note, shown, strong, table, warn
+from facecli.cli.output import (
+    confirmed,
+    counted,
+    emit,
+    emit_all,
+    note,
+    shown,
+    strong,
+    table,
+    wants_json,
+    warn,
+)
 from facecli.cli.settings import Settings, pass_settings
 from facecli.errors import GalleryError
+from facecli.faces.tables import table_text
 from facecli.records import people as records
 
 if TYPE_CHECKING:
@@ -22,18 +34,28 @@ FINGERPRINT_SHOWN = 12
 
 @click.group()
 def people() -> None:
-    """List, rename, merge and forget enrolled people."""
+    """List, rename, merge and forget enrolled people, and set their external ids."""
 
 
 @people.command("list")
+@click.option("--csv", "as_csv", is_flag=True, help="Write CSV to stdout, a line per person.")
 @command_options
 @pass_settings
-def list_people(settings: Settings) -> None:
-    """List all enrolled people by name."""
+def list_people(settings: Settings, as_csv: bool) -> None:
+    """List all enrolled people by name.
+
+    In CSV an apostrophe is put before a name or id that a spreadsheet would take for a formula:
+    one that begins with = + - @.
+    """
+    if as_csv and wants_json():
+        raise click.UsageError("--csv and --json exclude each other.")
     gallery = settings.gallery()
     everyone = gallery.people()
-    header = ("name", "templates", "enrolled", "external id")
     rows = [(one.name, one.templates, one.created, one.external_id or "") for one in everyone]
+    if as_csv:
+        click.echo(table_text(("name", "templates", "enrolled", "external_id"), rows), nl=False)
+        return
+    header = ("name", "templates", "enrolled", "external id")
     nobody = f"Nobody is enrolled in {shown(gallery.location)}."
     emit_all([records.person(one) for one in everyone], table(header, rows) if rows else nobody)
 
@@ -73,6 +95,27 @@ def merge(settings: Settings, source: str, target: str) -> None:
     count = _templates(person.templates)
     text = f"{shown(source)} is now part of {shown(person.name)}: {count}"
     emit(records.merged(source, person), text)
+
+
+@people.command("set-id")
+@click.argument("name")
+@click.argument("external_id", metavar="ID", required=False)
+@click.option("--remove", is_flag=True, help="Remove the external id.")
+@command_options
+@pass_settings
+def set_id(settings: Settings, name: str, external_id: str | None, remove: bool) -> None:
+    """Set a person's external id, the key in another system.
+
+    It replaces the id before. Refused if another person has the id.
+    """
+    if (external_id is None) is not remove:
+        raise click.UsageError("Give either ID or --remove.")
+    gallery = settings.gallery()
+    before = gallery.person(name).external_id
+    person = gallery.set_external_id(name, external_id)
+    now = "no external id" if remove else f"the external id {shown(person.external_id)}"
+    was = "" if before in (None, person.external_id) else f", not {shown(before)} any more"
+    emit(records.external_id(person, before), f"{shown(person.name)} has {now}{was}")
 
 
 @people.command()

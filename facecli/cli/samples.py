@@ -1,4 +1,4 @@
-"""Read photos of named people, with a progress bar; their faces are stored in the library."""
+"""Find and read photos for commands, and say what is passed over."""
 
 from __future__ import annotations
 
@@ -9,11 +9,21 @@ from facecli.cli.output import counted, note, progress, warn
 from facecli.errors import FaceError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from facecli.cli.settings import Settings
     from facecli.evaluation.samples import Samples
+
+
+def pictures_in(paths: Iterable[Path]) -> list[Path]:
+    """Return the pictures among files and folders; say on stderr what is passed over and why."""
+    from facecli.faces.photo_files import said, search_pictures
+
+    searched = search_pictures(paths)
+    if text := said(searched.passed):
+        note(text)
+    return list(searched.pictures)
 
 
 @contextmanager
@@ -35,8 +45,8 @@ def read_samples(settings: Settings, data: Path) -> Samples:
     from facecli.evaluation.samples import gather
 
     photos = read_photo_set(data)
-    if photos.loose:
-        note(f"{counted(len(photos.loose), 'photo')} left out: in no person's folder")
+    if photos.said:
+        note(photos.said)
     scanned = scan(
         [photos.root / path for path in photos.paths],
         library=settings.library(),

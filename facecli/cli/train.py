@@ -111,6 +111,13 @@ def configured(function: Any) -> Any:
     metavar="FILE.csv",
     help="Which part of each chip is photo, and not padding.",
 )
+@click.option(
+    "--depth",
+    type=click.IntRange(min=1),
+    default=1,
+    metavar="N",
+    help="How many levels below DATA the folders of people are.",
+)
 @click.option("--chips", is_flag=True, help="The photos of DATA are already aligned chips.")
 @click.option(
     "--validation",

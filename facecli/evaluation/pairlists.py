@@ -8,8 +8,6 @@ number of impostor pairs (name, number, name, number).
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from facecli.errors import FacecliError
+from facecli.faces.tables import TABLE_SUFFIXES, read_table, read_text
 from facecli.types import BoolArray, IntArray
 
 LISTS = ("pairs.txt", "pairsDevTest.txt")
@@ -50,19 +49,15 @@ class PairList:
 def read_pairs(place: Path, pairs: Path | None = None) -> PairList:
     """Read the pairs of LFW's folder `place`, from `pairs` or from the list in or beside it.
 
-    A list that ends in .csv has the columns a, b and same, with paths relative to the list; `place`
-    may be such a list. Raises FacecliError if the list is missing, empty or broken. A missing photo
-    is an error too, because results on a part of the pairs are not comparable.
+    A list that ends in .csv or .tsv is a table with the columns a, b and same, and paths relative
+    to the list; `place` may be such a list. Raises FacecliError if the list is missing, empty or
+    broken. A missing photo is an error too, because results on a part of the pairs are not
+    comparable.
     """
     if pairs is None:
         pairs = place if place.is_file() else _find_list(place)
-    try:
-        text = pairs.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise FacecliError(f"{pairs}: cannot be read as a list of pairs: {error}") from error
-    listed = (
-        _read_csv(pairs, text) if pairs.suffix.lower() == ".csv" else _read_lfw(place, pairs, text)
-    )
+    is_table = pairs.suffix.lower() in TABLE_SUFFIXES
+    listed = _read_table(pairs) if is_table else _read_lfw(place, pairs, read_text(pairs))
     if not len(listed.same):
         raise FacecliError(f"{pairs}: no pairs in it")
     missing = [photo for photo in listed.photos if not photo.is_file()]
@@ -120,21 +115,15 @@ def _photo(root: Path, person: str, number: str) -> Path:
     return root / person / f"{person}_{int(number):04d}.jpg"
 
 
-def _read_csv(source: Path, text: str) -> PairList:
-    reader = csv.DictReader(io.StringIO(text, newline=""))
+def _read_table(source: Path) -> PairList:
+    table = read_table(source, ("a", "b", "same"))
     photos, same = [], []
-    try:
-        if not {"a", "b", "same"} <= set(reader.fieldnames or ()):
-            raise FacecliError(f"{source}: a list of pairs needs the columns a, b and same")
-        for row in reader:
-            answer = (row["same"] or "").strip().lower()
-            if not row["a"] or not row["b"] or answer not in TRUE | FALSE:
-                where = f"{source}, line {reader.line_num}"
-                raise FacecliError(f"{where}: not two paths and 1 or 0")
-            photos.append((source.parent / row["a"], source.parent / row["b"]))
-            same.append(answer in TRUE)
-    except csv.Error as error:
-        raise FacecliError(f"{source}: cannot be read as CSV: {error}") from error
+    for row in table.whole_rows():
+        answer = row["same"].lower()
+        if not row["a"] or not row["b"] or answer not in TRUE | FALSE:
+            raise FacecliError(f"{table.where(row)}: not two paths and 1 or 0")
+        photos.append((source.parent / row["a"], source.parent / row["b"]))
+        same.append(answer in TRUE)
     return _pair_list(source, photos, same, np.zeros(len(same), np.int64))
 
 

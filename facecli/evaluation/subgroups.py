@@ -7,7 +7,7 @@ of people, so that differences are resampled correctly even if people are in sev
 
 from __future__ import annotations
 
-import csv
+import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,8 +28,10 @@ from facecli.evaluation.folders import (
     val_name,
 )
 from facecli.evaluation.samples import Samples
+from facecli.faces.tables import read_table
 from facecli.metrics import Interval, all_pairs, interval
 from facecli.metrics.support import ERRORS_NEEDED
+from facecli.text import name_key
 from facecli.types import BoolArray, IntArray, Quality
 
 QUALITY = "quality"
@@ -98,6 +100,10 @@ class Answers:
     key: str
     of: Mapping[str, str]
 
+    def spelled(self, who: str) -> str:
+        """Return what all spellings of a person, or of a path, share."""
+        return name_key(who) if self.key == "person" else unicodedata.normalize("NFC", who)
+
 
 def read_answers(path: Path, column: str) -> Answers:
     """Read a column of a CSV file whose rows name a path or a person; empty cells are ignored.
@@ -105,24 +111,24 @@ def read_answers(path: Path, column: str) -> Answers:
     Raises FacecliError for a file without these columns, and for two different values for one photo
     or person.
     """
-    answers: dict[str, str] = {}
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.DictReader(stream)
-            columns = reader.fieldnames or ()
-            key = next((name for name in ("path", "person") if name in columns), None)
-            if key is None or column not in columns:
-                raise FacecliError(f"{path}: needs the columns path or person, and {column}")
-            for line, row in enumerate(reader, start=2):
-                who, value = (row[key] or "").strip(), (row[column] or "").strip()
-                if who and value and answers.setdefault(who, value) != value:
-                    both = f"both {answers[who]} and {value}"
-                    raise FacecliError(f"{path}, line {line}: {who} is {both}")
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise FacecliError(f"{path}: cannot be read as CSV: {error}") from error
-    if not answers:
+    table = read_table(path, ())
+    key = next((name for name in ("path", "person") if name in table.columns), None)
+    if key is None or column.casefold() not in table.columns:
+        raise FacecliError(f"{path}: needs the columns path or person, and {column}")
+    of: dict[str, str] = {}
+    answers = Answers(column, key, of)
+    said: dict[str, str] = {}
+    for row in table.whole_rows():
+        who, value = row[key], row[column.casefold()]
+        if not who or not value:
+            continue
+        first = said.setdefault(answers.spelled(who), value)
+        if first != value:
+            raise FacecliError(f"{table.where(row)}: {who} is both {first} and {value}")
+        of.setdefault(who, value)
+    if not of:
         raise FacecliError(f"{path}: nothing in the column {column}")
-    return Answers(column, key, answers)
+    return answers
 
 
 def split_by(answers: Answers, samples: Samples) -> Split:
@@ -132,7 +138,8 @@ def split_by(answers: Answers, samples: Samples) -> Split:
         if answers.key == "path"
         else (samples.people, samples.failed)
     )
-    said, said_lost = ([answers.of.get(one, "") for one in names] for names in (kept, lost))
+    of = {answers.spelled(who): value for who, value in answers.of.items()}
+    said, said_lost = ([of.get(answers.spelled(one), "") for one in some] for some in (kept, lost))
     groups = {
         name: (
             np.array([one == name for one in said], dtype=bool),
@@ -140,11 +147,11 @@ def split_by(answers: Answers, samples: Samples) -> Split:
         )
         for name in sorted(set(answers.of.values()))
     }
-    present = {*kept, *lost}
+    present = set(map(answers.spelled, [*kept, *lost]))
     return Split(
         column=answers.column,
         groups=groups,
-        unmatched=tuple(one for one in answers.of if one not in present),
+        unmatched=tuple(one for one in answers.of if answers.spelled(one) not in present),
         ungrouped=[*said, *said_lost].count(""),
     )
 

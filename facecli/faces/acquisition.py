@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from facecli.errors import known_reason, reason_of
+from facecli.faces.budget import Room
 from facecli.faces.chips import cut_chip, fit_similarity
 from facecli.faces.finding import find_faces, moved
 from facecli.faces.images import EncodedPicture, display_name
@@ -31,10 +32,12 @@ from facecli.types import (
 _log = logging.getLogger(__name__)
 
 SEARCHERS = min(os.cpu_count() or 1, 4)
-"""Pictures that are decoded or searched at once, each in a thread: both let other threads run."""
+"""Pictures that are searched at once, each in a thread: decoder and detector let others run.
+
+Together they take no more memory than one picture may."""
 
 AHEAD = 4
-"""Most pictures decoded ahead, which limits the memory."""
+"""Most files read ahead, which limits the memory."""
 
 Source = Path | Picture | EncodedPicture | OpenedPicture
 """A picture to search: a file, the bytes of a file, or pixels."""
@@ -53,11 +56,11 @@ def acquire(
 
     Pictures that the memory knows are not searched; it learns where the faces of other files are.
 
-    A picture without a face is an Acquisition without faces. A few pictures are decoded ahead and
-    searched at once, in threads, so memory is limited and the first results come early. The memory
+    A picture without a face is an Acquisition without faces. A few files are read ahead, and a
+    few pictures are searched at once, in threads and in the room for one large picture. The memory
     is asked and told by the thread that calls.
     """
-    least = search_side(detector)
+    room = Room()
     pool = ThreadPoolExecutor(SEARCHERS, thread_name_prefix="faces")
 
     def search(source: Source, opening: Future[OpenedPicture]) -> Future[Acquisition | Failure]:
@@ -65,7 +68,11 @@ def acquire(
         places = None
         if memory is not None and opening.exception() is None:
             places = memory.recall(opening.result().sha256)
-        return pool.submit(look, name, opening.result, detector, geometry, places=places)
+
+        def searched() -> Acquisition | Failure:
+            return look(name, opening.result, detector, geometry, places=places, room=room)
+
+        return pool.submit(searched)
 
     def learn(source: Source, searching: Future[Acquisition | Failure]) -> None:
         if memory is None or not isinstance(source, Path) or searching.cancelled():
@@ -82,7 +89,7 @@ def acquire(
 
     under_way: deque[tuple[Source, Future[Acquisition | Failure]]] = deque()
     with keeping(keep):
-        tasks = ((one, pool.submit(opened, one, least=least)) for one in sources)
+        tasks = ((one, pool.submit(opened, one)) for one in sources)
         openings = _in_order(tasks, AHEAD, deque())
         searches = ((one, search(one, opening)) for one, opening in openings)
         for source, searching in _in_order(searches, SEARCHERS, under_way):
@@ -118,17 +125,21 @@ def look(
     geometry: ChipGeometry,
     *,
     places: Places | None = None,
+    room: Room,
 ) -> Acquisition | Failure:
     """Return the faces of one picture, or why it could not be read, whatever that raised.
 
-    This is where one bad picture becomes a failure of its own, so that it costs no other. `places`
-    are where the faces are, if that is known; otherwise they are searched for. All places and sizes
-    are in pixels of the full picture, however large it was decoded.
+    This is where one bad picture becomes a failure of its own, so that it costs no other. It begins
+    when there is `room` for the picture. `places` are where the faces are, if that is known;
+    otherwise they are searched for. All places and sizes are in pixels of the full picture, however
+    large it was decoded.
     """
     try:
         picture = opening()
-        places = places or _found(picture, detector)
-        chips = _chips(picture, places.detections, geometry)
+        with room.held(picture.needed):
+            places = places or _found(picture, detector)
+            chips = _chips(picture, places.detections, geometry)
+            picture.let_go()
         faces = tuple(
             Face(one, measure_quality(one.landmarks, chip, geometry=geometry))
             for one, chip in zip(places.detections, chips, strict=True)

@@ -36,7 +36,8 @@ def judge(
     `allow_look_alikes` accepts them with a warning, for twins. Photos of one person that resemble
     none of the person's others are accepted with a warning.
     """
-    judged = _refuse_conflicting_ids(list(outcomes), gallery.people())
+    people = gallery.people()
+    judged = _refuse_conflicting_ids(list(outcomes), people)
     judged = _refuse_known_pictures(judged, gallery, card.fingerprint)
     repeats = _repeats(judged)
     for place, first in repeats.items():
@@ -50,13 +51,27 @@ def judge(
     judged = _compare_faces(judged, enrolled, threshold=threshold, allowed=allow_look_alikes)
     for place, first in repeats.items():
         judged[place] = _like_first(judged[place], judged[first])
-    return judged
+    known = {name_key(one.name): one.external_id for one in people}
+    return [_tell_new_id(one, known) for one in judged]
+
+
+def _tell_new_id(outcome: PhotoOutcome, known: dict[str, str | None]) -> PhotoOutcome:
+    """Say so if nothing but the external id of a photo is stored; `known` are those before."""
+    given, before = outcome.external_id, known.get(name_key(outcome.person))
+    if outcome.outcome is not Outcome.REPEATED or given in (None, before):
+        return outcome
+    return replace(outcome, warnings=(*outcome.warnings, f"takes the external id {given}"))
 
 
 def store(outcomes: Iterable[PhotoOutcome], gallery: GalleryStore, card: ModelCard) -> int:
-    """Store everything accepted in one transaction; return how many templates that is."""
-    templates = [item.template for item in outcomes if item.template is not None]
-    return len(gallery.add(templates, card)) if templates else 0
+    """Store everything accepted in one transaction; return how many templates that is.
+
+    An external id counts too if the person's picture is stored already.
+    """
+    kept = [one for one in outcomes if not one.outcome.refused]
+    templates = [one.template for one in kept if one.template is not None]
+    ids = {one.person: one.external_id for one in kept if one.external_id is not None}
+    return len(gallery.add(templates, card, external_ids=ids)) if kept else 0
 
 
 def _refuse_conflicting_ids(
@@ -131,7 +146,8 @@ def _refuse_known_picture(
     """Judge one photo by whose picture it is in the gallery and in the batch."""
     key = name_key(outcome.person)
     if key in map(name_key, stored):
-        return outcome.refuse(Outcome.REPEATED, "enrolled already")
+        known = replace(outcome, enrolled=True)
+        return known.refuse(Outcome.REPEATED, "enrolled already")
     if stored:
         twin = LookAlike(stored[0], 0.0)
         return outcome.refuse(Outcome.LOOK_ALIKE, f"the same picture as {stored[0]}'s", twin)

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from facecli.errors import FacecliError
 from facecli.faces.acquisition import Source
 from facecli.faces.images import display_name
-from facecli.faces.photo_files import PICTURE_EXTENSIONS, find_pictures
+from facecli.faces.people_folders import one_spelling, read_people_folder
+from facecli.faces.photo_files import find_pictures
+from facecli.faces.tables import Row, Table, read_table
 from facecli.recognition.photos import Photo, each, source_of
 from facecli.types import Failure
 
 COLUMNS = ("name", "path", "external_id")
-DELIMITERS = (",", ";", "\t")
-"""Spreadsheets write the semicolon where the comma is the decimal mark."""
+"""The columns of a table whose first row does not name them."""
+
+NO_PICTURES = "no pictures in this folder"
+"""The reason of the failure that stands for the folder of a person without pictures."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,84 +64,50 @@ def requests_for(
     return requests
 
 
-def read_source(path: Path) -> list[EnrollmentRequest | Failure]:
-    """Read a folder or a CSV table; raise FacecliError if it holds nothing to enroll."""
-    requests = list(_read_folder(path)) if path.is_dir() else list(_read_table(path))
+def read_source(
+    path: Path, say: Callable[[str], None] = lambda _: None
+) -> list[EnrollmentRequest | Failure]:
+    """Read a folder of people or a table; raise FacecliError if it holds nothing to enroll.
+
+    `say` is told in one line what was found in a folder, and what was passed over and why.
+    """
+    requests = _read_folder(path, say) if path.is_dir() else _read_table(path, say)
     if not requests:
         what = "no folder or picture in it" if path.is_dir() else "no row in it"
         raise FacecliError(f"{display_name(path)}: {what}")
     return requests
 
 
-def _read_folder(folder: Path) -> Iterator[EnrollmentRequest | Failure]:
-    """Take DIR/name/*.jpg and DIR/name.jpg; a name is kept as it is written."""
-    try:
-        entries = sorted(folder.iterdir())
-    except OSError as error:
-        raise FacecliError(f"{display_name(folder)}: {error.strerror}") from error
-    for entry in entries:
-        if entry.name.startswith("."):
-            continue
-        if entry.is_dir():
-            pictures = find_pictures([entry])
-            if not pictures:
-                yield Failure(str(entry), "no pictures in this folder")
-            yield from (EnrollmentRequest(entry.name, picture) for picture in pictures)
-        elif entry.suffix.lower() in PICTURE_EXTENSIONS:
-            yield EnrollmentRequest(entry.stem, entry)
+def _read_folder(folder: Path, say: Callable[[str], None]) -> list[EnrollmentRequest | Failure]:
+    """Take DIR/name/… and DIR/name.jpg; a person's folder without pictures becomes a failure."""
+    found = read_people_folder(folder)
+    say(f"{folder}: {found.said()}")
+    requests: dict[Path, EnrollmentRequest | Failure] = {
+        photo: EnrollmentRequest(name, photo)
+        for photo, name in zip(found.photos, found.names, strict=True)
+    }
+    requests |= {one: Failure(str(one), NO_PICTURES) for one in found.empty}
+    return [requests[one] for one in sorted(requests)]
 
 
-def _read_table(path: Path) -> Iterator[EnrollmentRequest | Failure]:
+def _read_table(path: Path, say: Callable[[str], None]) -> list[EnrollmentRequest | Failure]:
     """Take rows of name, path and perhaps external_id; a bad row becomes a failure.
 
     The first row may name the columns, which may then be in any order and among others. Paths are
     relative to the table.
     """
-    text = _read_text(path)
-    delimiter = _delimiter(text)
-    columns: tuple[str, ...] = COLUMNS
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    first = True
-    try:
-        for row in reader:
-            cells = [cell.strip() for cell in row]
-            if not any(cells):
-                continue
-            if first and {"name", "path"} <= {cell.casefold() for cell in cells}:
-                columns = tuple(cell.casefold() for cell in cells)
-            else:
-                yield _read_row(cells, columns, path, reader.line_num)
-            first = False
-    except csv.Error as error:
-        raise FacecliError(f"{display_name(path)} line {reader.line_num}: {error}") from error
+    table = read_table(path, ("name", "path"), without_header=COLUMNS)
+    if table.comments:
+        comments = f"{table.comments} comment {'line' if table.comments == 1 else 'lines'}"
+        say(f"{path}: {comments} passed over: they begin with #")
+    spelled: dict[str, str] = {}
+    return [_request(row, table, spelled) for row in table.rows]
 
 
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        reason = "not UTF-8 text; save the table as UTF-8 CSV"
-        raise FacecliError(f"{display_name(path)}: {reason}") from error
-    except OSError as error:
-        raise FacecliError(f"{display_name(path)}: {error.strerror}") from error
-
-
-def _delimiter(text: str) -> str:
-    """Return the delimiter that the first line holds most of."""
-    line = text.lstrip().partition("\n")[0]
-    return max(DELIMITERS, key=line.count)
-
-
-def _read_row(
-    cells: list[str], columns: tuple[str, ...], table: Path, line: int
-) -> EnrollmentRequest | Failure:
-    where = f"{table} line {line}"
-    if any(cells[len(columns) :]):
-        return Failure(where, f"more than {len(columns)} cells; quote those that hold a delimiter")
-    named = dict(zip(columns, cells, strict=False))
-    missing = [column for column in ("name", "path") if not named.get(column)]
-    if missing:
-        return Failure(where, f"no {' and no '.join(missing)}")
-    return EnrollmentRequest(
-        named["name"], table.parent / named["path"], named.get("external_id") or None
-    )
+def _request(row: Row, table: Table, spelled: dict[str, str]) -> EnrollmentRequest | Failure:
+    if row.surplus:
+        return Failure(table.where(row), table.surplus())
+    if missing := [column for column in ("name", "path") if not row[column]]:
+        return Failure(table.where(row), f"no {' and no '.join(missing)}")
+    (name,) = one_spelling([row["name"]], spelled)
+    return EnrollmentRequest(name, table.path.parent / row["path"], row["external_id"] or None)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from pathlib import Path
 
 from facecli.errors import GalleryError
 from facecli.faces.acquisition import Source
 from facecli.faces.embedding import EmbeddedPicture
 from facecli.faces.quality import usable_for_enrollment
-from facecli.recognition.roster import EnrollmentRequest
+from facecli.recognition.roster import NO_PICTURES, EnrollmentRequest
 from facecli.stores.names import clean_name
 from facecli.types import (
     NO_FACE_FOUND,
@@ -31,6 +32,7 @@ class Outcome(StrEnum):
     SEVERAL_FACES = "several faces"
     LOW_QUALITY = "low quality"
     LOOK_ALIKE = "look-alike"
+    NO_PHOTO = "no photo"
     BAD_REQUEST = "bad request"
     UNREADABLE = "unreadable"
 
@@ -57,7 +59,8 @@ class LookAlike:
 class PhotoOutcome:
     """What becomes of one photo and why; `warnings` do not keep it from being accepted.
 
-    `template` is what will be stored, None unless accepted.
+    `template` is what will be stored, None unless accepted. `enrolled` is true if it is stored
+    already, from an earlier run. `external_id` is the person's key in another system as given.
     """
 
     person: str
@@ -67,6 +70,8 @@ class PhotoOutcome:
     warnings: tuple[str, ...] = ()
     look_alike: LookAlike | None = None
     template: NewTemplate | None = None
+    enrolled: bool = False
+    external_id: str | None = None
 
     def refuse(
         self, outcome: Outcome, reason: str, look_alike: LookAlike | None = None
@@ -98,6 +103,9 @@ def examine(
 
 def _checked(request: EnrollmentRequest | Failure) -> EnrollmentRequest | PhotoOutcome:
     """Return the request with its name and external id as they will be stored."""
+    if isinstance(request, Failure) and request.reason == NO_PICTURES:
+        person = Path(request.source).name
+        return PhotoOutcome(person, request.source, Outcome.NO_PHOTO, (request.reason,))
     if isinstance(request, Failure):
         return PhotoOutcome("", request.source, Outcome.BAD_REQUEST, (request.reason,))
     try:
@@ -113,7 +121,9 @@ def _screened(
     request: EnrollmentRequest, picture: EmbeddedPicture | Failure, *, largest: bool
 ) -> PhotoOutcome:
     """Judge one photo by itself."""
-    outcome = PhotoOutcome(request.person, request.source, Outcome.ACCEPTED)
+    outcome = PhotoOutcome(
+        request.person, request.source, Outcome.ACCEPTED, external_id=request.external_id
+    )
     if isinstance(picture, Failure):
         return outcome.refuse(Outcome.UNREADABLE, picture.reason)
     outcome = replace(outcome, warnings=picture.notes)

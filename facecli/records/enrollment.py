@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Literal, TypedDict
 
 from facecli.records.fields import Box, Choices, Count, Sha256, SquaredL2, WrittenBy
+from facecli.text import name_key
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,17 +41,21 @@ class EnrollmentRecord(TypedDict):
                 "several faces",
                 "low quality",
                 "look-alike",
+                "no photo",
                 "bad request",
                 "unreadable",
             )
         ),
-        'the result; "same picture twice": it is stored already, or is given twice',
+        'the result; "same picture twice": it is stored already, or is given twice; "no photo": a '
+        "person's folder without a picture",
     ]
     refused: Annotated[bool, "whether the person cannot be recognised by this photo"]
     reasons: Annotated[Sequence[str], "why it was not accepted"]
     warnings: Annotated[Sequence[str], "what does not keep it from being accepted"]
     look_alike: Annotated[LookAlike | None, "the person it looks like; null if there is none"]
-    external_id: Annotated[str | None, "the person's key in another system"]
+    external_id: Annotated[
+        str | None, "the person's key in another system as given; null if refused"
+    ]
     sha256: Annotated[Sha256 | None, "hash of the photo's file; null unless accepted"]
     box: Annotated[Box | None, "the face; null unless accepted"]
     dry_run: Annotated[bool, "whether nothing was stored because of --dry-run"]
@@ -68,7 +73,7 @@ def enrollment(outcome: PhotoOutcome, *, dry_run: bool) -> EnrollmentRecord:
         "reasons": outcome.reasons,
         "warnings": outcome.warnings,
         "look_alike": _look_alike(outcome.look_alike),
-        "external_id": None if template is None else template.external_id,
+        "external_id": None if outcome.outcome.refused else outcome.external_id,
         "sha256": None if template is None else template.image_sha256,
         "box": None if template is None else template.box,
         "dry_run": dry_run,
@@ -85,9 +90,15 @@ class EnrollmentSummaryRecord(TypedDict):
     """The end of an enrollment: how many photos were accepted."""
 
     kind: Annotated[Literal["enrollment_summary"], WrittenBy(("facecli enroll",))]
-    photos: Annotated[Count, "photos given"]
+    photos: Annotated[Count, "photos given, and rows and folders that name none"]
     accepted: Annotated[Count, "photos accepted"]
-    refused: Annotated[Count, "photos refused"]
+    enrolled_already: Annotated[Count, "photos that are stored already"]
+    repeated: Annotated[Count, "photos that came before in this run"]
+    refused: Annotated[
+        Count,
+        "photos refused, and rows and folders that name none; "
+        "`accepted`, `enrolled_already`, `repeated` and this add up to `photos`",
+    ]
     people: Annotated[Count, "people with an accepted photo"]
     dry_run: Annotated[bool, "whether nothing was stored because of --dry-run"]
     gallery: Annotated[str, "the gallery's file"]
@@ -97,13 +108,17 @@ def enrollment_summary(
     outcomes: Sequence[PhotoOutcome], *, dry_run: bool, gallery: Path
 ) -> EnrollmentSummaryRecord:
     """Return the record of all photos of a run together."""
-    accepted = [outcome for outcome in outcomes if outcome.template]
+    accepted = [one for one in outcomes if one.template]
+    again = [one for one in outcomes if not one.template and not one.outcome.refused]
+    known = sum(one.enrolled for one in again)
     return {
         "kind": "enrollment_summary",
         "photos": len(outcomes),
         "accepted": len(accepted),
-        "refused": sum(outcome.outcome.refused for outcome in outcomes),
-        "people": len({outcome.person for outcome in accepted}),
+        "enrolled_already": known,
+        "repeated": len(again) - known,
+        "refused": sum(one.outcome.refused for one in outcomes),
+        "people": len({name_key(one.person) for one in accepted}),
         "dry_run": dry_run,
         "gallery": str(gallery),
     }

@@ -52,9 +52,12 @@ from facecli.records.pairs import (
     ValAtFarRecord,
 )
 from facecli.records.people import (
+    ExternalIdRecord,
     ForgottenRecord,
     MergedRecord,
+    PeopleFolderRecord,
     PersonInFullRecord,
+    PersonOfFolderRecord,
     PersonRecord,
     RenamedRecord,
 )
@@ -87,6 +90,9 @@ Record = (
     | PersonInFullRecord
     | RenamedRecord
     | MergedRecord
+    | ExternalIdRecord
+    | PersonOfFolderRecord
+    | PeopleFolderRecord
     | ForgottenRecord
     | StandingRecord
     | LookAlikesRecord

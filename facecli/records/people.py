@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Literal, TypedDict
 
-from facecli.records.fields import Box, Count, Fingerprint, Sha256, Time, Unit, WrittenBy
+from facecli.records.fields import Box, Choices, Count, Fingerprint, Sha256, Time, Unit, WrittenBy
 
 if TYPE_CHECKING:
     from facecli import types
+    from facecli.faces.people_folders import PeopleFolder
 
 
 class Quality(TypedDict):
@@ -111,6 +112,95 @@ RenamedRecord.__doc__ = """A person has another name."""
 def renamed(before: str, now: types.Person) -> RenamedRecord:
     """Return the record of a person who has another name."""
     return {"kind": "renamed", "id": now.id, "from": before, "to": now.name}
+
+
+class PersonOfFolderRecord(TypedDict):
+    """A person of a folder of people."""
+
+    kind: Annotated[Literal["person_of_folder"], WrittenBy(("facecli people-folder",))]
+    person: Annotated[str, "the person's name"]
+    photos: Annotated[Sequence[str], "the photos, relative to the folder"]
+
+
+class PassedOver(TypedDict):
+    """An entry of a folder that was passed over."""
+
+    path: Annotated[str, "the file or folder, relative to the folder of people"]
+    why: Annotated[
+        str,
+        Choices(
+            (
+                "of the system",
+                "hidden",
+                "without a picture's ending",
+                "found before, by a link",
+            )
+        ),
+        "the reason",
+    ]
+
+
+class PeopleFolderRecord(TypedDict):
+    """The sum of a folder of people, and what was passed over in it."""
+
+    kind: Annotated[Literal["people_folder"], WrittenBy(("facecli people-folder",))]
+    folder: Annotated[str, "the folder"]
+    people: Annotated[Count, "people with a photo"]
+    photos: Annotated[Count, "photos of all people"]
+    empty: Annotated[Sequence[str], "folders of people without a picture"]
+    divided: Annotated[
+        Sequence[str],
+        "people whose photos lie in several subfolders only; these may be people themselves",
+    ]
+    passed_over: Annotated[Sequence[PassedOver], "files and folders that are nobody's photos"]
+
+
+def people_of_folder(found: PeopleFolder) -> list[PersonOfFolderRecord]:
+    """Return the records of the people of a folder."""
+    photos: dict[str, list[str]] = {name: [] for name in found.people}
+    for photo, name in zip(found.photos, found.names, strict=True):
+        photos[name].append(photo.relative_to(found.root).as_posix())
+    return [
+        {"kind": "person_of_folder", "person": name, "photos": theirs}
+        for name, theirs in photos.items()
+    ]
+
+
+def people_folder(found: PeopleFolder) -> PeopleFolderRecord:
+    """Return the record of a whole folder of people."""
+    return {
+        "kind": "people_folder",
+        "folder": str(found.root),
+        "people": len(found.people),
+        "photos": len(found.photos),
+        "empty": [one.name for one in found.empty],
+        "divided": found.divided(),
+        "passed_over": [
+            {"path": one.path.relative_to(found.root).as_posix(), "why": one.why}
+            for one in found.passed
+        ],
+    }
+
+
+class ExternalIdRecord(TypedDict):
+    """A person has another external id, or none."""
+
+    kind: Annotated[Literal["external_id"], WrittenBy(("facecli people set-id",))]
+    id: Annotated[int, "number of the person"]
+    name: Annotated[str, "the person's name"]
+    before: Annotated[str | None, "the external id before; null if there was none"]
+    external_id: Annotated[str | None, "the external id now; null if it was removed"]
+
+
+def external_id(now: types.Person, before: str | None) -> ExternalIdRecord:
+    """Return the record of a person who has another external id."""
+    return {
+        "kind": "external_id",
+        "id": now.id,
+        "name": now.name,
+        "before": before,
+        "external_id": now.external_id,
+    }
 
 
 MergedRecord = TypedDict(

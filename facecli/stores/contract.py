@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Protocol, Self
@@ -48,10 +48,17 @@ class GalleryStore(Protocol):
         """Close the gallery. No other method may be called afterwards."""
         ...
 
-    def add(self, templates: Sequence[NewTemplate], card: ModelCard) -> list[int]:
+    def add(
+        self,
+        templates: Sequence[NewTemplate],
+        card: ModelCard,
+        *,
+        external_ids: Mapping[str, str] = ...,
+    ) -> list[int]:
         """Store all templates or none; return their ids, which rise. New people get a row.
 
-        A person keeps the first spelling of the name, and the first external id. Raises
+        A person keeps the first spelling of the name, and the first external id. `external_ids` are
+        for people, by name, who may be enrolled already and have no new template. Raises
         GalleryError for an embedding that is not a unit vector of float32 (d,) with the card's
         dimension; for a name or external id that cannot be used; for a second external id of a
         person, and one that belongs to somebody else; for a box or quality that is not finite; and
@@ -82,6 +89,14 @@ class GalleryStore(Protocol):
 
         Raises GalleryError for an unknown person, for a name that cannot be used, and for one that
         somebody else has.
+        """
+        ...
+
+    def set_external_id(self, name: str, external_id: str | None) -> Person:
+        """Give a person another external id, or none, and return the person.
+
+        Raises GalleryError for an unknown person, for an external id that cannot be used, and for
+        one that belongs to somebody else.
         """
         ...
 

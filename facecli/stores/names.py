@@ -6,6 +6,7 @@ import unicodedata
 from collections.abc import Mapping
 
 from facecli.errors import GalleryError
+from facecli.text import name_key as name_key
 
 MAX_NAME_LENGTH = 200
 """Characters: 800 bytes at most, and far more than any name in use."""
@@ -35,19 +36,6 @@ def clean_name(text: str, what: str = "name") -> str:
     if not name_key(name):
         raise GalleryError(f"{what} {text!r} is empty")
     return name
-
-
-def name_key(name: str) -> str:
-    """Return what all spellings of a name share: case, width, spacing and invisible marks are gone.
-
-    Names with the same key are one person. If a capital letter alone told two people apart, one
-    typing error would enroll a photo for the wrong person, and both would share a folder where file
-    names ignore case.
-    """
-    # Twice, because folding can undo the normal form (Unicode Standard, section 3.13, D146).
-    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
-    visible = "".join(letter for letter in folded if unicodedata.category(letter) != "Cf")
-    return " ".join(visible.split())
 
 
 def closest(name: str, names_by_key: Mapping[str, str]) -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import json
 from collections.abc import Iterator, Sequence
@@ -14,6 +13,7 @@ import numpy as np
 
 from facecli.datasets import PhotoSet
 from facecli.errors import TrainingError
+from facecli.faces.tables import table_text
 from facecli.files import PRIVATE, replacing
 from facecli.text import read_json_object
 from facecli.training.loop import Step
@@ -75,13 +75,10 @@ class RunFolder:
         """Store the person and the part of each photo, in a table that `train` can read as DATA."""
         names = [photos.people[label] if label >= 0 else "" for label in photos.labels]
         parts = ["validation" if held else "train" for held in validation]
-        with (
-            self._writing(),
-            (self.path / "split.csv").open("w", newline="", encoding="utf-8") as (stream),
-        ):
-            table = csv.writer(stream, lineterminator="\n")
-            table.writerow(["path", "person", "split"])
-            table.writerows(zip(photos.paths, names, parts, strict=True))
+        rows = zip(photos.paths, names, parts, strict=True)
+        text = table_text(["path", "person", "split"], rows)
+        with self._writing():
+            (self.path / "split.csv").write_bytes(text.encode(errors="backslashreplace"))
 
     def write_skipped(self, skipped: Sequence[str]) -> None:
         """List the photos that could not be used, one per line."""

@@ -13,6 +13,7 @@ import numpy as np
 
 from facecli.datasets import PhotoSet, read_photo_set, split_by_person
 from facecli.errors import TrainingError
+from facecli.text import name_key
 from facecli.training.batches import TrainingData
 from facecli.training.chipstore import Acquire, ChipStore, load_chips
 from facecli.training.config import TrainingConfig, read_toml
@@ -27,15 +28,16 @@ class TrainingRequest:
     """The data of a run and the path of its model: all that is not part of the config.
 
     `chips` and `validation_chips` mean that the photos in `data` and `validation` are aligned chips
-    already. `validation` is a photo set of other people, to compare models and to calibrate the new
-    one; without it some people of `data` are held out. `data_card` describes the data and their
-    terms. `time_budget` is in seconds. `outlines` is a table of which part of each chip is
-    photo and not padding.
+    already. People are folders `depth` levels below `data`. `validation` is a photo set of other
+    people, to compare models and to calibrate the new one; without it some people of `data` are
+    held out. `data_card` describes the data and their terms. `time_budget` is in seconds.
+    `outlines` is a table of which part of each chip is photo and not padding.
     """
 
     data: Path
     out: Path
     device: str = "cpu"
+    depth: int = 1
     chips: bool = False
     unlabelled: tuple[str, ...] = ()
     targets: Path | None = None
@@ -123,7 +125,7 @@ def read_data_card(path: Path | None) -> dict[str, Any]:
 
 def read_photos(request: TrainingRequest, config: TrainingConfig) -> Photos:
     """Find the photos of a request; without validation data of its own, hold some people out."""
-    photos = read_photo_set(request.data, unlabelled=request.unlabelled)
+    photos = read_photo_set(request.data, unlabelled=request.unlabelled, depth=request.depth)
     targets = read_targets(request.targets, photos.paths) if request.targets else None
     if request.validation is None:
         held_back = split_by_person(photos, share=config.validation_share, seed=config.seed)
@@ -148,7 +150,7 @@ class Reader:
         request, labels = self.request, photos.photos.labels
         wide = widened(self.geometry, self.border)
         store = self._load(photos.photos, "chips", wide, ready_made=request.chips)
-        skipped = [*_loose(photos.photos), *store.skipped]
+        skipped = [*store.skipped]
         if request.validation is None:
             rows = np.flatnonzero(photos.held_back & store.usable & (labels >= 0))
             failed = int((photos.held_back & ~store.usable).sum())
@@ -170,19 +172,21 @@ class Reader:
 
     def _read_validation(self, path: Path, trained: PhotoSet) -> tuple[HeldOut, list[str]]:
         photos = read_photo_set(path)
-        both = sorted(set(photos.people) & set(trained.people))
-        if both:
+        trained_on = set(map(name_key, trained.people))
+        if both := [name for name in photos.people if name_key(name) in trained_on]:
             raise TrainingError(f"{path}: {both[0]} is also in {self.request.data}")
         ready_made = self.request.validation_chips
         store = self._load(photos, "validation", self.geometry, ready_made=ready_made)
         rows = np.flatnonzero(store.usable & (photos.labels >= 0))
         failed = int((~store.usable).sum())
         held_out = HeldOut(store.chips[rows], photos.labels[rows], failed)
-        return held_out, [*_loose(photos), *store.skipped]
+        return held_out, [*store.skipped]
 
     def _load(
         self, photos: PhotoSet, name: str, geometry: ChipGeometry, *, ready_made: bool
     ) -> ChipStore:
+        if photos.said:
+            self.tell.say(photos.said)
         self.tell.begin(len(photos), f"Reading {name}")
         store = load_chips(
             photos,
@@ -199,10 +203,6 @@ def widened(geometry: ChipGeometry, border: int) -> ChipGeometry:
     """Return the geometry with `border` more pixels on each side; the face keeps its size."""
     one, two, three, four, five = ((x + border, y + border) for x, y in geometry.landmarks)
     return ChipGeometry(size=geometry.size + 2 * border, landmarks=(one, two, three, four, five))
-
-
-def _loose(photos: PhotoSet) -> list[str]:
-    return [f"{photos.root / path}: in no person's folder" for path in photos.loose]
 
 
 def check_data(data: TrainingData, request: TrainingRequest, config: TrainingConfig) -> None:

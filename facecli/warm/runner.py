@@ -55,14 +55,14 @@ def open_socket() -> socket.socket | None:
     return listener
 
 
-def start_runner(listener: socket.socket, run: Run, memory: Memory) -> None:
+def start_runner(listener: socket.socket, warmed_up: Callable[[], Run], memory: Memory) -> None:
     """Fork the warm process. It ends when this process ends, in whatever way.
 
-    Call it before this process has threads or an open database.
+    It calls `warmed_up`, which loads the networks and returns what runs a command. Clients wait for
+    that, or run their command themselves. Call it before this process has threads or an open
+    database.
     """
     alive, held = os.pipe()
-    gc.collect()
-    gc.freeze()  # otherwise every collection in a fork would copy shared memory
     if os.fork():
         os.close(alive)
         listener.close()
@@ -71,6 +71,9 @@ def start_runner(listener: socket.socket, run: Run, memory: Memory) -> None:
     try:
         os.setsid()  # Ctrl-C for the service must not reach the commands of clients
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the forks
+        run = warmed_up()
+        gc.collect()
+        gc.freeze()  # otherwise every collection in a fork would copy shared memory
         _Runner(listener, alive, run, memory).attend()
     finally:
         os._exit(0)

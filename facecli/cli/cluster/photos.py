@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +14,7 @@ from facecli.cli.output import answer, counted, emit, note, shown, strong, table
 from facecli.cli.reports import publish_html, sheet_option
 from facecli.cli.settings import Settings, pass_settings
 from facecli.errors import FacecliError
+from facecli.faces.tables import table_text
 from facecli.records import albums as records
 
 if TYPE_CHECKING:
@@ -165,16 +164,14 @@ def _show(grouping: Grouping, card: ModelCard, *, as_csv: bool) -> None:
 
 def _csv(grouping: Grouping) -> str:
     """Return CSV: a header and one line per face."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    rows = []
     for one in grouping.clusters:
         for face in one.faces:
-            box = [f"{value:.1f}" for value in face.box]
+            box = [round(value, 1) for value in face.box]
             place = (f"{face.confidence:.4f}", one.number, len(one.faces))
             last = (f"{face.squared_l2:.4f}", one.name or "")
-            writer.writerow((face.source, face.face, *box, *place, *last))
-    return text.getvalue()
+            rows.append((face.source, face.face, *box, *place, *last))
+    return table_text(COLUMNS, rows)
 
 
 def _table(grouping: Grouping) -> str:

@@ -15,7 +15,7 @@ from facecli.cli.evaluate.figures import (
 from facecli.cli.options import command_options, library_options
 from facecli.cli.output import counted, emit_all, progress, shown, table, warn
 from facecli.cli.reports import facts_of, publish, report_option
-from facecli.cli.samples import naming, read_samples
+from facecli.cli.samples import naming, pictures_in, read_samples
 from facecli.cli.settings import Settings, pass_settings
 from facecli.records import searches as records
 
@@ -101,10 +101,9 @@ def _distractors(settings: Settings, folder: Path | None, samples: Samples) -> F
     import numpy as np
 
     from facecli.albums.scanning import scan
-    from facecli.faces.photo_files import find_pictures
     from facecli.types import Failure
 
-    paths = [] if folder is None else find_pictures([folder])
+    paths = [] if folder is None else pictures_in([folder])
     scanned = scan(
         paths,
         library=settings.library(),

@@ -10,6 +10,7 @@ import click
 from facecli.cli.options import PICTURES, command_options
 from facecli.cli.output import counted, emit_all, progress, table, warn
 from facecli.cli.reports import facts_of, publish, report_option
+from facecli.cli.samples import pictures_in
 from facecli.cli.settings import Settings, pass_settings
 from facecli.errors import FacecliError, FaceError
 from facecli.records import scores as records
@@ -37,10 +38,9 @@ def robustness(
     failure. Exit codes: 1 if an original photo has no face, 2 if a photo could not be read.
     """
     from facecli.evaluation.robustness import summarise, sweep
-    from facecli.faces.photo_files import find_pictures
     from facecli.types import Failure, FailureKind
 
-    found = find_pictures(paths)
+    found = pictures_in(paths)
     if not found:
         raise FacecliError(f"{paths[0]}: no pictures in this folder")
     encoder = settings.encoder()

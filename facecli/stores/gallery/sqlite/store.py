@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Self
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
@@ -29,6 +30,9 @@ from facecli.types import (
 )
 from facecli.vectors.distances import are_unit
 
+if TYPE_CHECKING:
+    from sqlite_utils import Database
+
 
 class SqliteGallery(Store):
     """People and templates in one SQLite file; a `GalleryStore`, which documents the methods."""
@@ -42,11 +46,20 @@ class SqliteGallery(Store):
         """Return an empty gallery in memory, which is gone when it is closed."""
         return cls(None)
 
-    def add(self, templates: Sequence[NewTemplate], card: ModelCard) -> list[int]:
-        """Store all templates or none; return their ids."""
+    def add(
+        self,
+        templates: Sequence[NewTemplate],
+        card: ModelCard,
+        *,
+        external_ids: Mapping[str, str] = MappingProxyType({}),
+    ) -> list[int]:
+        """Store all templates and external ids or none; return the ids of the templates."""
         batch = checked(templates, card)
         with self.writing() as database:
-            return writing.insert(database, batch, card, self._where) if templates else []
+            ids = writing.insert(database, batch, card, self._where) if templates else []
+            for name, external_id in external_ids.items():
+                self._give_id(database, name, external_id, replacing=False)
+            return ids
 
     def people(self) -> list[Person]:
         """Return everyone, by name."""
@@ -104,6 +117,22 @@ class SqliteGallery(Store):
                 raise refusals.name_taken(holder.name)
             writing.rename(database, person.id, name, name_key(name))
         return self.person(name)
+
+    def set_external_id(self, name: str, external_id: str | None) -> Person:
+        """Give a person another external id, or none, and return them."""
+        with self.writing() as database:
+            self._give_id(database, name, external_id, replacing=True)
+        return self.person(name)
+
+    def _give_id(
+        self, database: Database, name: str, external_id: str | None, *, replacing: bool
+    ) -> None:
+        """Store a person's external id; without `replacing` a person keeps the one they have."""
+        person = self.person(name)
+        given = None if external_id is None else clean_name(external_id, "external id")
+        if given is not None and not replacing and person.external_id not in (None, given):
+            raise refusals.two_external_ids(person.name, str(person.external_id), given)
+        writing.set_external_id(database, person, given)
 
     def merge(self, source: str, target: str) -> Person:
         """Move all templates of one person to another, remove the first, and return the other."""

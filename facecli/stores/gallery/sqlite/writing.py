@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from facecli.stores.embeddings import encode
 from facecli.stores.gallery import refusals
 from facecli.stores.gallery.checks import Batch, NamedPerson
+from facecli.stores.names import name_key
 from facecli.stores.times import now
-from facecli.types import ModelCard
+from facecli.types import ModelCard, Person
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -61,6 +62,16 @@ def insert(database: Database, batch: Batch, card: ModelCard, where: str) -> lis
 def rename(database: Database, person_id: int, name: str, key: str) -> None:
     """Give a person another name."""
     database.table("person").update(person_id, {"name": name, "name_key": key})
+
+
+def set_external_id(database: Database, person: Person, external_id: str | None) -> None:
+    """Give a person an external id, or none; raise GalleryError if it is another person's."""
+    if external_id == person.external_id:
+        return
+    other = database.execute(OTHER_HOLDER_OF_ID, (external_id, name_key(person.name))).fetchone()
+    if other is not None:
+        raise refusals.shared_external_id(str(external_id), person.name, other[0])
+    database.table("person").update(person.id, {"external_id": external_id})
 
 
 def merge(database: Database, source: int, target: int, external_id: str | None) -> None:
