@@ -142,7 +142,7 @@ def test_what_needs_no_photo_searched_is_answered_while_all_places_are_taken(
     raw = photo.read_bytes()
     head = f"POST /identify HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(raw)}\r\n"
     whole = head.encode() + AUTHORIZED + b"\r\n" + raw
-    with running(tmp_path / "g.db", held=True) as (_, port), connected(port, 16, whole):
+    with running(tmp_path / "g.db", how="held") as (_, port), connected(port, 16, whole):
         until(lambda: ask(port, "/identify", photo)[0] == 429)
         for path in ("/health", "/metrics", "/people"):
             began = time.monotonic()
