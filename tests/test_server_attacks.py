@@ -6,6 +6,7 @@ import asyncio
 import socket
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -196,7 +197,9 @@ def in_loop(work: Callable[[], Awaitable[None]]) -> None:
         async with asyncio.timeout(30):
             await work()
 
-    asyncio.run(whole())
+    # In a thread of its own: where a browser was started, this one has a loop already.
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(asyncio.run, whole()).result()
 
 
 def test_the_slowest_of_too_many_bodies_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
