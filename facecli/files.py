@@ -83,4 +83,5 @@ def data_file(variable: str, name: str) -> Path:
 GALLERY = ("FACECLI_DB", "gallery.db")
 LIBRARY = ("FACECLI_LIBRARY", "photos.db")
 DECISIONS = ("FACECLI_LOG", "decisions.db")
-"""The environment variable of each database, and its file name in the user's data folder."""
+CONFIGURATION = ("FACECLI_CONFIG", "config.toml")
+"""The environment variable of each file of the user, and its name in the user's own folder."""

@@ -67,9 +67,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True)
 def own_library(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Keep what commands remember of photos apart from the user's library and from other tests."""
+    """Keep commands apart from the user's photo library and configuration, and from other tests."""
     path = tmp_path_factory.getbasetemp() / "libraries" / f"{uuid4()}.db"
     monkeypatch.setenv("FACECLI_LIBRARY", str(path))
+    monkeypatch.setenv("FACECLI_CONFIG", os.devnull)
 
 
 @pytest.fixture(autouse=True)

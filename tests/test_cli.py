@@ -83,7 +83,16 @@ def test_every_command_takes_the_shared_options(name: str, runner: CliRunner) ->
     for leaf in leaves(command, name):
         helped = runner.invoke(cli, [*leaf.split(), "--help"])
         assert helped.exit_code == 0
-        for option in ("--db", "--model", "--threshold", "--device", "--json", "-v"):
+        for option in (
+            "--db",
+            "--model",
+            "--threshold",
+            "--device",
+            "--json",
+            "-v",
+            "--quiet",
+            "--no-progress",
+        ):
             assert option in helped.output, leaf
 
 

@@ -40,6 +40,7 @@ COMMANDS = {
     "models": "List, describe, import and export face models.",
     "train": "Train your own network on photos of people.",
     "serve": "Run an HTTP service with a camera page, and make other commands faster.",
+    "config": "Show the configuration file and the values in force.",
     "doctor": "Check the installation, the model and the database.",
     "demo": "Try all of facecli on two public-domain portraits, offline.",
 }

@@ -7,10 +7,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.core import ParameterSource
 
 from facecli.cli.gate import gate_options, stand_at_gate
-from facecli.cli.options import MAX_SQUARED_L2, PICTURES, Option, Range, Whole, command_options
+from facecli.cli.options import (
+    MAX_SQUARED_L2,
+    PICTURES,
+    Option,
+    Range,
+    Whole,
+    command_options,
+    is_given,
+)
 from facecli.cli.output import bad, counted, detail, doubtful, emit, good, note, progress, shown
 from facecli.cli.samples import pictures_in
 from facecli.cli.settings import Settings, pass_settings
@@ -121,15 +128,11 @@ def _check_usage(
     """Refuse options that would have no effect."""
     if source is None and not paths:
         ctx.fail("Missing argument 'PHOTO|DIR|-…', or --source.")
-    if source is not None and (paths or _given(ctx, "faces")):
+    if source is not None and (paths or is_given(ctx, "faces")):
         ctx.fail("--source cannot be used with photos or --faces.")
-    others = [name for name in at_gate if _given(ctx, name)]
+    others = [name for name in at_gate if is_given(ctx, name)]
     if source is None and others:
         ctx.fail(f"--{others[0].replace('_', '-')} needs --source.")
-
-
-def _given(ctx: click.Context, name: str) -> bool:
-    return ctx.get_parameter_source(name) is not ParameterSource.DEFAULT
 
 
 def _sources(paths: tuple[Path, ...]) -> list[Photo]:

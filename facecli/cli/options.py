@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from facecli.cli.configuration import from_file
 from facecli.cli.settings import MOST_WORKERS, settings_of
 from facecli.files import GALLERY, LIBRARY
 from facecli.models import DEFAULT_DETECTOR, DETECTORS, PRECISIONS
@@ -60,9 +61,15 @@ def _remember(ctx: click.Context, param: click.Parameter, value: Any) -> None:
     """Store an option in the settings if it was given. An option after the command name wins."""
     from click.core import ParameterSource
 
-    if param.name is None or ctx.get_parameter_source(param.name) is ParameterSource.DEFAULT:
+    assert param.name is not None
+    source, settings = ctx.get_parameter_source(param.name), settings_of(ctx)
+    if source is ParameterSource.DEFAULT:
         return
-    setattr(settings_of(ctx), param.name, value)
+    if source is ParameterSource.COMMANDLINE:
+        settings.given.add(param.name)
+    elif param.name in settings.given:
+        return  # the command line wins over the file, wherever the option stands
+    setattr(settings, param.name, value)
 
 
 class Option(click.Option):
@@ -126,6 +133,10 @@ SHARED = (
     ),
     _shared("--json", is_flag=True, help="Write JSON lines to stdout, and nothing else."),
     _shared("-v", "--verbose", is_flag=True, help="Print more details, and tracebacks."),
+    _shared(
+        "--quiet", is_flag=True, help="Print no notes and no progress: only warnings and errors."
+    ),
+    _shared("--no-progress", is_flag=True, help="Show no progress."),
 )
 
 
@@ -150,19 +161,23 @@ workers_option = _shared(
 
 def refuse_with(ctx: click.Context, mode: str, *names: str) -> None:
     """Refuse the options given to this command that have no effect in a mode, such as --show."""
+    for option in ctx.command.params:
+        if option.name in names and is_given(ctx, option.name):
+            raise click.UsageError(f"{option.opts[-1]} has no effect with {mode}.", ctx=ctx)
+
+
+def is_given(ctx: click.Context, name: str) -> bool:
+    """Tell whether the command line gave an option of this command."""
     from click.core import ParameterSource
 
-    silent = (ParameterSource.DEFAULT, ParameterSource.DEFAULT_MAP)
-    for option in ctx.command.params:
-        if option.name in names and ctx.get_parameter_source(option.name) not in silent:
-            raise click.UsageError(f"{option.opts[-1]} has no effect with {mode}.", ctx=ctx)
+    return ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
 
 
 def command_options(function: AnyCallable) -> AnyCallable:
     """Add the shared options. They are accepted before and after the command's name."""
     for option in reversed(SHARED):
         function = option(function)
-    return function
+    return from_file(function)
 
 
 def library_options(function: AnyCallable) -> AnyCallable:

@@ -86,8 +86,9 @@ def wants_json() -> bool:
 
 
 def note(text: str) -> None:
-    """Print a note on stderr."""
-    click.echo(shown(text), err=True)
+    """Print a note on stderr, unless --quiet was given."""
+    if not settings_of(click.get_current_context()).quiet:
+        click.echo(shown(text), err=True)
 
 
 def detail(text: str) -> None:
@@ -190,7 +191,10 @@ def progress(items: Iterable[Item], length: int | None, label: str) -> Iterator[
     """Yield the items, and show on stderr how many are done, the speed and the time left.
 
     A terminal gets a progress bar. Otherwise, and with --json, a line is printed every ten seconds.
+    With --no-progress or --quiet nothing is shown.
     """
+    if not wants_progress():
+        return iter(items)
     if sys.stderr.isatty() and not _is_dumb() and not wants_json():
         return _bar(items, length, label)
     return _lines(items, length, label)
@@ -210,6 +214,12 @@ class Progress:
     def step(self) -> None:
         """Count an item that is done."""
         next(self._shown, None)
+
+
+def wants_progress() -> bool:
+    """Return whether neither --no-progress nor --quiet was given."""
+    settings = settings_of(click.get_current_context())
+    return not (settings.no_progress or settings.quiet)
 
 
 def _bar(items: Iterable[Item], length: int | None, label: str) -> Iterator[Item]:

@@ -33,6 +33,7 @@ class Settings:
 
     Collaborators passed in are used as they are: tests pass fakes, and the demo loads its networks
     only once. `hear` is called with every result record, also when the output is for people.
+    `given` holds the names of the options that the command line gave.
     """
 
     def __init__(
@@ -55,6 +56,10 @@ class Settings:
         self.precision = PRECISIONS[0]
         self.json = False
         self.verbose = False
+        self.quiet = False
+        self.no_progress = False
+        self.reads_configuration = True
+        self.given: set[str] = set()
         self._detector = detector
         self._encoder = encoder
         self._gallery = gallery
@@ -181,7 +186,7 @@ class Settings:
             path = self.library_database
             is_new = create and not path.exists()
             self._opened_library = self._closing.enter_context(Library(path, create=create))
-            if is_new:
+            if is_new and not self.quiet:
                 click.echo(
                     f"{kept} remembered in {shown(path)}; 'facecli library clear' erases all of it",
                     err=True,
@@ -238,7 +243,8 @@ class Settings:
             library=Library.memory(),
             hear=hear,
         )
-        other.json, other.verbose = self.json, self.verbose
+        other.json, other.verbose, other.quiet = self.json, self.verbose, self.quiet
+        other.no_progress, other.reads_configuration = self.no_progress, False
         return other
 
     def close(self) -> None:

@@ -23,6 +23,7 @@ from facecli.cli.output import (
     shown,
     table,
     wants_json,
+    wants_progress,
 )
 from facecli.cli.settings import Settings, pass_settings
 from facecli.errors import FacecliError, check_extra
@@ -216,6 +217,9 @@ def _watched(steps: Iterable[Step], total: int) -> Iterator[Step]:
     live = sys.stderr.isatty() and not wants_json()
     spoke = -math.inf
     step = None
+    if not wants_progress():
+        yield from steps
+        return
     for step in steps:
         yield step
         now = time.monotonic()

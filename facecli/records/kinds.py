@@ -16,6 +16,7 @@ from facecli.records.albums import (
     SidecarsRecord,
 )
 from facecli.records.calibration import CalibrationClearedRecord, CalibrationRecord, VerifierRecord
+from facecli.records.configuration import ConfigurationFileRecord, SettingRecord
 from facecli.records.embedding import EmbeddingRecord, EmbeddingsFileRecord, FailureRecord
 from facecli.records.enrollment import EnrollmentRecord, EnrollmentSummaryRecord
 from facecli.records.gate import (
@@ -137,6 +138,8 @@ Record = (
     | DiagnosisRecord
     | DemoStepRecord
     | DemoRecord
+    | ConfigurationFileRecord
+    | SettingRecord
     | HealthRecord
     | ErrorRecord
 )
