@@ -138,7 +138,7 @@ def look(
         picture = opening()
         with room.held(picture.needed):
             places = places or _found(picture, detector)
-            chips = _chips(picture, places.detections, geometry)
+            chips = _chips(picture, places.detections, geometry, least=search_side(detector))
             picture.let_go()
         faces = tuple(
             Face(one, measure_quality(one.landmarks, chip, geometry=geometry))
@@ -164,17 +164,18 @@ def _found(picture: OpenedPicture, detector: Detector) -> Places:
 
 
 def _chips(
-    picture: OpenedPicture, faces: tuple[Detection, ...], geometry: ChipGeometry
+    picture: OpenedPicture, faces: tuple[Detection, ...], geometry: ChipGeometry, *, least: float
 ) -> tuple[PixelArray, ...]:
     """Cut the chips of faces.
 
     Under a chip lie no fewer pixels than it has itself, if the full picture has them: for small
-    faces the picture is decoded again, larger.
+    faces the picture is decoded again, larger. The decode is never smaller than `least`, that of a
+    search, so that a chip does not depend on whether it was known where the faces are.
     """
     if not faces:
         return ()
     step = min(abs(fit_similarity(geometry.landmarks, face.landmarks).turn) for face in faces)
-    decoded = picture.at_least(max(picture.size) / max(step, 1.0))
+    decoded = picture.at_least(max(least, max(picture.size) / max(step, 1.0)))
     return tuple(
         cut_chip(decoded.pixels, moved(face, decoded.from_full).landmarks, geometry)
         for face in faces
