@@ -22,7 +22,8 @@ from facecli.calibration import (
     impostor_table,
     sentence,
 )
-from facecli.calibration.threshold import calibrated_threshold
+from facecli.calibration.operating import OperatingPoint, operating_point
+from facecli.calibration.threshold import calibrated_threshold, strangers_taken, too_many_taken
 from facecli.errors import CalibrationError, GalleryError
 from facecli.metrics import Comparisons
 from facecli.stores.gallery.sqlite.store import SqliteGallery
@@ -212,6 +213,53 @@ def test_among_many_templates_the_chance_grows_as_of_independent_draws() -> None
     assert (bound.share, bound.high) == (None, 1.0)
     assert bound.low == pytest.approx(1 - 0.9**3)
     assert Odds(1e-12, 1e-13, 1e-11).among(10).share == pytest.approx(1e-11)
+
+
+def test_odds_name_the_pairs_that_they_were_counted_on() -> None:
+    for value in (0.0, float(DISTRIBUTION.squared_l2[1]), 4.0):
+        odds = DISTRIBUTION.share(value).among(3)
+        assert (odds.pairs, odds.source) == (DISTRIBUTION.pairs, DISTRIBUTION.source)
+
+
+def few_and_many() -> OperatingPoint:
+    """Return a point of a gallery calibrated on 60 people, for a model that knows 900."""
+    rows, labels = crowd(60, 1)
+    far = 30 / (60 * 59 / 2)
+    own = calibrated_threshold(rows, labels, far=far, card=CARD, source="own")
+    rows, labels = crowd(900, 1)
+    card = dataclasses.replace(CARD, impostors=impostor_table(rows, labels, source="many"))
+    return operating_point(card, [own], threshold=None)
+
+
+@pytest.mark.slow
+def test_the_better_founded_of_two_sources_of_odds_is_used() -> None:
+    """An identical picture among 215 people is no "fewer than 1 in 3 strangers"."""
+    point = few_and_many()
+    identical = point.odds(0.0, templates=215)
+    assert identical is not None
+    assert identical.source == "many"
+    assert identical.high < 0.1
+    alone = point.strangers[0].share(0.0).among(215)
+    assert alone.high > 1 / 3
+    within = point.odds(point.threshold + 0.05)
+    assert within is not None
+    assert (within.source, within.share is None) == ("own", False)
+    beyond = point.odds(4.0)
+    assert beyond is not None
+    assert (beyond.source, beyond.low > 0.05) == ("own", True)
+
+
+def test_a_rate_is_of_use_to_a_gallery_of_some_size_only() -> None:
+    """1 - (1 - 0.01)^215 is 0.88; the rate named instead is of use."""
+    assert strangers_taken(0.01, 215) == pytest.approx(1 - 0.99**215)
+    reason = too_many_taken(0.01, 215)
+    assert reason == (
+        "at FMR 1e-2, 88% of strangers would be like somebody among the 215 templates enrolled; "
+        "at most 10% is of use, which needs FMR 4.8e-04 or less"
+    )
+    assert too_many_taken(4.8e-4, 215) == ""
+    assert too_many_taken(5e-4, 215) != ""
+    assert too_many_taken(0.1, 0) == too_many_taken(0.1, 1) == ""
 
 
 # the threshold

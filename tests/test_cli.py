@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from facecli.cli import COMMANDS, cli
 from facecli.cli.lazy import LazyGroup
 from facecli.cli.options import command_options
-from facecli.cli.output import confirmed, emit, progress, shown, table
+from facecli.cli.output import confirmed, emit, progress, shown, table, warn
 from facecli.cli.settings import Settings, pass_settings
 from facecli.errors import PictureError
 from facecli.records.embedding import failure
@@ -227,6 +227,41 @@ def test_only_yes_confirms_and_no_answer_is_no(
     outcome = runner.invoke(cli, ["probe"], input=answer)
     assert outcome.exit_code == expected
     assert outcome.stdout == ""
+    if not answer:
+        said = "facecli: Sure? There is no terminal to answer on: use --yes\n"
+        assert outcome.stderr == said
+
+
+@pytest.mark.parametrize(
+    ("variables", "coloured"),
+    [
+        ({}, True),
+        ({"NO_COLOR": "1"}, False),
+        ({"NO_COLOR": ""}, True),
+        ({"TERM": "dumb"}, False),
+    ],
+    ids=str,
+)
+def test_colour_is_only_for_those_who_want_it(
+    variables: dict[str, str],
+    coloured: bool,
+    runner: CliRunner,
+    install: Install,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("NO_COLOR", "TERM"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+
+    def probe() -> None:
+        emit(failure("a", "b"), table(("name",), [("Ada",)]))
+        warn("careful")
+
+    install(probe)
+    outcome = runner.invoke(cli, ["probe"], color=True)
+    assert ("\x1b[" in outcome.stdout, "\x1b[" in outcome.stderr) == (coloured, coloured)
+    assert "warning: careful" in click.unstyle(outcome.stderr)
 
 
 def test_a_result_is_one_json_line_or_the_human_line(runner: CliRunner, install: Install) -> None:

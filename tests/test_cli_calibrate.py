@@ -97,7 +97,7 @@ def calibrated_to(database: Path, threshold: float, *, model: str = "fake-128") 
 
 @pytest.mark.slow
 def test_the_gallery_calibrates_itself(run: Run, database: Path) -> None:
-    made = record(run("calibrate", "--far", "0.01", "--json"))
+    made = record(run("calibrate", "--far", "0.01", "--force", "--json"))
     (kept,) = stored(database)
     assert made["kind"] == "calibration"
     assert made["threshold"] == kept.threshold
@@ -108,13 +108,36 @@ def test_the_gallery_calibrates_itself(run: Run, database: Path) -> None:
 
 @pytest.mark.slow
 def test_what_was_set_is_shown_in_words(run: Run) -> None:
-    made = run("calibrate", "--far", "0.01")
+    made = run("calibrate", "--far", "0.01", "--force")
     assert "fake-128: threshold 0." in made.stdout
     assert "squared L2, calibrated at FMR 1e-2 on " in made.stdout
     assert "3,160 pairs of strangers among 80 people" in made.stdout
     assert "FNMR not known: nobody has two photos" in made.stdout
     assert "a stranger matches one of the 80 templates enrolled at a rate of 0.55" in made.stdout
     assert made.stdout.startswith(run("calibrate", "--show").stdout.rstrip())
+
+
+def test_a_rate_that_the_gallery_cannot_use_needs_force(run: Run, database: Path) -> None:
+    """At FMR 1e-2, 55 % of strangers are like somebody among 80: that opens the door."""
+    refused = run("calibrate", "--far", "0.01")
+    assert (refused.exit_code, refused.stdout, stored(database)) == (2, "", [])
+    (line,) = refused.stderr.splitlines()
+    assert "at FMR 1e-2, 55% of strangers would be like somebody among the 80 templates" in line
+    assert line.endswith("which needs FMR 1.3e-03 or less; --force stores it all the same")
+    forced = run("calibrate", "--far", "0.01", "--force")
+    assert forced.exit_code == 0
+    assert "warning: at FMR 1e-2, 55% of strangers" in forced.stderr
+    assert stored(database)
+
+
+@pytest.mark.parametrize("option", [("--far", "0.01"), ("--from", "gallery"), ("--force",)])
+@pytest.mark.parametrize("mode", ["--show", "--clear"])
+def test_what_showing_and_clearing_ignore_is_refused(
+    run: Run, option: tuple[str, ...], mode: str
+) -> None:
+    result = run("calibrate", mode, *option)
+    assert result.exit_code == 2
+    assert f"{option[0]} has no effect with {mode}" in result.stderr
 
 
 def test_too_few_people_are_refused_and_what_was_set_stays(run: Run, database: Path) -> None:
@@ -135,7 +158,10 @@ def test_a_folder_of_people_calibrates_too(run: Run, database: Path, tmp_path: P
             paint(folder / f"p{plane}" / f"{angle}.png", PaintedFace(plane, angle))
     library = tmp_path / "photos.db"
     made = record(
-        run("calibrate", "--from", folder, "--far", "0.04", "--json", "--library", library)
+        run(
+            *("calibrate", "--from", folder, "--far", "0.04", "--force"),
+            *("--json", "--library", library),
+        )
     )
     assert (made["source"], made["impostor_pairs"]) == (str(folder), 42 * 39 // 2)
     assert (made["genuine_pairs"], made["fnmr"]) == (42, 0.0)
@@ -220,7 +246,7 @@ def test_verify_and_identify_say_how_many_strangers_come_as_close(
 ) -> None:
     """The gallery's own crowd tells; among N templates the chance is that of any of them."""
     assert "strangers" not in run("verify", *pair).stdout
-    run("calibrate", "--far", "0.01")
+    run("calibrate", "--far", "0.01", "--force")
     verified = record(run("verify", *pair, "--json"))["strangers"]
     assert verified["pairs"] == 3160
     assert verified["source"] == "the gallery's 80 people"

@@ -54,11 +54,11 @@ def test_folders_counts_all_pairs(people: Path) -> None:
     assert result.exit_code == 0, result.output
     (rates,) = records(result, "error_rates")
     assert (rates["photos"], rates["people"], rates["model"]) == (9, 3, "fake-128")
-    assert rates["fmr"] == {"errors": 0, "of": 27, "rate": None, "low": None, "high": None}
+    assert rates["fmr"] == rates_of(0, 27, high=0.1277)
     assert (rates["fnmr"]["errors"], rates["fnmr"]["of"]) == (0, 9)
     assert (rates["eer"], rates["auc"], rates["rank_one"]) == (0.0, 1.0, 1.0)
-    assert rates["eer_interval"] == {"low": None, "high": None}
-    assert rates["missed"] == {"errors": 0, "of": 6, "rate": None, "low": None, "high": None}
+    assert rates["eer_interval"] == {"low": 0.0, "high": pytest.approx(0.3363, abs=1e-4)}
+    assert rates["missed"] == rates_of(0, 6, high=0.4593)
     curve = rates["curve"]
     assert (curve["thresholds"][0], curve["fmr"][-1], curve["fnmr"][-1]) == (
         pytest.approx(squared_l2_of(6), abs=1e-6),
@@ -83,9 +83,12 @@ def test_folders_obeys_the_threshold(people: Path) -> None:
 def test_folders_says_it_in_words(people: Path) -> None:
     result = run("folders", people)
     assert "9 photos of 3 people, model fake-128, threshold 0.5 squared L2" in result.stdout
-    assert "0 of 27 impostor pairs; too few for a rate (30 needed)" in result.stdout
-    assert "EER   not supported by 9 genuine pairs, AUC 1.0000" in result.stdout
-    assert "0 of 6 other photos not found first; too few for a rate (30 needed)" in result.stdout
+    assert (
+        "FMR   at most 13 % (0 of 27 impostor pairs, 95 % interval 0.0000 to 0.1277)"
+        in result.stdout
+    )
+    assert "EER   at most 34 % (not supported by 9 genuine pairs), AUC 1.0000" in result.stdout
+    assert "at least 54 % (0 of 6 other photos not found first, 95 %" in result.stdout
     assert "not supported by 9 genuine pairs" in result.stdout
     assert "farthest photos of one person" in result.stdout
     assert HOSTILE in result.stdout
@@ -102,7 +105,7 @@ def test_a_photo_without_a_face_is_1_and_an_unreadable_one_2(people: Path) -> No
     result = run("folders", people)
     assert result.exit_code == 2
     assert "broken.png" in result.stderr
-    assert "FRR   6 of 15 genuine pairs" in result.stdout
+    assert re.search(r"FRR   at most \d\d % \(6 of 15 genuine pairs", result.stdout)
 
 
 def test_copies_are_left_out_and_told(people: Path) -> None:
@@ -131,7 +134,8 @@ def test_groups_are_measured_and_compared(people: Path, tmp_path: Path) -> None:
     _, old, young = records(result, "error_rates")
     assert (old["group"], old["photos"]) == ("old", 0)
     assert "no genuine pairs" in old["reason"]
-    assert young["reason"] == "not supported by 6 genuine pairs"
+    assert (young["fnmr"]["rate"], young["fnmr"]["of"]) == (None, 6)
+    assert young["fnmr"]["high"] == pytest.approx(0.4593, abs=1e-4)
     assert "Nobody: no such photo or person" in result.stderr
     assert "3 photos in no group of age" in result.stderr
 
@@ -261,14 +265,32 @@ def test_identification_finds_everyone_and_no_stranger(people: Path) -> None:
     assert (opened["fpir"]["errors"], opened["fnir"]["errors"]) == (0, 0)
     assert set(opened["curve"]) == {"thresholds", "fpir", "fnir"}
     assert [point["fnir"] for point in records(result, "fnir_at_fpir")] == [None] * 3
-    assert closed["missed"] == [rates_of(0, 6)] * 10
+    assert closed["missed"] == [rates_of(0, 6, high=0.4593)] * 10
     text = run("identification", people).stdout
-    assert re.search(r"rank-1 +too few missed for a rate \(30 needed\) +0$", text, re.MULTILINE)
+    assert re.search(r"rank-1 +at least 54 % +0\.5407 to 1\.0000 +0$", text, re.MULTILINE)
 
 
-def rates_of(errors: int, of: int) -> dict[str, Any]:
-    """Return the fields of a rate that too few errors support."""
-    return {"errors": errors, "of": of, "rate": None, "low": None, "high": None}
+def rates_of(errors: int, of: int, *, high: float) -> dict[str, Any]:
+    """Return the fields of a rate that too few errors support: there is a bound."""
+    ends = {"low": 0.0, "high": pytest.approx(high, abs=1e-4)}
+    return {"errors": errors, "of": of, "rate": None, **ends}
+
+
+def test_what_few_errors_leave_open_has_a_bound_everywhere(people: Path, tmp_path: Path) -> None:
+    """No table of an evaluation has a blank where the data say at least or at most."""
+    pairs = people / "pairs.csv"
+    pairs.write_text("a,b,same\nAda/00.png,Ada/06.png,1\nAda/00.png,Bob/00.png,0\n")
+    groups = tmp_path / "groups.csv"
+    groups.write_text("person,age\nAda,young\nBob,young\n", encoding="utf-8")
+    for arguments in (
+        ("folders", people, "--groups", groups, "--by", "age"),
+        ("identification", people, "--gallery-size", "10", "--distractors", people),
+        ("lfw", pairs),
+    ):
+        text = run(*arguments).stdout
+        assert re.search(r"at (least|most) \d+ %", text), arguments
+        assert "too few" not in text
+        assert "(30 needed)" not in text
 
 
 @pytest.mark.slow

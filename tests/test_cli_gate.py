@@ -126,6 +126,7 @@ def test_commands_run_for_their_outcomes(run: Run, folder: Path, tmp_path: Path)
         (["identify", "--source", "nowhere"], "no such camera, stream, video file or folder"),
         (["identify", "--source", "nowhere", "--watch"], "--watch is for folders"),
         (["identify", "--source", ".", "--on-match", "no-such-command"], "no such command"),
+        (["identify", "--source", ".", "--on-match", "true | true"], "works in a shell only"),
         (["identify", "--source", ".", "--webhook", "file:///x"], "not an http or https address"),
         (["log", "show"], "there is none"),
     ],

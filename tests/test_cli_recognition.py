@@ -337,6 +337,27 @@ def test_verify_suggests_the_name_that_was_meant(run: Run, enrolled: None, photo
     assert "did you mean 'Ada'" in result.stderr
 
 
+def test_verify_asks_whether_a_person_was_meant(run: Run, enrolled: None, photos: Path) -> None:
+    for typed in ("Ada", "adda"):
+        result = run("verify", typed, photos / "ada.png")
+        assert result.exit_code == 2
+        (line,) = result.stderr.splitlines()
+        assert line == f"facecli: {typed}: no such file; did you mean 'person:Ada'?"
+    for typed in ("ada.png", "nobody like this"):
+        assert "did you mean" not in run("verify", typed, photos / "ada.png").stderr
+
+
+@pytest.mark.parametrize("command", ["identify", "embed", "cluster", "enroll", "verify"])
+def test_an_address_is_no_photo_and_the_line_says_so(
+    run: Run, enrolled: None, photos: Path, command: str
+) -> None:
+    address = "https://example.org/ada.jpg"
+    others = {"enroll": ["Ada"], "verify": [photos / "ada.png"]}.get(command, [])
+    result = run(command, *others, address)
+    assert result.exit_code == 2
+    assert "download it first" in result.output
+
+
 # identify
 
 

@@ -76,6 +76,42 @@ def test_a_command_that_cannot_be_run_is_refused_at_the_start(text: str) -> None
         command(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("true | mail me", "|"),
+        ("true|true", "true|true"),
+        ("true && true", "&&"),
+        ("true; true", "true;"),
+        ("true &", "&"),
+        ("true >> out.txt", ">>"),
+        ("true 2>&1", "2>&1"),
+        ("true $FACECLI_PERSON", "$FACECLI_PERSON"),
+        ("true `date`", "`date`"),
+        ("true ~/log", "~/log"),
+    ],
+)
+def test_what_only_a_shell_understands_is_refused(text: str, word: str) -> None:
+    """Without a shell it would reach the command as a word, and nobody would know."""
+    with pytest.raises(GateError) as refusal:
+        command(text)
+    assert f"{word} works in a shell only, and none is used: write sh -c" in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "sh -c 'true | true; echo $FACECLI_PERSON > out'",
+        'sh -c "true && true"',
+        "true http://localhost/?a=1&b=2",
+        "true a\\|b 'a | b' --text='> x'",
+        "true {} !",
+    ],
+)
+def test_what_is_quoted_or_means_nothing_to_a_shell_is_taken(text: str) -> None:
+    command(text)
+
+
 @pytest.mark.slow
 def test_a_command_that_fails_or_hangs_is_said_and_the_next_event_is_delivered(
     tmp_path: Path, said: list[str], monkeypatch: pytest.MonkeyPatch

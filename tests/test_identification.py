@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from people import crowd, samples_of
 
 from facecli.errors import FaceError
-from facecli.evaluation.growth import GallerySize, gallery_sizes
+from facecli.evaluation.growth import gallery_sizes
 from facecli.evaluation.identification import closed_set, one_shot_split, open_set
-from facecli.evaluation.rates import Rate
 from facecli.evaluation.samples import Samples
+from facecli.metrics import exact_interval
 from facecli.types import FloatArray
 from facecli.vectors.distances import squared_l2
 
@@ -48,7 +48,8 @@ def test_closed_set_by_hand() -> None:
     )
     found = closed_set(samples)
     assert (found.enrolled, found.probes, found.lost) == (2, 3, 1)
-    assert found.missed == (Rate(2, 3), *[Rate(1, 3)] * 9)
+    counted = [(one.errors, one.of) for one in found.missed]
+    assert counted == [(2, 3), *[(1, 3)] * 9]
     assert found.cmc.tolist() == pytest.approx([1 / 3, *[2 / 3] * 9])
 
 
@@ -246,6 +247,9 @@ def test_computed_rates_are_those_of_independent_strangers() -> None:
     assert found.fnir == pytest.approx(1 - (alone * (np.array(own) <= 0.8)).mean(), rel=1e-6)
     # 44,550 pairs of strangers speak of one in 1,485, and of no larger gallery.
     assert (beyond.fnir, beyond.rank_one) == (None, None)
+    exact = np.mean([(1 - (impostor <= value).mean()) ** 9999 for value in own])
+    assert beyond.rank_one_interval is not None
+    assert beyond.rank_one_interval.low <= exact <= beyond.rank_one_interval.high < 1
 
 
 @pytest.mark.parametrize(("errors", "rates"), [(29, (None, None)), (30, (30 / 32, 1.0))])
@@ -256,6 +260,10 @@ def test_a_rate_of_fewer_than_thirty_errors_is_not_measured(
     samples = at(("Ada", 0, 0), ("Bob", 1, 0), *[("Bob", 0, 1.0)] * errors)
     (found,) = gallery_sizes(samples, samples.embeddings[:0], threshold=0.5, largest=1)
     assert (found.fpir, found.fnir) == pytest.approx(rates)
+    if found.fnir is None:
+        expected = exact_interval(29, 29)
+        assert found.fnir_interval is not None
+        assert found.fnir_interval.low == pytest.approx(expected.low)
 
 
 @pytest.mark.parametrize(("photos", "rate"), [(58, None), (60, 0.5)])
@@ -270,7 +278,8 @@ def test_rank_one_needs_thirty_misses_to_be_expected(photos: int, rate: float | 
 def test_what_the_pairs_do_not_support_is_not_computed() -> None:
     samples = crowd(4, people=20, photos=3)
     beyond = gallery_sizes(samples, samples.embeddings[:0], threshold=0.0, largest=10**6)[-1]
-    assert beyond == GallerySize(10**6, measured=False, fpir=None, fnir=None, rank_one=None)
+    assert (beyond.fpir, beyond.fpir_interval, beyond.rank_one) == (None, None, None)
+    assert beyond.fnir == 1.0, "at threshold 0 nobody is found, whoever the others are"
 
 
 def test_lost_photos_lower_every_rate_of_finding() -> None:

@@ -50,6 +50,20 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.parametrize("kind", ["multipart/form-data; boundary=x", "application/json"])
+@pytest.mark.parametrize("path", ["/identify", "/enroll?name=Eve"])
+def test_a_form_or_json_is_told_the_line_that_works(
+    port: int, folder: Path, kind: str, path: str
+) -> None:
+    photo = folder / "ada.png"
+    status, found, _ = ask(port, path, photo, token=ADMIN, **{"Content-Type": kind})
+    assert status == 415
+    address = f"http://127.0.0.1:{port}{path}"
+    assert found["reason"].endswith(f"curl --data-binary @photo.jpg '{address}'")
+    form = "application/x-www-form-urlencoded"  # what curl --data-binary calls every body
+    assert ask(port, "/identify", photo, **{"Content-Type": form})[0] == 200
+
+
 @pytest.fixture(scope="module")
 def port(folder: Path) -> Iterator[int]:
     """Run a service that knows Ada and Bob."""

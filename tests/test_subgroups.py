@@ -126,7 +126,7 @@ def test_the_same_group_twice_differs_by_nothing_that_is_said(samples: Samples) 
 
 
 @pytest.mark.slow
-def test_small_groups_say_that_they_are_not_supported(samples: Samples) -> None:
+def test_small_groups_have_bounds_and_those_without_pairs_a_reason(samples: Samples) -> None:
     none = np.zeros(2, dtype=bool)
     rows = np.arange(200)
     split = Split(
@@ -139,7 +139,9 @@ def test_small_groups_say_that_they_are_not_supported(samples: Samples) -> None:
         },
     )
     ten, one, nobody, enough = measure_groups(samples, split, threshold=1.0).groups
-    assert ten.reason == "not supported by 20 genuine pairs"
+    assert ten.result is not None
+    assert (ten.result.fnmr.value, ten.result.fnmr.of) == (None, 20)
+    assert ten.result.fnmr.interval is not None
     assert "no impostor pairs" in one.reason
     assert "no genuine pairs" in nobody.reason
     assert enough.result is not None

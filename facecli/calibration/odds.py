@@ -6,7 +6,7 @@ Measuring it needs `metrics`, which is imported only then: an answer reads the d
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,12 +34,20 @@ POINTS_A_DECADE = 10
 class Odds:
     """The share of impostor pairs at or below a squared L2, and its 95 % interval, in [0, 1].
 
-    `share` is None outside the table: then it is only known to be between `low` and `high`.
+    `share` is None outside the table: then it is only known to be between `low` and `high`. It was
+    counted on `pairs` pairs of `source`.
     """
 
     share: float | None
     low: float
     high: float
+    pairs: int = 0
+    source: str = ""
+
+    @property
+    def below(self) -> bool:
+        """Whether the squared L2 is below the table: only a largest share is known."""
+        return self.share is None and self.low == 0
 
     def among(self, templates: int) -> Odds:
         """Return the probability that another person is as near to one of so many templates.
@@ -48,7 +56,8 @@ class Odds:
         person, the true probability is smaller.
         """
         share = None if self.share is None else _any_of(self.share, templates)
-        return Odds(share, _any_of(self.low, templates), _any_of(self.high, templates))
+        low, high = (_any_of(one, templates) for one in (self.low, self.high))
+        return replace(self, share=share, low=low, high=high)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +81,13 @@ class ImpostorDistribution:
         """Return the share of impostor pairs at or below a squared L2; it rises with that."""
         points = self.squared_l2
         if squared_l2 < points[0]:
-            return Odds(None, 0.0, float(self.high[0]))
+            return Odds(None, 0.0, float(self.high[0]), self.pairs, self.source)
         if squared_l2 > points[-1]:
-            return Odds(None, float(self.low[-1]), 1.0)
+            return Odds(None, float(self.low[-1]), 1.0, self.pairs, self.source)
         # The tail is nearly exponential, so its logarithm can be interpolated.
         columns = (self.counts / self.pairs, self.low, self.high)
-        return Odds(*(math.exp(np.interp(squared_l2, points, np.log(one))) for one in columns))
+        share, low, high = (math.exp(np.interp(squared_l2, points, np.log(one))) for one in columns)
+        return Odds(share, low, high, self.pairs, self.source)
 
     def table(self) -> dict[str, Any]:
         """Return it as JSON values, for a model card or a gallery."""

@@ -12,11 +12,14 @@ from facecli.types import Calibration, ModelCard
 
 @dataclass(frozen=True, slots=True)
 class OperatingPoint:
-    """A threshold (squared L2), its calibration if it has one, and the impostor pairs known."""
+    """A threshold (squared L2), its calibration if it has one, and the impostor pairs known.
+
+    `strangers` are those of the gallery's calibration, then those of the model; none if not known.
+    """
 
     threshold: float
     calibration: Calibration | None
-    strangers: ImpostorDistribution | None
+    strangers: tuple[ImpostorDistribution, ...]
 
     @property
     def limit(self) -> str:
@@ -26,10 +29,18 @@ class OperatingPoint:
         return f"(threshold {self.threshold:.4g}, {described(self.calibration)})"
 
     def odds(self, squared_l2: float, *, templates: int = 1) -> Odds | None:
-        """Return the share of other people who are this near to at least one of the templates."""
-        if self.strangers is None:
+        """Return the share of other people who are this near to at least one of the templates.
+
+        The user's own people count, as long as they tell: below their table only a largest share is
+        known, and the model's table, of many more pairs, may know a smaller one. For 215 people
+        that is the difference between "fewer than 1 in 3" and one in a million.
+        """
+        if not self.strangers:
             return None
-        return self.strangers.share(squared_l2).among(templates)
+        own, *others = (known.share(squared_l2) for known in self.strangers)
+        if own.below:
+            own = min([own, *others], key=lambda one: one.high)
+        return own.among(templates)
 
 
 def described(calibration: Calibration) -> str:
@@ -68,7 +79,9 @@ def operating_point(
     """
     calibration = calibration_of(card, calibrations, needed=threshold is None)
     try:
-        strangers = distribution_from(calibration.impostors if calibration else card.impostors)
+        tables = [calibration.impostors] if calibration else []
+        made = map(distribution_from, [*tables, card.impostors])
+        strangers = tuple(one for one in made if one is not None)
     except ValueError as error:
         raise GalleryError(f"{card.name}: {error}: calibrate again") from error
     if threshold is not None:

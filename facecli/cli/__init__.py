@@ -13,7 +13,7 @@ import click
 from facecli import __version__
 from facecli.cli.lazy import LazyGroup
 from facecli.cli.options import command_options
-from facecli.cli.output import complain, unanswered
+from facecli.cli.output import complain, is_plain, unanswered
 from facecli.cli.settings import Settings
 from facecli.errors import known_reason, reason_of
 
@@ -69,6 +69,8 @@ class Program(LazyGroup):
         """
         settings = extra.get("obj") or Settings()
         extra["obj"] = settings
+        if is_plain():
+            extra["color"] = False
         _never_fail_to_print()
         stdout = sys.stdout
         try:

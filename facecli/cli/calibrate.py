@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from facecli.cli.options import Range, command_options, library_options
-from facecli.cli.output import confirmed, counted, emit, emit_all, shown
+from facecli.cli.options import Range, command_options, library_options, refuse_with
+from facecli.cli.output import confirmed, counted, emit, emit_all, shown, warn
 from facecli.cli.settings import Settings, pass_settings
-from facecli.errors import FacecliError
+from facecli.errors import CalibrationError, FacecliError
 from facecli.records import calibration as records
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from facecli.types import Calibration, FloatArray
+    from facecli.types import Calibration, FloatArray, ModelCard
 
 GALLERY = "gallery"
 MAX_FAR = 0.1
@@ -46,16 +46,24 @@ MAX_FAR = 0.1
     is_flag=True,
     help="Remove the calibrations: each model's own threshold counts again.",
 )
+@click.option(
+    "--force",
+    is_flag=True,
+    help="Store a threshold at which too many strangers are like somebody enrolled.",
+)
 @click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
 @library_options
 @command_options
 @pass_settings
+@click.pass_context
 def calibrate(
+    ctx: click.Context,
     settings: Settings,
     far: float,
     source: str,
     show: bool,
     clear: bool,
+    force: bool,
     yes: bool,
 ) -> None:
     """Set the threshold from your own photos, for a false match rate.
@@ -63,29 +71,33 @@ def calibrate(
     All people are compared with each other. The new threshold is the largest squared L2 at which
     no more than RATE of the impostor pairs match. It is stored in the gallery for the model in
     use, and all commands obey it until you clear it. --threshold overrides it. A rate is refused
-    if there are too few photos to measure it. Exit codes: 2 if a photo could not be read; the
-    others are used.
+    if there are too few photos to measure it. It is also refused if more than one stranger in ten
+    would be like somebody among the N templates enrolled, at a rate of 1 - (1 - RATE)^N, unless
+    --force is given. Exit codes: 2 if a photo could not be read; the others are used.
     """
     if show and clear:
         raise click.UsageError("--show and --clear exclude each other.")
+    if show or clear:
+        refuse_with(ctx, "--show" if show else "--clear", "far", "source", "force")
     if show:
         _show(settings)
     elif clear:
         _clear(settings, yes=yes)
     else:
-        _calibrate(settings, far, source)
+        _calibrate(settings, far, source, force=force)
 
 
-def _calibrate(settings: Settings, far: float, source: str) -> None:
+def _calibrate(settings: Settings, far: float, source: str, *, force: bool) -> None:
     from facecli.calibration.threshold import calibrated_threshold
 
     card = settings.card()
-    embeddings, people, text, unreadable = _data(settings, source)
-    made = calibrated_threshold(embeddings, people, far=far, card=card, source=text)
+    templates = _templates(settings, card)
+    _check_use(far, templates, force=force)
+    embeddings, people, name, unreadable = _data(settings, source)
+    made = calibrated_threshold(embeddings, people, far=far, card=card, source=name)
     settings.gallery(create=True).set_calibration(made)
-    emit(
-        records.calibration(made), "\n".join([*_described(made), *_identification(settings, made)])
-    )
+    text = "\n".join([*_described(made), *_identification(templates, far)])
+    emit(records.calibration(made), text)
     if unreadable:
         click.get_current_context().exit(2)
 
@@ -135,16 +147,31 @@ def _described(made: Calibration) -> list[str]:
     return lines
 
 
-def _identification(settings: Settings, made: Calibration) -> list[str]:
-    """Return a line with what the rate means for N enrolled templates: 1 - (1 - FMR)^N.
-
-    Measured on LFW's development people (1,711 people, 2,761 templates) with the start weights of
-    facecli-128: at an FMR of 1e-4, 21 % of the photos had another person's template within the
-    threshold, and the formula gives 24 %; at 3.2e-5 these were 7.8 % and 8.4 %.
-    """
+def _templates(settings: Settings, card: ModelCard) -> int:
+    """Count the templates of a model in the gallery, 0 if there is none."""
+    if not settings.has_gallery():
+        return 0
     enrolled = {one.fingerprint: one.templates for one in settings.gallery().models()}
-    if not (templates := enrolled.get(made.fingerprint, 0)):
+    return enrolled.get(card.fingerprint, 0)
+
+
+def _check_use(far: float, templates: int, *, force: bool) -> None:
+    """Refuse a rate that a gallery of this size cannot use; with `force`, only warn."""
+    from facecli.calibration.threshold import too_many_taken
+
+    reason = too_many_taken(far, templates)
+    if reason and not force:
+        raise CalibrationError(f"{reason}; --force stores it all the same")
+    if reason:
+        warn(reason)
+
+
+def _identification(templates: int, far: float) -> list[str]:
+    """Return a line with what the rate means for the templates enrolled, if there are any."""
+    from facecli.calibration.threshold import strangers_taken
+
+    if not templates:
         return []
-    share = 1 - (1 - made.far) ** templates
+    share = strangers_taken(far, templates)
     who = counted(templates, "template")
     return [f"  a stranger matches one of the {who} enrolled at a rate of {share:.2g}"]

@@ -61,7 +61,9 @@ OPTIONS = (
         cls=Option,
     ),
     click.option(
-        "--on-match", metavar="CMD", help="Command to run for a match. It gets FACECLI_… variables."
+        "--on-match",
+        metavar="CMD",
+        help="Command to run for a match, without a shell. It gets FACECLI_… variables.",
     ),
     click.option(
         "--on-unknown", metavar="CMD", help="Command to run for an unknown or ambiguous face."

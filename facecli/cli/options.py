@@ -148,6 +148,16 @@ workers_option = _shared(
 )
 
 
+def refuse_with(ctx: click.Context, mode: str, *names: str) -> None:
+    """Refuse the options given to this command that have no effect in a mode, such as --show."""
+    from click.core import ParameterSource
+
+    silent = (ParameterSource.DEFAULT, ParameterSource.DEFAULT_MAP)
+    for option in ctx.command.params:
+        if option.name in names and ctx.get_parameter_source(option.name) not in silent:
+            raise click.UsageError(f"{option.opts[-1]} has no effect with {mode}.", ctx=ctx)
+
+
 def command_options(function: AnyCallable) -> AnyCallable:
     """Add the shared options. They are accepted before and after the command's name."""
     for option in reversed(SHARED):

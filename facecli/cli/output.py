@@ -6,6 +6,7 @@ Names, paths and messages may hold any character: pass them through `shown` befo
 from __future__ import annotations
 
 import errno
+import os
 import sys
 import time
 import unicodedata
@@ -162,9 +163,27 @@ def _width(text: str) -> int:
     )
 
 
+def is_plain() -> bool:
+    """Tell whether the user wants text without colour (https://no-color.org)."""
+    return bool(os.environ.get("NO_COLOR")) or _is_dumb()
+
+
+def _is_dumb() -> bool:
+    """Tell whether the terminal can neither colour text nor go back in a line."""
+    return os.environ.get("TERM") == "dumb"
+
+
 def confirmed(question: str) -> bool:
-    """Ask on stderr. No answer, as in a script, counts as no."""
-    return click.confirm(shown(question), default=False, err=True)
+    """Ask on stderr. An answer may come through a pipe; no answer counts as no.
+
+    Raises FacecliError if nobody can answer, as in a script.
+    """
+    if sys.stdin is not None and sys.stdin.isatty():
+        return click.confirm(shown(question), default=False, err=True)
+    given = sys.stdin.readline() if sys.stdin is not None else ""
+    if not given:
+        raise FacecliError(f"{question} There is no terminal to answer on: use --yes")
+    return given.strip().lower() in ("y", "yes")
 
 
 def progress(items: Iterable[Item], length: int | None, label: str) -> Iterator[Item]:
@@ -172,7 +191,7 @@ def progress(items: Iterable[Item], length: int | None, label: str) -> Iterator[
 
     A terminal gets a progress bar. Otherwise, and with --json, a line is printed every ten seconds.
     """
-    if sys.stderr.isatty() and not wants_json():
+    if sys.stderr.isatty() and not _is_dumb() and not wants_json():
         return _bar(items, length, label)
     return _lines(items, length, label)
 

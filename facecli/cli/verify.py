@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ import click
 from facecli.cli.options import command_options
 from facecli.cli.output import bad, counted, emit, good, shown
 from facecli.cli.settings import Settings, pass_settings
+from facecli.errors import PictureError
 from facecli.records import recognition as records
 
 if TYPE_CHECKING:
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
     from facecli.calibration.operating import OperatingPoint
     from facecli.calibration.verifier import Judgement
+    from facecli.recognition.recognizer import Recognizer
     from facecli.recognition.verify import Enrolled, Side, Verdict
 
 PERSON = "person:"
@@ -51,7 +54,7 @@ def verify(
     recognizer = settings.recognizer()
     point = recognizer.point()
     unit = None if verifier_file is None else load_verifier(verifier_file, recognizer.card)
-    left, right = recognizer.samples([_side(a), _side(b)])
+    left, right = recognizer.samples([_side(text, recognizer) for text in (a, b)])
     verdict = compare(left, right, point)
     judged = None if unit is None else unit.judge(left.embeddings, right.embeddings)
     record = records.verification(verdict, recognizer.card, point)
@@ -60,11 +63,24 @@ def verify(
     ctx.exit(0 if record["same"] else 1)
 
 
-def _side(text: str) -> Enrolled | Path:
-    """Return the side that a text names: an enrolled person or a photo."""
+def _side(text: str, recognizer: Recognizer) -> Enrolled | Path:
+    """Return the side that a text names: an enrolled person or a photo.
+
+    Raises PictureError if there is no such file, but a person with nearly that name.
+    """
+    from facecli.faces.photo_files import PICTURE_EXTENSIONS
     from facecli.recognition.verify import Enrolled
 
-    return Enrolled(text.removeprefix(PERSON)) if text.startswith(PERSON) else Path(text)
+    if text.startswith(PERSON):
+        return Enrolled(text.removeprefix(PERSON))
+    named_as_photo = Path(text).suffix.lower() in PICTURE_EXTENSIONS
+    if not named_as_photo and not os.path.lexists(text) and recognizer.place.exists():
+        from facecli.stores.names import closest, name_key
+
+        names = {name_key(one.name): one.name for one in recognizer.people()}
+        if (like := closest(text, names)) is not None:
+            raise PictureError(f"{text}: no such file; did you mean {PERSON + like!r}?")
+    return Path(text)
 
 
 def _answered(verdict: Verdict, point: OperatingPoint, judged: Judgement | None) -> Iterator[str]:

@@ -24,6 +24,7 @@ from facecli.evaluation.rates import (
     Rate,
     Val,
     curve_of,
+    eer_bounds,
     histogram_of,
     val_at,
 )
@@ -59,7 +60,8 @@ class FolderResult:
     """Error rates over all pairs of named people.
 
     `frr` counts genuine pairs with a failed photo as rejected; `fnmr` leaves them out. `eer_reason`
-    says why the pairs do not support the EER; it is empty if they do. `missed` counts the later
+    says why the pairs do not support the EER, which then only has an interval; it is empty if they
+    do. `missed` counts the later
     photos of people that are not nearest to the first photo of their own person. `unnamed` photos,
     whose person is not known, are in no pair. Listed pairs are rows of the samples. `resampled`
     maps each measure to its values in the draws of people, float64 (REPLICATES,), NaN if a draw has
@@ -154,6 +156,9 @@ def measure(
         rates = partial(_resampled, samples, labels, pairs=pairs, draws=draws, watch=watch)
         fars = [point.far for point in val if point.val is not None]
         resampled = rates(fars=fars, threshold=threshold, equal_error=not eer_reason)
+    eer_interval = eer_bounds(genuine, impostor, equal) if eer_reason else None
+    if EER in resampled:
+        eer_interval = interval(equal, resampled[EER])
     false_matches = Rate(int(impostor.matched(threshold)), impostor.size)
     matched = int(genuine.matched(threshold))
     mated = len(np.unique(pairs.genuine_person))
@@ -170,7 +175,7 @@ def measure(
         val=tuple(point.with_interval(resampled.get(val_name(point.far)), mated) for point in val),
         eer=equal,
         eer_reason=eer_reason,
-        eer_interval=interval(equal, resampled[EER]) if EER in resampled else None,
+        eer_interval=eer_interval,
         auc=auc(genuine, impostor),
         missed=_missed(samples, labels, draws),
         curve=curve_of(genuine, impostor),

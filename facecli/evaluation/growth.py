@@ -16,7 +16,7 @@ import numpy as np
 from facecli.errors import FaceError
 from facecli.evaluation.identification import one_shot_split, searched
 from facecli.evaluation.samples import Samples
-from facecli.metrics import Comparisons, all_pairs
+from facecli.metrics import Comparisons, Interval, all_pairs, exact_interval, exact_limits
 from facecli.metrics.support import ERRORS_NEEDED
 from facecli.metrics.verification import RateArray
 from facecli.types import FloatArray, IntArray
@@ -26,6 +26,8 @@ from facecli.vectors.distances import COMPARISONS_HELD, squared_l2
 @dataclass(frozen=True, slots=True)
 class GallerySize:
     """Rates of one-shot identification among `size` people; None if the data do not support it.
+
+    A rate that is None has its 95 % interval instead, if anything is known of it.
 
     `fpir` is the share of searches by people not enrolled that return anybody at or below the
     threshold. `fnir` is the share of searches by enrolled people that do not return them first and
@@ -37,6 +39,9 @@ class GallerySize:
     fpir: float | None
     fnir: float | None
     rank_one: float | None
+    fpir_interval: Interval | None = None
+    fnir_interval: Interval | None = None
+    rank_one_interval: Interval | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +60,14 @@ class _Searches:
     rivals: IntArray
     found_share: float
     mated_share: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Estimate:
+    """A rate, or the interval of a rate that is not supported; both None if nothing is known."""
+
+    value: float | None
+    interval: Interval | None
 
 
 def gallery_sizes(
@@ -119,29 +132,52 @@ def _strangers_within(
 def _measured(searches: _Searches, size: int, threshold: float) -> GallerySize:
     """Return the means over all galleries of `size` people from the pool."""
     alone = _none_drawn(searches.others, size - 1)[searches.rivals]
-    hit = np.where(searches.own <= np.float64(threshold), alone, 0.0)
     unseen = _none_drawn(searches.others, size)[searches.matching]
-    fpir = float((1 - unseen).mean()) * searches.found_share
+    alarms = float((1 - unseen).sum())
+    enough = np.count_nonzero(searches.matching) >= ERRORS_NEEDED
+    fpir = _estimate((alarms, alarms), len(unseen) / searches.found_share, supported=bool(enough))
+    return _size(searches, size, threshold, fpir=fpir, alone=(alone, alone))
+
+
+def _size(
+    searches: _Searches,
+    size: int,
+    threshold: float,
+    *,
+    fpir: _Estimate,
+    alone: tuple[RateArray, RateArray],
+) -> GallerySize:
+    """Return the rates of a size; `alone` is the probability of no rival, at least and at most."""
+    within = searches.own <= np.float64(threshold)
+    missed = _missed(searches, *(np.where(within, one, 0.0) for one in alone))
+    not_first = _missed(searches, *alone)
     return GallerySize(
         size=size,
-        measured=True,
-        fpir=fpir if np.count_nonzero(searches.matching) >= ERRORS_NEEDED else None,
-        fnir=_missed(searches, hit),
-        rank_one=_found(searches, alone),
+        measured=size <= searches.others,
+        fpir=fpir.value,
+        fnir=missed.value,
+        rank_one=None if not_first.value is None else 1 - not_first.value,
+        fpir_interval=fpir.interval,
+        fnir_interval=missed.interval,
+        rank_one_interval=not_first.interval and not_first.interval.complement(),
     )
 
 
-def _missed(searches: _Searches, hit: RateArray) -> float | None:
-    """Return FNIR from the hit probability of each search; None if fewer than 30 fail."""
-    fnir = 1 - float(hit.mean()) * searches.mated_share
-    misses = fnir * len(hit) / searches.mated_share
-    return fnir if misses >= ERRORS_NEEDED * (1 - 1e-9) else None
+def _missed(searches: _Searches, fewest: RateArray, most: RateArray) -> _Estimate:
+    """Estimate the share of searches that fail from the hit probabilities, at least and at most."""
+    of = len(fewest) / searches.mated_share
+    errors = max(0.0, of - float(most.sum())), max(0.0, of - float(fewest.sum()))
+    return _estimate(errors, of, supported=errors[0] >= ERRORS_NEEDED * (1 - 1e-9))
 
 
-def _found(searches: _Searches, alone: RateArray) -> float | None:
-    """Return rank-1 from the probability that a search has no rival; None if not supported."""
-    missed = _missed(searches, alone)
-    return None if missed is None else 1 - missed
+def _estimate(errors: tuple[float, float], of: float, *, supported: bool) -> _Estimate:
+    """Return the share of expected errors, which are between two numbers, or only its interval."""
+    fewest, most = errors
+    if supported and fewest == most:
+        return _Estimate(fewest / of, None)
+    low, high = exact_interval(fewest, of).low, exact_interval(most, of).high
+    known = low > 0 or high < 1
+    return _Estimate(None, Interval((fewest + most) / 2 / of, low, high) if known else None)
 
 
 def _none_drawn(others: int, drawn: int) -> RateArray:
@@ -158,16 +194,21 @@ def _none_drawn(others: int, drawn: int) -> RateArray:
 def _computed(
     searches: _Searches, size: int, threshold: float, impostor: Comparisons
 ) -> GallerySize:
-    """Compute the rates as if people were independent; None if fewer than 30 pairs support it."""
+    """Compute the rates as if people were independent; bounds if fewer than 30 pairs support it."""
     matched = int(impostor.matched(threshold))
-    fmr = matched / impostor.size
-    fpir = fnir = rank_one = None
+    fmr = exact_interval(matched, impostor.size)
+    alarmed, low, high = (
+        float(-np.expm1(size * np.log1p(-one))) * searches.found_share if one < 1 else 1.0
+        for one in (fmr.estimate, fmr.low, fmr.high)
+    )
     if matched >= ERRORS_NEEDED:
-        fpir = float(-np.expm1(size * np.log1p(-fmr))) * searches.found_share
-    if impostor.size >= ERRORS_NEEDED * size:
-        nearer = impostor.matched(searches.own) / impostor.size
-        alone = np.exp((size - 1) * np.log1p(-nearer))
-        hit = np.where(searches.own <= np.float64(threshold), alone, 0.0)
-        fnir = _missed(searches, hit)
-        rank_one = _found(searches, alone)
-    return GallerySize(size, measured=False, fpir=fpir, fnir=fnir, rank_one=rank_one)
+        fpir = _Estimate(alarmed, None)
+    else:
+        fpir = _Estimate(None, Interval(alarmed, low, high) if low > 0 or high < 1 else None)
+    nearer = impostor.matched(searches.own).astype(np.float64)
+    share = nearer / impostor.size
+    ends = share, share
+    if impostor.size < ERRORS_NEEDED * size:
+        ends = exact_limits(nearer, impostor.size)
+    fewest, most = (np.power(1 - one, size - 1) for one in reversed(ends))
+    return _size(searches, size, threshold, fpir=fpir, alone=(fewest, most))

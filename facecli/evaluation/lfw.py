@@ -10,17 +10,28 @@ import numpy as np
 
 from facecli.errors import FaceError
 from facecli.evaluation.pairlists import PairList
-from facecli.evaluation.rates import Curve, Histogram, Rate, Val, curve_of, histogram_of, val_at
+from facecli.evaluation.rates import (
+    Curve,
+    Histogram,
+    Rate,
+    Val,
+    curve_of,
+    eer_bounds,
+    histogram_of,
+    val_at,
+)
 from facecli.evaluation.samples import count_unreadable
 from facecli.faces.embedding import EmbeddedPicture
 from facecli.metrics import (
     Comparisons,
     FoldAccuracy,
     FoldVal,
+    Interval,
     accuracy_at,
     auc,
     best_accuracy_threshold,
     eer,
+    exact_interval,
     ten_fold_accuracy,
     ten_fold_val,
 )
@@ -52,7 +63,8 @@ class LfwResult:
     `folds`, and `fold_val`, which is VAL at FAR 1e-3, are None if the list has a single fold.
     `accuracy` is that at `threshold`, the one in use. `best_accuracy` is that at `best_threshold`,
     which was chosen on these pairs, so it is too good. `lost` pairs have a photo that failed; they
-    count as not matching. `eer` is None if so many are lost that there is no EER.
+    count as not matching. `eer` is None if so many are lost that there is no EER. Intervals are
+    exact ones, as if pairs were independent.
     """
 
     genuine: int
@@ -67,6 +79,7 @@ class LfwResult:
     false_matches: Rate
     false_non_matches: Rate
     eer: float | None
+    eer_interval: Interval | None
     auc: float
     val: tuple[Val, ...]
     curve: Curve
@@ -126,6 +139,7 @@ def measure_pairs(
     best = best_accuracy_threshold(genuine, impostor)
     mated = int(genuine.matched(threshold))
     several = pairs.folds.any()
+    equal = _eer(genuine, impostor)
     return LfwResult(
         genuine=genuine.size,
         impostor=impostor.size,
@@ -136,9 +150,10 @@ def measure_pairs(
         accuracy=accuracy_at(genuine, impostor, threshold),
         best_threshold=best,
         best_accuracy=accuracy_at(genuine, impostor, best),
-        false_matches=Rate(int(impostor.matched(threshold)), impostor.size),
-        false_non_matches=Rate(genuine.size - mated, genuine.size),
-        eer=_eer(genuine, impostor),
+        false_matches=_rate(int(impostor.matched(threshold)), impostor.size),
+        false_non_matches=_rate(genuine.size - mated, genuine.size),
+        eer=equal,
+        eer_interval=None if equal is None else eer_bounds(genuine, impostor, equal),
         auc=auc(genuine, impostor),
         val=tuple(val_at(genuine, impostor, far) for far in FARS),
         curve=curve_of(genuine, impostor),
@@ -146,6 +161,10 @@ def measure_pairs(
         photos=len(pairs.photos),
         failures=failures,
     )
+
+
+def _rate(errors: int, of: int) -> Rate:
+    return Rate(errors, of, exact_interval(errors, of))
 
 
 def _eer(genuine: Comparisons, impostor: Comparisons) -> float | None:

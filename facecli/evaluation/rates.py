@@ -1,12 +1,20 @@
-"""Rates with their counts and intervals; a rate with too few errors has no value."""
+"""Rates with their counts and intervals; with too few errors, only the interval is known."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from facecli.metrics import Comparisons, Interval, interval, threshold_at_fmr
+from facecli.metrics import (
+    Comparisons,
+    Interval,
+    exact_interval,
+    grouped_interval,
+    interval,
+    threshold_at_fmr,
+)
 from facecli.metrics.support import ERRORS_NEEDED, supported
 from facecli.metrics.verification import RateArray
 from facecli.types import IntArray
@@ -21,22 +29,32 @@ REPLICATES = 1000
 BIN = 0.05
 """Width of a histogram's 80 bins, in squared L2."""
 
+SMALLEST = 1e-9
+"""No bound in words is smaller."""
+
 CURVE_POINTS = 200
 """Points of a curve along each of its two axes: more are not visible on a page."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """Errors among `of` comparisons; `interval` is over resampled people, None if there is none."""
+    """Errors among `of` comparisons, with the 95 % `limits` measured over people or pairs."""
 
     errors: int
     of: int
-    interval: Interval | None = None
+    limits: Interval | None = None
 
     @property
     def value(self) -> float | None:
         """The share of errors, 0 to 1; None if there are fewer errors than the rule of 30 needs."""
         return self.errors / self.of if self.errors >= ERRORS_NEEDED else None
+
+    @property
+    def interval(self) -> Interval | None:
+        """The 95 % interval: the limits; without them, the exact one if there is no `value`."""
+        if self.limits is None and self.value is None:
+            return exact_interval(self.errors, self.of)
+        return self.limits
 
     @property
     def right(self) -> float | None:
@@ -49,17 +67,20 @@ class Rate:
         return self.interval and self.interval.complement()
 
     def with_interval(self, draws: RateArray | None) -> Rate:
-        """Add the interval of the values in the draws, (draws,), if the rate has a value."""
-        if draws is None or self.value is None:
+        """Add the interval of the values in the draws of people, (draws,)."""
+        if draws is None:
             return self
-        return replace(self, interval=interval(self.value, draws))
+        if self.value is None:
+            return replace(self, limits=grouped_interval(self.errors, self.of, draws))
+        return replace(self, limits=interval(self.value, draws))
 
 
 @dataclass(frozen=True, slots=True)
 class Val:
     """VAL at a FAR, and its threshold in squared L2; None if the pairs do not support it.
 
-    The FAR is counted on `impostor_pairs`, VAL on `genuine_pairs`.
+    The FAR is counted on `impostor_pairs`, VAL on `genuine_pairs`. `interval` may be known where
+    VAL is not: then it is a bound; see `val_at`.
     """
 
     far: float
@@ -127,14 +148,61 @@ def val_at(genuine: Comparisons, impostor: Comparisons, far: float) -> Val:
     """Return VAL at a FAR, without a value if the pairs do not support it.
 
     By the rule of 30, at least 30 impostor pairs must match at the FAR, and there must be at least
-    30 genuine pairs.
+    30 genuine pairs. With fewer genuine pairs, VAL has the exact interval of a proportion. With
+    fewer impostor pairs, it is at most VAL at the smallest FAR that they support, as VAL rises with
+    the FAR.
     """
     point = Val(far, genuine.size, impostor.size)
-    if genuine.size < ERRORS_NEEDED or not supported(far, impostor.size):
+    measured = max(far, ERRORS_NEEDED / max(1, impostor.size))
+    if not genuine.size or measured > 1:
         return point
-    threshold = threshold_at_fmr(impostor, far)
-    share = int(genuine.matched(threshold)) / genuine.size
-    return replace(point, threshold=threshold, val=share)
+    threshold = threshold_at_fmr(impostor, measured)
+    matched = int(genuine.matched(threshold))
+    known = exact_interval(matched, genuine.size)
+    if not supported(far, impostor.size):
+        bound = replace(known, low=0.0)
+        return point if bound.high == 1 else replace(point, interval=bound)
+    if genuine.size < ERRORS_NEEDED:
+        return replace(point, threshold=threshold, interval=known)
+    return replace(point, threshold=threshold, val=matched / genuine.size)
+
+
+def eer_bounds(genuine: Comparisons, impostor: Comparisons, equal: float) -> Interval:
+    """Return the exact interval of an EER; it holds for any number of pairs.
+
+    At every threshold the EER lies between FMR and FNMR, so the ends are those of these two, here
+    at the threshold of the EER.
+    """
+    threshold = threshold_at_fmr(impostor, equal)
+    matched = int(impostor.matched(threshold))
+    missed = genuine.size - int(genuine.matched(threshold))
+    rates = exact_interval(matched, impostor.size), exact_interval(missed, genuine.size)
+    low, high = min(one.low for one in rates), max(one.high for one in rates)
+    return Interval(equal, low, high)
+
+
+def bound(interval: Interval | None) -> str:
+    """Say the end of an interval that tells most, with two digits; empty if nothing is known.
+
+    A rate above one half is "at least 98.4 %", a smaller one "at most 1.6 %". Ends are rounded
+    outwards.
+    """
+    if interval is None or (interval.low <= 0 and interval.high >= 1):
+        return ""
+    upwards = interval.estimate > 1 / 2
+    if (upwards and interval.low > 0) or interval.high >= 1:
+        left, decimals = _two_digits(1 - interval.low)
+        return f"at least {100 * (1 - left):.{decimals}f} %"
+    left, decimals = _two_digits(interval.high)
+    return f"at most {100 * left:.{decimals}f} %"
+
+
+def _two_digits(share: float) -> tuple[float, int]:
+    """Round a share up to two digits; return it, and how many decimals it needs in percent."""
+    share = max(share, SMALLEST)
+    decimals = max(0, 1 - math.floor(math.log10(100 * share)))
+    step = 10.0**-decimals / 100
+    return min(1.0, math.ceil(share / step * (1 - 1e-9)) * step), decimals
 
 
 def curve_of(genuine: Comparisons, impostor: Comparisons) -> Curve:

@@ -30,7 +30,6 @@ from facecli.evaluation.folders import (
 from facecli.evaluation.samples import Samples
 from facecli.faces.tables import read_table
 from facecli.metrics import Interval, all_pairs, interval
-from facecli.metrics.support import ERRORS_NEEDED
 from facecli.text import name_key
 from facecli.types import BoolArray, IntArray, Quality
 
@@ -208,10 +207,6 @@ def _measured(
         pairs = compared(samples, labels)
     except FaceError as error:
         return Group(name, len(samples), None, str(error))
-    if len(pairs.genuine) < ERRORS_NEEDED:
-        return Group(
-            name, len(samples), None, f"not supported by {len(pairs.genuine)} genuine pairs"
-        )
     present = np.unique(labels[labels >= 0])
     several = len(np.unique(pairs.genuine_person)) > 1
     own = draws[:, present] if draws is not None and several else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import os
+import re
 import stat
 import threading
 import warnings
@@ -36,6 +37,9 @@ _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF")
 
 _HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
 """Brands of ISO/IEC 23008-12, annex B. Pillow itself reads those of AVIF."""
+
+_WEB = re.compile(r"(https?|ftps?|rtsps?|s3|file):/", re.IGNORECASE)
+"""The beginning of an address; a path has lost its second slash."""
 
 _warnings_lock = threading.Lock()
 
@@ -103,7 +107,7 @@ def read_file(path: Path) -> bytes:
     try:
         return _read_regular(path)
     except OSError as error:
-        raise _refusal(str(path), (error.strerror or str(error)).lower()) from error
+        raise _refusal(str(path), _why_unread(path, error)) from error
     except (ValueError, MemoryError) as error:
         raise _refusal(str(path), known_reason(error) or str(error)) from error
 
@@ -226,6 +230,12 @@ def with_header(path: Path, read: Callable[[Image.Image], Result]) -> Result:
 
 def _refusal(source: str, reason: str) -> PictureError:
     return PictureError(f"{display_name(source)}: {reason}")
+
+
+def _why_unread(path: Path, error: OSError) -> str:
+    if isinstance(error, FileNotFoundError) and _WEB.match(str(path)):
+        return "an address, not a file: facecli loads nothing from the web, so download it first"
+    return (error.strerror or str(error)).lower()
 
 
 def _read_regular(path: Path) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import queue
+import re
 import shlex
 import shutil
 import signal
@@ -40,6 +41,10 @@ FIELDS = ("status", "person", "squared_l2", "threshold", "time", "source", "trac
 """The fields in a command's environment. Each is named FACECLI_ and its name in capitals."""
 
 Record = Mapping[str, Any]
+
+_QUOTED = re.compile(r"""'[^']*'|"(?:\\.|[^"\\])*"|\\.""", re.DOTALL)
+_SHELL_WORD = re.compile(r".*(\||&&|;$|`|\$[A-Za-z_{(]).*|&|\d*[<>].*|~/.*")
+"""A pipe, a list, a redirection, a variable, a home folder; & alone, as addresses contain it."""
 
 
 class Outlet:
@@ -92,7 +97,8 @@ class Outlet:
 def command(text: str) -> Callable[[Record], None]:
     """Return a function that runs a command for an event; raise GateError if it cannot be run.
 
-    The text is split into words once, and runs without a shell. The event is in the environment.
+    The text is split into words once, and runs without a shell. What only a shell understands is
+    refused: it would reach the command as a plain word. The event is in the environment.
     Stdin is empty and stdout is discarded. After COMMAND_SECONDS the command is killed together
     with its child processes.
     """
@@ -100,6 +106,10 @@ def command(text: str) -> Callable[[Record], None]:
         words = shlex.split(text)
     except ValueError as error:
         raise GateError(f"{text}: not a command: {str(error).lower()}") from error
+    if (word := _for_a_shell(text)) is not None:
+        raise GateError(
+            f"{text!r}: {word} works in a shell only, and none is used: write sh -c '…' around it"
+        )
     if not words or shutil.which(words[0]) is None:
         raise GateError(f"{text!r}: there is no such command")
 
@@ -121,6 +131,12 @@ def command(text: str) -> Callable[[Record], None]:
             raise OSError(f"exit code {code}")
 
     return run
+
+
+def _for_a_shell(text: str) -> str | None:
+    """Return the first word with an unquoted sign that only a shell understands; None without."""
+    bare = _QUOTED.sub("", text)
+    return next(filter(_SHELL_WORD.fullmatch, bare.split()), None)
 
 
 def variables(event: Record) -> dict[str, str]:

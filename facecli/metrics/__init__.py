@@ -1,5 +1,6 @@
 """Compute error rates and scores from squared L2 between unit vectors; lower is more alike."""
 
+from facecli.metrics.bounds import exact_interval, exact_limits, grouped_interval
 from facecli.metrics.identification import mate_ranks
 from facecli.metrics.pairs import AllPairs, ListedPairs, all_pairs, nearest_impostors
 from facecli.metrics.partitions import PartitionScore, bcubed_score, pairwise_score
@@ -47,8 +48,11 @@ __all__ = [
     "bootstrap_difference",
     "draw_people",
     "eer",
+    "exact_interval",
+    "exact_limits",
     "fmr",
     "fnmr",
+    "grouped_interval",
     "interval",
     "mate_ranks",
     "nearest_impostors",

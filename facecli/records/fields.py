@@ -92,17 +92,16 @@ def calibrated(point: OperatingPoint) -> Calibrated | None:
     return None if made is None else {"far": made.far, "created": made.created}
 
 
-def strangers(point: OperatingPoint, odds: Odds | None) -> Strangers | None:
+def strangers(odds: Odds | None) -> Strangers | None:
     """Return how many strangers come as close, where that is known."""
-    known = point.strangers
-    if odds is None or known is None:
+    if odds is None:
         return None
     return {
         "share": odds.share,
         "low": odds.low,
         "high": odds.high,
-        "pairs": known.pairs,
-        "source": known.source,
+        "pairs": odds.pairs,
+        "source": odds.source,
     }
 
 
@@ -124,7 +123,10 @@ class Rate(TypedDict):
     errors: Annotated[Count, "how many were wrong"]
     of: Annotated[Count, "out of how many"]
     rate: Annotated[Share | None, "the share; null if there are fewer than 30 errors"]
-    low: Annotated[Share | None, "lower end of the 95 % interval; null if there is none"]
+    low: Annotated[
+        Share | None,
+        "lower end of the 95 % interval, which is known also without `rate`; null if there is none",
+    ]
     high: Annotated[Share | None, "upper end of the 95 % interval; null if there is none"]
 
 

@@ -84,7 +84,7 @@ def gate_event(event: GateEvent, point: OperatingPoint) -> GateEventRecord:
         "candidates": [candidate(one) for one in event.candidates],
         "people": event.people,
         "calibrated": calibrated(point),
-        "strangers": strangers(point, event.odds),
+        "strangers": strangers(event.odds),
     }
 
 

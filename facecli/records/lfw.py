@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypedDict
 
 from facecli.records.fields import (
     Count,
+    Limits,
     ModelName,
     Rate,
     Share,
     SquaredL2,
     Threshold,
     WrittenBy,
+    limits,
     rate,
 )
 
@@ -66,6 +68,7 @@ class LfwRecord(TypedDict):
     fmr: Annotated[Rate, "false match rate: pairs of different people within `threshold`"]
     fnmr: Annotated[Rate, "false non-match rate: pairs of one person beyond `threshold`"]
     eer: Annotated[Share | None, "equal error rate; null if too many pairs are lost"]
+    eer_interval: Annotated[Limits, "95 % interval of `eer`; null without it"]
     auc: Annotated[Share, "area under the ROC curve"]
     baselines: Annotated[Sequence[Baseline], "published results of others, for comparison"]
     model: ModelName
@@ -103,6 +106,7 @@ def lfw(
         "fmr": rate(result.false_matches),
         "fnmr": rate(result.false_non_matches),
         "eer": result.eer,
+        "eer_interval": limits(result.eer_interval),
         "auc": result.auc,
         "baselines": [{"name": name, "accuracy": value} for name, value in baselines],
         "model": card.name,

@@ -58,7 +58,7 @@ class _Measured(TypedDict):
         "false reject rate: as `fnmr`, but a pair counts as rejected if a photo has no face",
     ]
     eer: Annotated[Share, "equal error rate: where the false match and non-match rates are equal"]
-    eer_interval: Annotated[Limits, "95 % interval of `eer`; null if the pairs do not support it"]
+    eer_interval: Annotated[Limits, "95 % interval of `eer`"]
     auc: Annotated[Share, "area under the ROC curve"]
     rank_one: Annotated[
         Share, "share of the other photos whose nearest first photo is that of their own person"
@@ -99,10 +99,14 @@ class ValAtFarRecord(TypedDict):
     ]
     far: Annotated[Share, "the false accept rate"]
     val: Annotated[Share | None, "the share; null if the pairs do not support it"]
-    low: Annotated[Share | None, "lower end of the 95 % interval; null if there is none"]
+    low: Annotated[
+        Share | None,
+        "lower end of the 95 % interval, which may be known without `val`; null if there is none",
+    ]
     high: Annotated[Share | None, "upper end of the 95 % interval; null if there is none"]
     threshold: Annotated[
-        SquaredL2 | None, "the threshold with this false accept rate; null without `val`"
+        SquaredL2 | None,
+        "the threshold with this false accept rate; null if the impostor pairs do not support it",
     ]
     genuine_pairs: Annotated[Count, "pairs of photos of the same person"]
     impostor_pairs: Annotated[Count, "pairs of photos of different people"]

@@ -83,7 +83,7 @@ def verification(verdict: Verdict, card: ModelCard, point: OperatingPoint) -> Ve
         "fingerprint": card.fingerprint,
         "sides": [_side(one) for one in verdict.sides],
         "calibrated": calibrated(point),
-        "strangers": strangers(point, verdict.odds),
+        "strangers": strangers(verdict.odds),
     }
 
 
@@ -183,5 +183,5 @@ def identification(
         "threshold": point.threshold,
         "model": card.name,
         "calibrated": calibrated(point),
-        "strangers": strangers(point, answer.odds),
+        "strangers": strangers(answer.odds),
     }

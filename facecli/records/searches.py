@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypedDict
 
 from facecli.records.fields import (
     Count,
+    Limits,
     ModelName,
     Rate,
     Share,
@@ -87,9 +88,14 @@ class FnirAtFpirRecord(TypedDict):
     enrolled: Annotated[Count, "people enrolled, one photo each"]
     fpir: Annotated[Share, "the false positive identification rate"]
     fnir: Annotated[Share | None, "the false negative one; null if the searches do not support it"]
-    low: Annotated[Share | None, "lower end of the 95 % interval; null if there is none"]
+    low: Annotated[
+        Share | None,
+        "lower end of the 95 % interval, which may be known without `fnir`; null if there is none",
+    ]
     high: Annotated[Share | None, "upper end of the 95 % interval; null if there is none"]
-    at: Annotated[SquaredL2 | None, "the threshold with this `fpir`; null without `fnir`"]
+    at: Annotated[
+        SquaredL2 | None, "the threshold with this `fpir`; null if the searches do not support it"
+    ]
     reason: Annotated[str | None, "why there is no rate; null if there is one"]
     threshold: Threshold
     model: ModelName
@@ -150,6 +156,9 @@ class GallerySizeRecord(TypedDict):
     fpir: Annotated[Share | None, "false positive identification rate"]
     fnir: Annotated[Share | None, "false negative identification rate"]
     rank_one: Annotated[Share | None, "share of searches that return the right person first"]
+    fpir_interval: Annotated[Limits, "95 % interval of a rate that is null; null if not known"]
+    fnir_interval: Annotated[Limits, "the same for `fnir`"]
+    rank_one_interval: Annotated[Limits, "the same for `rank_one`"]
     threshold: Threshold
     model: ModelName
 
@@ -163,6 +172,9 @@ def gallery_size(size: GallerySize, card: ModelCard, *, threshold: float) -> Gal
         "fpir": size.fpir,
         "fnir": size.fnir,
         "rank_one": size.rank_one,
+        "fpir_interval": limits(size.fpir_interval),
+        "fnir_interval": limits(size.fnir_interval),
+        "rank_one_interval": limits(size.rank_one_interval),
         "threshold": threshold,
         "model": card.name,
     }

@@ -156,6 +156,6 @@ def gallery_survey(
         "false_accepts_per_day": expected,
         "threshold": point.threshold,
         "calibrated": calibrated(point),
-        "strangers": strangers(point, odds),
+        "strangers": strangers(odds),
         "model": card.name,
     }

@@ -8,7 +8,7 @@ from facecli.evaluation.growth import GallerySize
 from facecli.evaluation.identification import ClosedSet, OpenSet
 from facecli.report import plots
 from facecli.report.page import Number, Numbers, Page, Section, Table
-from facecli.report.wording import Facts, failures, found, rate, share, span, within
+from facecli.report.wording import Facts, failures, found, rate, share_or_bound, span, within
 from facecli.types import Failure
 
 
@@ -59,14 +59,14 @@ def _open_numbers(opened: OpenSet) -> list[Number]:
 
 def _rank_table(closed: ClosedSet) -> Table:
     rows = tuple(
-        (f"{rank}", f"{one.errors:,}", share(one.right), span(one.right_interval))
+        (f"{rank}", f"{one.errors:,}", found(one), span(one.right_interval))
         for rank, one in enumerate(closed.missed, start=1)
     )
     return Table(
         "Found at each rank",
         ("rank", "missed", "found", "95 % interval"),
         rows,
-        note=f"Of {closed.probes:,} photos. A rate with fewer than 30 misses is not shown.",
+        note=f"Of {closed.probes:,} photos. A rate with fewer than 30 misses is shown as a bound.",
     )
 
 
@@ -77,7 +77,9 @@ def _size_table(sizes: Iterable[GallerySize]) -> Table:
         tuple(
             (
                 f"{one.size:,}",
-                *(share(value) for value in (one.fpir, one.fnir, one.rank_one)),
+                share_or_bound(one.fpir, one.fpir_interval),
+                share_or_bound(one.fnir, one.fnir_interval),
+                share_or_bound(one.rank_one, one.rank_one_interval),
                 "measured" if one.measured else "computed from the impostor distribution",
             )
             for one in sizes

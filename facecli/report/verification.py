@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterable, Sequence
 
 from facecli.evaluation.folders import FolderResult
 from facecli.evaluation.lfw import ASSUMPTION, BASELINES, LfwResult
-from facecli.evaluation.rates import Val
+from facecli.evaluation.rates import Val, bound
 from facecli.evaluation.samples import Samples
 from facecli.evaluation.subgroups import VAL_SHOWN, Subgroups
 from facecli.metrics import ListedPairs
 from facecli.metrics.support import rate_name
 from facecli.report import plots
 from facecli.report.page import FacePair, FacePairs, Number, Numbers, Page, Section, Table
-from facecli.report.wording import Facts, failures, found, rate, share, span, within
+from facecli.report.wording import Facts, failures, found, rate, share, share_or_bound, span, within
 from facecli.types import PixelArray
 
 ChipsOf = Callable[[Sequence[tuple[str, int]]], list[PixelArray]]
@@ -83,7 +83,7 @@ def lfw_page(result: LfwResult, *, facts: Facts) -> Page:
                 "In short",
                 (
                     headline,
-                    Number("equal error rate", share(result.eer)),
+                    Number("equal error rate", share(result.eer), within(result.eer_interval)),
                     Number("area under the ROC", f"{result.auc:.4f}"),
                     *_headline(result.val),
                     Number("pairs lost", f"{result.lost:,}", ASSUMPTION),
@@ -119,8 +119,8 @@ def _at_threshold(result: FolderResult) -> tuple[Number, ...]:
         Number(f"false non-matches {where}", rate(result.fnmr), within(result.fnmr.interval)),
         Number(
             "equal error rate",
-            share(None if result.eer_reason else result.eer),
-            result.eer_reason or within(result.eer_interval),
+            share_or_bound(None if result.eer_reason else result.eer, result.eer_interval),
+            within(result.eer_interval, result.eer_reason),
         ),
         Number(
             "found at rank 1",
@@ -132,17 +132,28 @@ def _at_threshold(result: FolderResult) -> tuple[Number, ...]:
 
 def _val_table(points: Iterable[Val]) -> Table:
     rows = tuple(
-        (rate_name(one.far), one.reason(), "", "")
-        if one.val is None or one.threshold is None
-        else (rate_name(one.far), share(one.val), span(one.interval), f"{one.threshold:.4f}")
+        (
+            rate_name(one.far),
+            _val(one),
+            span(one.interval),
+            "" if one.threshold is None else f"{one.threshold:.4f}",
+        )
         for one in points
     )
     return Table(
         "Genuine pairs accepted at a false accept rate",
         ("FAR", "VAL", "95 % interval", "threshold, squared L2"),
         rows,
-        note="A rate needs 30 expected errors or more; otherwise it is not shown.",
+        note="A rate needs 30 expected errors or more; otherwise its bound is shown.",
     )
+
+
+def _val(point: Val) -> str:
+    """Return VAL, or its bound and why there is no more."""
+    if not (reason := point.reason()):
+        return share(point.val)
+    known = bound(point.interval)
+    return f"{known} ({reason})" if known else reason
 
 
 def _subgroup_tables(split: Subgroups) -> list[Section]:
@@ -153,7 +164,7 @@ def _subgroup_tables(split: Subgroups) -> list[Section]:
             continue
         fmr, fnmr = group.result.fmr, group.result.fnmr
         (point,) = [one for one in group.result.val if one.far == VAL_SHOWN]
-        val = point.reason() or share(point.val)
+        val = bound(point.interval) or point.reason() if point.val is None else share(point.val)
         rows.append((group.name, f"{group.photos:,}", rate(fmr), rate(fnmr), val))
     column = split.split.column
     tables: list[Section] = [

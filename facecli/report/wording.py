@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from facecli.evaluation.rates import Rate
+from facecli.evaluation.rates import Rate, bound
 from facecli.metrics import Interval
 from facecli.report.page import Section, Table
 from facecli.types import Failure
@@ -31,15 +31,18 @@ def failures(lost: Sequence[Failure]) -> list[Section]:
 
 
 def rate(counted: Rate) -> str:
-    """Return a rate, or its counts if they are too few for a rate."""
-    if counted.value is None:
-        return f"{counted.errors:,} of {counted.of:,}"
-    return share(counted.value)
+    """Return a rate, or its bound if it has too few errors."""
+    return share_or_bound(counted.value, counted.interval)
 
 
 def found(counted: Rate) -> str:
-    """Return the share without an error, or the number of errors if they are too few."""
-    return f"{rate(counted)} missed" if counted.right is None else share(counted.right)
+    """Return the share without an error, or its bound if there are too few errors."""
+    return share_or_bound(counted.right, counted.right_interval)
+
+
+def share_or_bound(value: float | None, interval: Interval | None) -> str:
+    """Return a share, or what is known of it from its interval, or a dash."""
+    return share(value) if value is not None else bound(interval) or share(None)
 
 
 def share(value: float | None, *, sign: str = "-") -> str:

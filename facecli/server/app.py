@@ -116,6 +116,18 @@ def build(
     return limited
 
 
+async def _picture(request: Request) -> bytes:
+    """Return the photo that a request consists of; refuse a form or JSON, and say what works.
+
+    curl --data-binary calls its body application/x-www-form-urlencoded, so that is taken.
+    """
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind in ("multipart/form-data", "application/json"):
+        works = f"curl --data-binary @photo.jpg '{request.url}'"
+        raise HTTPException(415, f"{kind} is no photo; send the photo itself: {works}")
+    return await request.body()
+
+
 def _paths(app: FastAPI, method: str | None = None) -> Iterator[str]:
     """Yield the paths of an application, or those that take a method."""
     for route in app.routes:
@@ -143,7 +155,7 @@ def _add_questions(
         faces: Faces = "all",
     ) -> Response:
         """Tell who is in a photo, among the people enrolled."""
-        photo = await request.body()
+        photo = await _picture(request)
         found = await looks.do(lambda: service.identify(photo, k=k, gap=gap, faces=faces))
         metrics.faces(str(one["status"]) for one in found)
         return _json_list(found)
@@ -167,7 +179,7 @@ def _add_changes(app: FastAPI, service: RecognitionService, lanes: Lanes) -> Non
         dry_run: bool = False,
     ) -> Response:
         """Enroll a person from a photo. Needs the administrator's token."""
-        photo = await request.body()
+        photo = await _picture(request)
         wanted = EnrollmentOptions(name, external_id, largest, allow_look_alike, dry_run)
         record = await lanes.admin.do(lambda: service.enroll(photo, wanted))
         return _json(record, status=422 if record["refused"] else 200)
@@ -225,7 +237,7 @@ def _add_page(app: FastAPI, sessions: Sessions, looks: Workers, metrics: Metrics
         request: Request, session: Annotated[str, Query(pattern="^[0-9a-f]{32}$")]
     ) -> Response:
         """Send one frame of a camera. The answer holds the faces in view and the new decisions."""
-        frame = await request.body()
+        frame = await _picture(request)
         seen = await looks.do(lambda: sessions.feed(session, frame))
         metrics.faces(str(event["status"]) for event in seen["events"])
         return _json(seen)

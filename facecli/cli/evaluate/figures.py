@@ -1,4 +1,4 @@
-"""Write rates as text: with their counts, and without a rate if there are too few errors."""
+"""Write rates as text: with their counts, and with a bound if there are too few errors."""
 
 from __future__ import annotations
 
@@ -28,8 +28,15 @@ def between(interval: Interval | None) -> str:
     return f"{share(interval.low)} to {share(interval.high)}" if interval else "-"
 
 
+def share_or_bound(value: float | None, interval: Interval | None, unknown: str = "-") -> str:
+    """Return a share, or what is known of it from its interval, or that it is unknown."""
+    from facecli.evaluation.rates import bound
+
+    return share(value) if value is not None else bound(interval) or unknown
+
+
 def said(rate: Rate, of: str) -> str:
-    """Return an error rate with its counts, or only the counts if they are too few for a rate."""
+    """Return an error rate with its counts and interval; a bound if it has too few errors."""
     return _with_counts(rate.value, rate, of, rate.interval)
 
 
@@ -40,10 +47,8 @@ def said_found(rate: Rate, of: str) -> str:
 
 def _with_counts(value: float | None, rate: Rate, of: str, interval: Interval | None) -> str:
     counts = f"{rate.errors:,} of {rate.of:,} {of}"
-    if value is None:
-        return f"{counts}; too few for a rate (30 needed)"
     limits = f", 95 % interval {between(interval)}" if interval else ""
-    return f"{share(value)} ({counts}{limits})"
+    return f"{share_or_bound(value, interval)} ({counts}{limits})"
 
 
 VAL_HEADER = ("at FAR", "VAL", "95 % interval", "threshold (squared L2)")
@@ -53,7 +58,15 @@ def val_row(point: Val) -> tuple[str, ...]:
     """Return the cells under VAL_HEADER."""
     from facecli.metrics.support import rate_name
 
-    if point.val is None or point.threshold is None:
-        return rate_name(point.far), point.reason(), "", ""
-    limits = between(point.interval)
-    return rate_name(point.far), share(point.val), limits, f"{point.threshold:.4f}"
+    return rate_name(point.far), *point_cells(point, point.val, point.interval, point.reason())
+
+
+def point_cells(
+    point: Val, value: float | None, interval: Interval | None, reason: str
+) -> tuple[str, str, str]:
+    """Return the rate of a point, its interval and its threshold, or why there is no rate."""
+    known = share_or_bound(value, interval, reason)
+    if reason and known != reason:
+        known = f"{known} ({reason})"
+    limits = "" if reason and interval is None else between(interval)
+    return known, limits, "" if point.threshold is None else f"{point.threshold:.4f}"

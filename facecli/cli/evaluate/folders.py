@@ -13,6 +13,7 @@ from facecli.cli.evaluate.figures import (
     said,
     said_found,
     share,
+    share_or_bound,
     val_row,
     watched,
 )
@@ -65,8 +66,8 @@ def folders(
     """Measure a model on all pairs of photos of a folder of people.
 
     Each person has a folder in DIR, or a CSV file lists path and person. All photos are compared
-    with each other. Intervals come from resampling people. A rate is not shown if too few errors
-    support it. Exit codes: 1 if a photo has no face, 2 if a photo could not be read.
+    with each other. Intervals come from resampling people. If too few errors support a rate, its
+    bound is shown. Exit codes: 1 if a photo has no face, 2 if a photo could not be read.
     """
     from facecli.evaluation.folders import measure_folder
 
@@ -145,9 +146,9 @@ def _described(result: FolderResult, samples: Samples, model: str) -> str:
 
 
 def _equal_error(result: FolderResult) -> str:
-    if result.eer_reason:
-        return result.eer_reason
     limits = result.eer_interval
+    if result.eer_reason:
+        return f"{share_or_bound(None, limits, 'not known')} ({result.eer_reason})"
     return share(result.eer) + (f" (95 % interval {between(limits)})" if limits else "")
 
 
@@ -190,7 +191,7 @@ def _group_cells(group: Group) -> tuple[str, str, str]:
         return group.reason, "", ""
     (point,) = [one for one in group.result.val if one.far == VAL_SHOWN]
     false_matches, false_non_matches = (
-        f"{rate.errors:,} of {rate.of:,}" if rate.value is None else share(rate.value)
-        for rate in (group.result.fmr, group.result.fnmr)
+        share_or_bound(rate.value, rate.interval) for rate in (group.result.fmr, group.result.fnmr)
     )
-    return false_matches, false_non_matches, point.reason() or share(point.val or 0.0)
+    val = share_or_bound(point.val, point.interval, point.reason())
+    return false_matches, false_non_matches, val

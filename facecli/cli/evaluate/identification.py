@@ -9,8 +9,9 @@ import click
 
 from facecli.cli.evaluate.figures import (
     between,
+    point_cells,
     said,
-    share,
+    share_or_bound,
 )
 from facecli.cli.options import command_options, library_options
 from facecli.cli.output import counted, emit_all, progress, shown, table, warn
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from facecli.evaluation.growth import GallerySize
     from facecli.evaluation.identification import ClosedSet, OpenSet
     from facecli.evaluation.samples import Samples
+    from facecli.metrics import Interval
     from facecli.types import FloatArray
 
 LARGEST = 10**7
@@ -62,9 +64,10 @@ def identification(
 
     Enrolls each person's first photo, in the order of file names, and searches for the other
     photos (rank-1 to rank-10). Then it leaves out half of the people, who must not be found
-    (FPIR, FNIR). Intervals come from resampling the people who are searched for. A rate is not
-    shown if too few errors support it. Results for galleries larger than the number of people are
-    computed, not measured. Exit codes: 1 if a photo has no face, 2 if a photo could not be read.
+    (FPIR, FNIR). Intervals come from resampling the people who are searched for. If too few
+    errors support a rate, its bound is shown. Results for galleries larger than the number of
+    people are computed, not measured. Exit codes: 1 if a photo has no face, 2 if a photo could
+    not be read.
     """
     from facecli.evaluation.growth import gallery_sizes
     from facecli.evaluation.identification import closed_set, open_set
@@ -131,9 +134,12 @@ def _closed_text(closed: ClosedSet) -> str:
     )
     missed = [(rank, closed.missed[rank - 1]) for rank in SHOWN]
     rows = [
-        (f"rank-{rank}", "too few missed for a rate (30 needed)", "", f"{one.errors:,}")
-        if one.right is None
-        else (f"rank-{rank}", share(one.right), between(one.right_interval), f"{one.errors:,}")
+        (
+            f"rank-{rank}",
+            share_or_bound(one.right, one.right_interval),
+            between(one.right_interval),
+            f"{one.errors:,}",
+        )
         for rank, one in missed
     ]
     return f"{head}\n{table(('', 'found', '95 % interval', 'missed'), rows)}"
@@ -148,13 +154,9 @@ def _open_text(opened: OpenSet) -> str:
         "",
     ]
     rows = [
-        (f"{point.far:g}", records.search_reason(point), "", "")
-        if point.missed is None or point.threshold is None
-        else (
+        (
             f"{point.far:g}",
-            share(point.missed),
-            between(point.missed_interval),
-            f"{point.threshold:.4f}",
+            *point_cells(point, point.missed, point.missed_interval, records.search_reason(point)),
         )
         for point in opened.at
     ]
@@ -167,7 +169,7 @@ def _sizes_text(sizes: list[GallerySize]) -> str:
     rows = [
         (
             f"{one.size:,}",
-            *("not supported" if value is None else share(value) for value in _rates(one)),
+            *(share_or_bound(*rate, "not supported") for rate in _rates(one)),
             "measured" if one.measured else "computed",
         )
         for one in sizes
@@ -176,5 +178,9 @@ def _sizes_text(sizes: list[GallerySize]) -> str:
     return table(("people enrolled", "FPIR", "FNIR", "rank-1", ""), rows) + f"\n{note}"
 
 
-def _rates(size: GallerySize) -> tuple[float | None, ...]:
-    return size.fpir, size.fnir, size.rank_one
+def _rates(size: GallerySize) -> tuple[tuple[float | None, Interval | None], ...]:
+    return (
+        (size.fpir, size.fpir_interval),
+        (size.fnir, size.fnir_interval),
+        (size.rank_one, size.rank_one_interval),
+    )

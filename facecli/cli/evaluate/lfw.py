@@ -9,6 +9,7 @@ import click
 
 from facecli.cli.evaluate.figures import (
     VAL_HEADER,
+    between,
     said,
     share,
     val_row,
@@ -91,6 +92,12 @@ def _show(result: LfwResult, pairs: PairList, card: ModelCard) -> None:
     emit_all([record, *map(val_at_far, result.val)], "\n".join(lines))
 
 
+def _equal_error(result: LfwResult) -> str:
+    if result.eer is None:
+        return "not known: too many pairs are lost"
+    return f"{share(result.eer)} (95 % interval {between(result.eer_interval)})"
+
+
 def _described(result: LfwResult, pairs: PairList, card: ModelCard) -> list[str]:
     from facecli.evaluation.lfw import ASSUMPTION, BASELINES, FOLD_FAR
     from facecli.metrics.support import rate_name
@@ -123,6 +130,6 @@ def _described(result: LfwResult, pairs: PairList, card: ModelCard) -> list[str]
         "best on these same pairs, so it is optimistic",
         f"  FMR at the threshold in force: {said(result.false_matches, 'impostor pairs')}",
         f"  FNMR at the threshold in force: {said(result.false_non_matches, 'genuine pairs')}",
-        f"  EER {'-' if result.eer is None else share(result.eer)}, AUC {result.auc:.4f}",
+        f"  EER {_equal_error(result)}, AUC {result.auc:.4f}",
     ]
     return lines
