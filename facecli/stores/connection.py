@@ -67,11 +67,13 @@ def open_connection(path: Path | None, kind: Kind, *, create: bool) -> sqlite3.C
         needed = ".".join(map(str, OLDEST_SQLITE))
         raise kind.error(f"SQLite {sqlite3.sqlite_version} is too old: {needed} is needed")
     with translated(kind, where):
-        connection = sqlite3.connect(":memory:") if path is None else _connect(path, kind, create)
+        connection = (
+            sqlite3.connect(":memory:") if path is None else connect(path, kind, create=create)
+        )
         try:
             connection.execute(f"PRAGMA busy_timeout = {kind.patience}")
-            _refuse_foreign(connection, kind, where)
-            _settle(connection, kind, where, "memory" if path is None else "wal")
+            refuse_foreign(connection, kind, where)
+            settle(connection, kind, where, "memory" if path is None else "wal")
             if kind.applied(connection) != kind.known():
                 _upgrade(connection, kind)
         except BaseException:
@@ -80,9 +82,14 @@ def open_connection(path: Path | None, kind: Kind, *, create: bool) -> sqlite3.C
     return connection
 
 
-def _connect(path: Path, kind: Kind, create: bool) -> sqlite3.Connection:
-    """Connect to a file. A new file is made here, as SQLite would let other users read it."""
-    where = kind.called(path)
+def connect(
+    path: Path, kind: Kind, *, create: bool, where: str | None = None
+) -> sqlite3.Connection:
+    """Connect to a file, which messages call `where`.
+
+    A new file is made here, as SQLite would let other users read it.
+    """
+    where = where or kind.called(path)
     try:
         if create:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -106,7 +113,7 @@ def _connect(path: Path, kind: Kind, create: bool) -> sqlite3.Connection:
     return sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True)
 
 
-def _refuse_foreign(connection: sqlite3.Connection, kind: Kind, where: str) -> None:
+def refuse_foreign(connection: sqlite3.Connection, kind: Kind, where: str) -> None:
     """Raise the kind's error unless the database is empty or ours; nothing has been written yet."""
     # One view of the database: another program may be creating it at this moment.
     connection.execute("BEGIN")
@@ -126,7 +133,7 @@ def _refuse_foreign(connection: sqlite3.Connection, kind: Kind, where: str) -> N
         raise kind.error(f"{where}: it is another program's database")
 
 
-def _settle(connection: sqlite3.Connection, kind: Kind, where: str, journal: str) -> None:
+def settle(connection: sqlite3.Connection, kind: Kind, where: str, journal: str) -> None:
     """Apply the settings, and raise the kind's error if SQLite does not accept one."""
     for name, value, expected in SETTINGS:
         connection.execute(f"PRAGMA {name} = {value}")
