@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from facecli.cli.annotating import Annotating, annotate_option, marks_of_clusters
 from facecli.cli.cluster.pages import contact_sheet, sort_faces
 from facecli.cli.cluster.sidecars import write_names
 from facecli.cli.options import cluster_count, command_options, library_options
@@ -70,6 +71,7 @@ class Photos(click.Command):
 @click.option(
     "--from-xmp", "from_sidecars", is_flag=True, help="Read the names of faces from XMP sidecars."
 )
+@annotate_option
 @sheet_option
 @library_options
 @command_options
@@ -87,6 +89,7 @@ def photos(
     as_csv: bool,
     xmp: bool,
     from_sidecars: bool,
+    annotate: Path | None,
     report: Path | None,
 ) -> None:
     """Sort the faces in photos into people.
@@ -105,6 +108,7 @@ def photos(
         raise click.UsageError("--copy needs --export, and --dry-run needs --export or --xmp.")
     if folder is not None:
         _check_export(folder, paths)
+    annotating = Annotating(annotate, paths)
     found = sort_faces(settings, paths, k=k, min_photos=min_photos, from_sidecars=from_sidecars)
     pictures, grouping = found.pictures, found.grouping
     _show(grouping, settings.card(), as_csv=as_csv)
@@ -112,8 +116,10 @@ def photos(
         _export(grouping, folder, copies=copies, dry_run=dry_run, as_csv=as_csv)
     if report is not None:
         publish_html(contact_sheet(settings, grouping, pictures), report)
+    for photo, marks in marks_of_clusters(grouping).items():
+        annotating.write(Path(photo), marks)
     failed = write_names(grouping, pictures, dry_run=dry_run, as_csv=as_csv) if xmp else 0
-    ctx.exit(2 if grouping.failures or failed else 0)
+    ctx.exit(2 if grouping.failures or failed else annotating.end())
 
 
 def _check_export(folder: Path, paths: tuple[Path, ...]) -> None:
