@@ -48,16 +48,16 @@ class PhotoSet:
         )
 
 
-def read_photo_set(data: Path, *, unlabelled: Sequence[str] = ()) -> PhotoSet:
+def read_photo_set(data: Path, *, unlabelled: Sequence[str] = (), depth: int = 1) -> PhotoSet:
     """Read a folder of people, or a manifest: a table with the columns path, person and split.
 
-    `read_people_folder` reads the folder; photos below one of the folders in `unlabelled` have no
-    person. In a manifest, paths are relative to the file, a photo without a person has an empty
-    one, and split is `train`, `validation` or empty. Spellings of one name are one person. Raises
-    FacecliError if there are no photos.
+    `read_people_folder` reads the folder, with people at this `depth`; photos below one of the
+    folders in `unlabelled` have no person. In a manifest, paths are relative to the file, a photo
+    without a person has an empty one, and split is `train`, `validation` or empty. Spellings of one
+    name are one person. Raises FacecliError if there are no photos.
     """
     if data.is_dir():
-        rows, said = _read_folder(data, unlabelled)
+        rows, said = _read_folder(data, unlabelled, depth)
     elif data.is_file():
         rows, said = _read_manifest(data), ""
     else:
@@ -76,12 +76,18 @@ def read_photo_set(data: Path, *, unlabelled: Sequence[str] = ()) -> PhotoSet:
     )
 
 
-def _read_folder(data: Path, unlabelled: Sequence[str]) -> tuple[list[tuple[str, str, str]], str]:
+def _read_folder(
+    data: Path, unlabelled: Sequence[str], depth: int
+) -> tuple[list[tuple[str, str, str]], str]:
     """Return path, person and split of the photos of a folder of people, and what is to be said."""
-    found = read_people_folder(data)
+    found = read_people_folder(data, depth=depth)
     nobody = {name_key(name) for name in unlabelled}
     rows = [
-        (photo.relative_to(data).as_posix(), "" if name_key(name) in nobody else name, "")
+        (
+            photo.relative_to(data).as_posix(),
+            "" if name_key(name.split("/")[0]) in nobody else name,
+            "",
+        )
         for photo, name in zip(found.photos, found.names, strict=True)
     ]
     return rows, f"{data}: {found.said()}"

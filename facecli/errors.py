@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from importlib.util import find_spec
 
 
@@ -60,3 +61,25 @@ def check_extra(package: str, extra: str, user: str) -> None:
     """
     if find_spec(package) is None:
         raise MissingExtra(f"{user} needs {package}: pip install 'facecli[{extra}]'")
+
+
+def known_reason(error: BaseException) -> str | None:
+    """Return in one line what went wrong, or None for an error that only a bug can raise."""
+    if isinstance(error, FacecliError):
+        return str(error)
+    # PyTorch has its own error for a full graphics card. It is compared by name, to avoid the
+    # import.
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return "out of memory: try fewer or smaller pictures at a time"
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    if isinstance(error, OSError) and error.strerror:
+        where = f"{error.filename}: " if error.filename is not None else ""
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        return where + ("no space left on the disk" if full else error.strerror)
+    return None
+
+
+def reason_of(error: BaseException) -> str:
+    """Return in one line what went wrong, whatever was raised."""
+    return known_reason(error) or f"{type(error).__name__}: {' '.join(str(error).split())}"

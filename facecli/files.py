@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,8 +24,40 @@ def replacing(path: Path, *, mode: int) -> Iterator[IO[bytes]]:
     """Open a file that replaces `path` when the block ends without an error.
 
     Until then, and after any error, the file at `path` stays as it was, and no other file is left.
-    Raises OSError if the file cannot be written.
+    A link stays a link: the file it leads to is replaced. A device or a pipe is never replaced:
+    all bytes are written to it when the block has ended. Raises OSError, which names `path`, if it
+    cannot be written.
     """
+    try:
+        if _is_replaceable(path):
+            with _replacing(Path(os.path.realpath(path)), mode) as stream:
+                yield stream
+            return
+        with tempfile.TemporaryFile() as draft:
+            yield draft
+            draft.seek(0)
+            with path.open("wb") as stream:
+                shutil.copyfileobj(draft, stream)
+    except OSError as error:
+        if error.filename is None or Path(error.filename).name.startswith(f".{path.name}."):
+            error.filename = os.fspath(path)  # a full disk's error names no file
+        raise
+
+
+def _is_replaceable(path: Path) -> bool:
+    """Return whether there is a regular file at a path, or none; raise OSError for a folder."""
+    try:
+        kind = path.stat().st_mode
+    except FileNotFoundError:
+        return True
+    if stat.S_ISDIR(kind):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
+    return stat.S_ISREG(kind)
+
+
+@contextmanager
+def _replacing(path: Path, mode: int) -> Iterator[IO[bytes]]:
+    """Replace a regular file, or make a new one."""
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as stream:

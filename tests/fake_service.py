@@ -13,17 +13,21 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from subprocess import PIPE, Popen
 from types import SimpleNamespace
 
-from fakes import FakeDetector, recognizer_of
+from fakes import FakeDetector, FakeEncoder
 from PIL import Image
 from waiting import PATIENT, until
 
 from facecli.gate.journal import Journal
+from facecli.recognition.networks import these_networks
+from facecli.recognition.recognizer import Recognizer
 from facecli.server import limits, serving, sessions
 from facecli.server.access import Access
+from facecli.server.lookers import LookedElsewhere, Lookers
 from facecli.server.service import RecognitionService
 from facecli.server.serving import listen, serve
 from facecli.stores.gallery.sqlite.store import SqliteGallery
@@ -35,13 +39,18 @@ ENTRY = "from facecli.__main__ import main; main()"
 
 
 class HeldDetector(FakeDetector):
-    """Make a file `begun` in a folder, and answer once there is a file `go`."""
+    """Make a file `begun` in a folder, and answer once there is a file `go`.
+
+    The first picture, with which a process warms itself up, is answered at once.
+    """
 
     def __init__(self, folder: Path) -> None:
         super().__init__()
         self._folder = folder
 
     def detect(self, pictures: Sequence[Image.Image]) -> list[list[Detection]]:
+        if not self.seen:
+            return super().detect(pictures)
         (self._folder / "begun").touch()
         until((self._folder / "go").exists)
         return super().detect(pictures)
@@ -100,12 +109,14 @@ def main() -> None:
     limits.MOST_SECONDS, serving.GRACE_SECONDS = PATIENT, int(PATIENT)
     ticks = itertools.count()
     vars(sessions)["time"] = SimpleNamespace(monotonic=lambda: next(ticks) / 5)
-    service = RecognitionService(recognizer_of(gallery_at(gallery), detector=detector))
     listener = listen("127.0.0.1", 0)
-    sys.stdout.write(f"{listener.getsockname()[1]}\n")
-    sys.stdout.flush()
     access = Access(token=TOKEN.encode(), admin=ADMIN.encode(), loopback=True)
-    serve(service, access, listener, Journal(log, warn=sys.exit, on_lost=sys.exit))
+    journal = Journal(log, warn=sys.exit, on_lost=sys.exit)
+    with Lookers(partial(these_networks, detector, FakeEncoder())) as lookers:
+        recognizer = Recognizer(LookedElsewhere(lookers), gallery_at(gallery))
+        sys.stdout.write(f"{listener.getsockname()[1]}\n")
+        sys.stdout.flush()
+        serve(RecognitionService(recognizer), lookers, access, listener, journal)
 
 
 if __name__ == "__main__":

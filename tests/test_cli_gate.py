@@ -195,6 +195,27 @@ def test_a_broken_log_names_its_first_broken_decision(run: Run, folder: Path, lo
     result = run("log", "verify")
     assert result.exit_code == 1
     assert "decision 2: " in result.stdout
+    kept = run("log", "prune", "--older-than", 1, "--yes")
+    assert kept.exit_code == 2
+    assert "Nothing was erased" in kept.stderr
+
+
+def test_what_a_check_prints_is_what_the_next_one_takes(run: Run, folder: Path, log: Path) -> None:
+    assert run("identify", "--source", folder).exit_code == 0
+    first = run("log", "verify").stdout
+    noted = first.split()[-1]
+    assert noted.startswith("3:")
+    assert run("log", "verify", "--noted", noted).exit_code == 0
+    log.unlink()
+    with DecisionLog(log):
+        pass
+    empty = run("log", "verify")
+    assert "nothing was decided yet, or all was removed" in empty.stdout
+    assert empty.exit_code == 0
+    gone = run("log", "verify", "--noted", noted)
+    assert gone.exit_code == 1
+    assert "its end was removed" in gone.stdout
+    assert run("log", "verify", "--noted", "3:abc").exit_code == 2
 
 
 GATE = """
@@ -215,6 +236,35 @@ class Noting(FakeDetector):
 
 cli.main(sys.argv[1:], obj=Settings(detector=Noting(), encoder=FakeEncoder()))
 """
+
+
+@pytest.mark.slow
+def test_a_watched_folder_takes_what_comes_at_once_and_stops_within_a_second(
+    database: Path, log: Path, tmp_path: Path
+) -> None:
+    """The second is for a machine with nothing else to do."""
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    paint(tmp_path / "new.png", PaintedFace(1))
+    variables = {"FACECLI_DB": str(database), "FACECLI_LOG": str(log)}
+    gate = subprocess.Popen(
+        [sys.executable, "-c", GATE, "identify", "--source", str(folder), "--watch"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent), **variables},
+        cwd=tmp_path,
+    )
+    assert gate.stderr is not None
+    assert gate.stdout is not None
+    assert "watching" in gate.stderr.readline()
+    (tmp_path / "new.png").rename(folder / "new.png")
+    assert json.loads(gate.stdout.readline())["person"] == "Bob"
+    began = time.monotonic()
+    gate.send_signal(signal.SIGINT)
+    assert gate.wait(PATIENT) == 0
+    load = os.getloadavg()[0] / (os.cpu_count() or 1)
+    assert time.monotonic() - began < 1.0 * max(1.0, 3 * load)
 
 
 @pytest.mark.slow
@@ -281,9 +331,10 @@ def test_a_gate_is_never_run_by_a_service(
         return 0
 
     monkeypatch.setattr(relay, "relayed", answer)
-    monkeypatch.setattr("facecli.cli.main", lambda: asked.append("here"))
+    monkeypatch.setattr("facecli.cli.run", lambda: len(asked.append("here") or ()))
     monkeypatch.setattr(sys, "argv", ["facecli", "identify", *source])
-    entry.main()
+    with pytest.raises(SystemExit):
+        entry.main()
     assert asked == ["here"]
     monkeypatch.setattr(sys, "argv", ["facecli", "identify", "photo.jpg"])
     with pytest.raises(SystemExit):

@@ -139,6 +139,79 @@ def test_the_newest_decision_stays_whatever_its_age(log: DecisionLog) -> None:
     assert log.verify().broken is None
 
 
+def test_a_broken_chain_is_evidence_and_is_not_pruned(log: DecisionLog, path: Path) -> None:
+    with sqlite3.connect(path) as other:
+        other.execute("DROP TRIGGER decision_stays")
+        other.execute("UPDATE decision SET body = replace(body, 'P3', 'P4') WHERE number = 3")
+    other.close()
+    with pytest.raises(GateError, match=r"decision 3: .* Nothing was erased: move the file"):
+        log.prune(START + timedelta(days=6))
+    assert [one.number for one in log.decisions()] == list(range(1, 11))
+    assert log.verify().broken == 3
+
+
+FUTURE = {"time": "2099-01-01T00:00:00.000+00:00"}
+
+
+@pytest.mark.parametrize(
+    ("days", "erased"),
+    [
+        ([1, None, 2, 20, 21], 3),  # the clock jumped ahead and back
+        ([None, None, 1, 2, 20], 4),
+        ([1, 2, None, 20, 21], 2),  # it may be as young as the one after it
+        ([1, 2, None, None], 2),  # it is still ahead: nothing shows how old these are
+        ([None, None, None], 0),
+    ],
+)
+def test_a_clock_that_jumped_does_not_stop_retention(days: list[int | None], erased: int) -> None:
+    with DecisionLog(None) as log:
+        log.append([FUTURE if day is None else decision(day) for day in days])
+        today = START + timedelta(days=30)
+        assert log.prune(START + timedelta(days=10), today=today) == erased
+        assert log.verify().broken is None
+        assert len(list(log.decisions())) == len(days) - erased
+
+
+@pytest.mark.parametrize(
+    ("statement", "broken"),
+    [
+        ("DELETE FROM decision WHERE number > 7", True),
+        ("DELETE FROM decision WHERE number = 10", True),
+        ("DELETE FROM decision", True),
+        ("DELETE FROM decision; UPDATE anchor SET number = 0", True),
+        ("SELECT 1", False),
+    ],
+)
+def test_a_cut_end_is_seen_by_what_was_noted(
+    log: DecisionLog, path: Path, statement: str, broken: bool
+) -> None:
+    """By itself the chain cannot show it, and the help of `log verify` says so."""
+    whole = log.verify()
+    noted = whole.last, whole.head
+    with sqlite3.connect(path) as other:
+        for trigger in TRIGGERS:
+            other.execute(f"DROP TRIGGER {trigger}")
+        other.executescript(statement)
+    other.close()
+    assert log.verify().broken is None
+    found = log.verify(noted)
+    assert (found.broken is not None) == broken
+    assert ("was removed" in found.reason) == broken
+
+
+def test_a_replaced_chain_is_seen_by_what_was_noted(log: DecisionLog) -> None:
+    whole = log.verify()
+    with DecisionLog(None) as other:
+        other.append([decision(number, forged=True) for number in range(1, 12)])
+        assert other.verify((10, whole.head)).broken == 10
+    log.append([decision(11)])
+    assert log.verify((whole.last, whole.head)).broken is None
+    log.prune(START + timedelta(days=8))
+    assert log.verify((10, whole.head)).broken is None
+    with pytest.raises(GateError, match="decision 3 is erased: note a newer one"):
+        log.verify((3, "0" * 64))
+
+
 @settings(max_examples=25)
 @given(st.lists(st.integers(1, 4), max_size=5), st.lists(st.integers(0, 20), max_size=3))
 def test_any_appends_and_prunings_leave_a_sound_chain(batches: list[int], days: list[int]) -> None:

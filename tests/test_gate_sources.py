@@ -21,8 +21,10 @@ from waiting import PATIENT, until
 from facecli.errors import GateError, PictureError
 from facecli.gate import sources as module
 from facecli.gate.capture import WAIT_MILLISECONDS, Capture
+from facecli.gate.folder import states_of, watched
+from facecli.gate.frames import Frame
 from facecli.gate.picturestream import pictures
-from facecli.gate.sources import Frame, live, source_of, video_file, watched
+from facecli.gate.sources import live, source_of, video_file
 
 
 def encoded(kind: str, size: int = 20, seed: int = 0, **how: object) -> bytes:
@@ -232,6 +234,28 @@ def test_only_what_comes_into_a_folder_is_taken(
     assert arriving(frames) == ["old.png"], "a picture written anew is a new one"
     stop.set()
     assert not [frame for frame in frames if frame.load]
+
+
+def test_what_arrives_as_soon_as_it_is_watched_is_taken(
+    tmp_path: Path, stop: threading.Event, said: list[str], quick: None
+) -> None:
+    """Before, the folder was listed at the first frame, after "watching" was said."""
+    paint(tmp_path / "old.png")
+    frames = watched(tmp_path, stop, said.append)
+    paint(tmp_path / "new.png")
+    assert arriving(frames) == ["new.png"]
+
+
+def test_a_stop_ends_it_at_the_next_picture_and_within_a_scan(
+    tmp_path: Path, stop: threading.Event, said: list[str], quick: None
+) -> None:
+    frames = watched(tmp_path, stop, said.append)
+    for number in range(9):
+        paint(tmp_path / f"{number}.png")
+    assert next(frame for frame in frames if frame.load).source.endswith("0.png")
+    stop.set()
+    assert list(frames) == []
+    assert states_of(tmp_path, stop) == {}
 
 
 def test_a_file_being_written_is_left_alone_until_it_stays_as_it_is(

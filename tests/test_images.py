@@ -23,7 +23,8 @@ from waiting import PATIENT
 
 from facecli.errors import FacecliError, MissingExtra, PictureError
 from facecli.faces import images, upright
-from facecli.faces.images import display_name, open_picture, own_xmp, read_picture
+from facecli.faces.headers import own_xmp
+from facecli.faces.images import display_name, open_picture, read_picture
 from facecli.faces.photo_files import find_pictures
 from facecli.types import PixelArray
 

@@ -150,7 +150,7 @@ def test_a_detector_that_does_not_say_sees_everything() -> None:
 
 
 def test_a_larger_decode_replaces_the_smaller_one() -> None:
-    picture = opened(EncodedPicture(jpeg((6400, 100), side=50), "test"), least=1600)
+    picture = opened(EncodedPicture(jpeg((6400, 100), side=50), "test"))
     first = picture.at_least(1600)
     assert (first.scale, picture.at_least(100)) == (4, first)
     gone = weakref.ref(first.pixels)

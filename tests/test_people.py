@@ -194,3 +194,30 @@ def test_a_name_that_steers_the_terminal_is_shown_escaped(database: Path) -> Non
     outcome = people(database, "show", "\x1b[2J")
     assert outcome.exit_code == 2
     assert "\x1b" not in outcome.output
+
+
+def test_the_receipt_names_what_else_may_still_hold_the_person(
+    database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The photo library's names, the decision log, and files that were written."""
+    from fakes import FakeDetector, FakeEncoder, PaintedFace, paint
+
+    from facecli.cli.settings import Settings
+    from facecli.stores.decisions import DecisionLog
+
+    log = tmp_path / "decisions.db"
+    monkeypatch.setenv("FACECLI_LOG", str(log))
+    with DecisionLog(log) as opened:
+        time = "2026-01-01T00:00:00.000+00:00"
+        opened.append([{"time": time, "person": "Ada"}, {"time": time, "person": "Bob"}])
+    for number in range(2):
+        paint(tmp_path / "photos" / f"{number}.png", PaintedFace(5, number))
+    settings = Settings(detector=FakeDetector(), encoder=FakeEncoder())
+    for words in (["cluster", str(tmp_path / "photos")], ["cluster", "name", "1", "Ada"]):
+        assert CliRunner().invoke(cli, words, obj=settings).exit_code == 0
+    said = people(database, "forget", "Ada", "--yes").stderr
+    assert "cluster 1 is Ada" in said
+    assert f"still named in the decision log {log}: 1 decision;" in said
+    assert "not touched: report pages" in said
+    other = people(database, "forget", "Bob", "--yes").stderr
+    assert "cluster" not in other

@@ -206,3 +206,14 @@ def test_the_list_of_a_cluster_is_no_formula(
     assert result.exit_code == 0, result.output
     photos = [row[0] for row in csv.reader(io.StringIO(result.stdout))]
     assert sorted(photos) == ["'=1+1.png", "b.png", "path"]
+
+
+def test_people_may_lie_deeper(tmp_path: Path) -> None:
+    for name in ("a/Ann/1.jpg", "a/Ann/x/2.jpg", "b/Ann/1.jpg", "b/Bob.jpg", "Cy.jpg", "d/e.txt"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    found = read_people_folder(tmp_path, depth=2)
+    assert found.names == ("Cy", "a/Ann", "a/Ann", "b/Ann", "b/Bob")
+    assert not found.divided()
+    assert read_people_folder(tmp_path).people == ("Cy", "a", "b")

@@ -70,7 +70,7 @@ def test_beside_another_face_about_as_large_the_same_face_is_compared(
 def test_a_picture_without_a_face_is_named(real_detector: Detector, real_encoder: Encoder) -> None:
     blank = Picture("blank.png", Image.new("RGB", (64, 64), "white"), "0" * 64)
     (result,) = sweep([blank], detector=real_detector, encoder=real_encoder)
-    assert result == Failure("blank.png", "no face")
+    assert result == Failure.no_face("blank.png")
 
 
 @pytest.mark.network

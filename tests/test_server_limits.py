@@ -17,7 +17,7 @@ from waiting import PATIENT
 
 from facecli.server import limits
 from facecli.server.access import Access, is_loopback
-from facecli.server.limits import LimitedApp, Workers
+from facecli.server.limits import App, Lanes, LimitedApp, Workers
 from facecli.server.metrics import Metrics
 from facecli.warm import memory
 from facecli.warm.memory import Memory, RememberingDetector, RememberingEncoder
@@ -29,6 +29,13 @@ Send = Callable[[Message], Awaitable[None]]
 EVERYONE = Access(token=None, admin=None, loopback=True)
 
 
+def limited(app: App, looks: Workers) -> LimitedApp:
+    """Return an application inside the limits, which takes bodies at /x."""
+    made = LimitedApp(app, EVERYONE, Lanes(Workers(1), looks, Workers(1)), Metrics())
+    made.bodies = frozenset({"/x"})
+    return made
+
+
 def ask(app: LimitedApp, receive: Receive) -> tuple[int, dict[str, Any]]:
     """Ask an application and return its answer's status and JSON."""
     sent: list[Message] = []
@@ -36,7 +43,8 @@ def ask(app: LimitedApp, receive: Receive) -> tuple[int, dict[str, Any]]:
     async def send(message: Message) -> None:
         sent.append(message)
 
-    scope = {"type": "http", "path": "/x", "headers": [(b"host", b"localhost")]}
+    head = {"method": "POST", "path": "/x", "headers": [(b"host", b"localhost")]}
+    scope = {"type": "http", **head}
     # In a thread of its own: where a browser was started, this one has a loop already.
     with ThreadPoolExecutor(1) as thread:
         thread.submit(asyncio.run, app(scope, receive, send)).result()
@@ -80,7 +88,7 @@ class Slow:
 def test_work_that_takes_too_long_is_answered_and_counts_until_it_ends(hurried: None) -> None:
     workers = Workers(1)
     slow = Slow(workers)
-    app = LimitedApp(slow, EVERYONE, workers, Metrics())
+    app = limited(slow, workers)
     status, said = ask(app, empty)
     assert (status, said["reason"]) == (503, "not done after 0 s")
     assert (app.in_flight, workers.abandoned) == (0, 1)
@@ -95,7 +103,7 @@ def test_jobs_nobody_waits_for_leave_no_room_for_more(
     monkeypatch.setattr(limits, "MOST_REQUESTS", 2)
     workers = Workers(2)
     slow = Slow(workers)
-    app = LimitedApp(slow, EVERYONE, workers, Metrics())
+    app = limited(slow, workers)
     assert [ask(app, empty)[0] for _ in range(3)] == [503, 503, 429]
     slow.finish.set()
     workers.close()
@@ -106,7 +114,7 @@ def test_a_sender_that_stalls_is_answered(hurried: None) -> None:
     async def unreachable(scope: Message, receive: Receive, send: Send) -> None:
         raise AssertionError("the body is not there yet")
 
-    assert ask(LimitedApp(unreachable, EVERYONE, Workers(1), Metrics()), never)[0] == 503
+    assert ask(limited(unreachable, Workers(1)), never)[0] == 503
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.9.9.9", "::1", "[::1]"])

@@ -40,7 +40,7 @@ def run(arguments):
 
 listener = open_socket()
 if listener:
-    start_runner(listener, run, memory)
+    start_runner(listener, lambda: run, memory)
 print("first" if listener else "second", flush=True)
 sys.stdin.read()
 """

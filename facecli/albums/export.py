@@ -13,9 +13,13 @@ from pathlib import Path
 from facecli.albums.grouping import Cluster, Grouping
 from facecli.errors import FacecliError
 from facecli.faces.images import display_name
+from facecli.text import read_json_object
 
 MANIFEST = ".facecli-export.json"
 """The list of what an export wrote; the next export removes nothing else."""
+
+LARGEST_MANIFEST = 256 * 2**20
+"""Most bytes of the list: it names every photo."""
 
 SEEN_ONCE = "seen-once"
 
@@ -105,7 +109,7 @@ def _earlier(folder: Path) -> list[Export]:
             )
         return []
     try:
-        record = json.loads(manifest.read_text(encoding="utf-8"))
+        record = read_json_object(manifest.read_bytes(), most=LARGEST_MANIFEST)
         entries = tuple(_safe(str(entry)) for entry in record["entries"])
         stamps = {name: (int(a), float(b)) for name, (a, b) in record.get("stamps", {}).items()}
         return [Export(folder, entries, bool(record["linked"]), stamps)]

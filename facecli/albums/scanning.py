@@ -10,13 +10,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from facecli.errors import FacecliError, LibraryError
+from facecli.errors import LibraryError
 from facecli.faces.acquisition import failure
 from facecli.faces.chips import ALIGNMENT_VERSION
 from facecli.faces.embedding import EmbeddedPicture, embed_pictures
 from facecli.faces.finding import search_of
 from facecli.faces.images import read_file
-from facecli.faces.memory import Places
+from facecli.faces.memory import Places, keeping
 from facecli.faces.workers import Searchers
 from facecli.stores.library import FileState, Library
 from facecli.stores.library.looks import PhotoMemory
@@ -56,16 +56,14 @@ def scan(
     it. `workers` processes search for faces.
     """
     card = encoder.card
-    with Searchers(detector, card.geometry, workers) as searchers:
-        learning = _Learning(library, detector.version, card)
-        try:
-            found = _Looking(learning, searchers, workers).at(paths)
-            for result in embed_pictures(found, encoder, main_only=False):
-                if isinstance(result, EmbeddedPicture):
-                    learning.embedded(result)
-                yield result
-        finally:
-            learning.store()
+    searchers = Searchers(detector, card.geometry, workers)
+    learning = _Learning(library, detector.version, card)
+    looking = _Looking(learning, searchers, workers)
+    with keeping(looking.keep), searchers:  # what is found until the searches have ended is kept
+        for result in embed_pictures(looking.at(paths), encoder, main_only=False):
+            if isinstance(result, EmbeddedPicture):
+                learning.embedded(result)
+            yield result
 
 
 def finder_of(detector: str, geometry: ChipGeometry) -> str:
@@ -105,6 +103,7 @@ class _Learning:
         self._lesson = _Lesson()
         self._stored = time.monotonic()
         self._unembedded: set[str] = set()
+        self._seen: set[str] = set()
 
     def content(self, file: FileState) -> str | None:
         """Return the SHA-256 of a file if it has not changed since it was read; otherwise None."""
@@ -116,7 +115,10 @@ class _Learning:
         self._store_now_and_then()
 
     def seen(self, picture: Acquisition) -> None:
-        """Keep the faces of a picture."""
+        """Keep the faces of a picture, unless they are kept already."""
+        if picture.sha256 in self._seen:
+            return
+        self._seen.add(picture.sha256)
         self._lesson.pictures[picture.sha256] = picture
         self._unembedded.add(picture.sha256)
         self._store_now_and_then()
@@ -154,7 +156,7 @@ class _Learning:
 
     def store(self) -> None:
         """Store the new results."""
-        lesson, self._lesson = self._lesson, _Lesson()
+        lesson = self._lesson
         self._stored = time.monotonic()
         if lesson.files or lesson.pictures or lesson.embeddings:
             self._library.remember(
@@ -164,6 +166,7 @@ class _Learning:
                 pictures=lesson.pictures.values(),
                 embeddings=lesson.embeddings,
             )
+        self._lesson = _Lesson()  # only now: Ctrl-C in between must lose nothing
 
     def _store_now_and_then(self) -> None:
         long = time.monotonic() - self._stored >= STORE_SECONDS
@@ -182,10 +185,18 @@ class _Looking:
         self._searchers = searchers
         self._searches = SEARCHES * workers
         self._begun: set[str] = set()
+        self._waiting: deque[_Waiting] = deque()
+
+    def keep(self) -> None:
+        """Store what was seen, also in photos whose turn has not come."""
+        for item in self._waiting:
+            if isinstance(item, Future) and item.done() and not item.cancelled():
+                self._see(item.result())
+        self._learning.store()
 
     def at(self, paths: Sequence[Path]) -> Iterator[Acquisition | EmbeddedPicture | Failure]:
         """Yield the faces of each photo, or the reason why it cannot be read."""
-        waiting: deque[_Waiting] = deque()
+        waiting = self._waiting
         searching = 0
 
         def is_due() -> bool:
@@ -199,9 +210,11 @@ class _Looking:
             searching += isinstance(waiting[-1], Future)
             while waiting and is_due():
                 searching -= isinstance(waiting[0], Future)
-                yield self._finish(waiting.popleft())
+                yield self._finish(waiting[0])
+                waiting.popleft()
         while waiting:
-            yield self._finish(waiting.popleft())
+            yield self._finish(waiting[0])
+            waiting.popleft()
 
     def _begin(self, photo: _Photo) -> _Waiting:
         """Ask the library for a photo, or start to search it, unless a copy is being searched."""
@@ -221,9 +234,12 @@ class _Looking:
         if not isinstance(begun, Future):
             return begun
         found = begun.result()
+        self._see(found)
+        return found
+
+    def _see(self, found: Acquisition | Failure) -> None:
         if isinstance(found, Acquisition):
             self._learning.seen(found)
-        return found
 
     def _photos(self, paths: Sequence[Path]) -> Iterator[_Photo | Failure]:
         """Yield each file with its hash. New and changed files are read, in threads."""
@@ -247,7 +263,7 @@ class _Looking:
         path, file, hashing = item
         try:
             sha256 = hashing.result()
-        except FacecliError as error:
+        except Exception as error:
             return failure(str(path), error)
         if file is not None:
             self._learning.read(file, sha256)

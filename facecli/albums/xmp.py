@@ -10,9 +10,10 @@ from pathlib import Path
 
 from facecli.albums.grouping import Grouping
 from facecli.albums.sidecars import Region, area_overlap, merged, read_regions, started, stored_area
-from facecli.errors import FacecliError, GalleryError
+from facecli.errors import GalleryError
+from facecli.faces.acquisition import failure
 from facecli.faces.embedding import EmbeddedPicture
-from facecli.faces.images import display_name, own_xmp, stored_orientation
+from facecli.faces.headers import own_xmp, stored_orientation
 from facecli.files import SHARED, replacing
 from facecli.stores.library.clusters import AlbumStore, Fact, StoredFace
 from facecli.stores.names import clean_name, name_key
@@ -83,8 +84,8 @@ def write_sidecars(
                 if after is not None and not dry_run:
                     _write(sidecar, after)
                 written += after is not None
-            except (FacecliError, OSError) as error:
-                failures.append(_failure(sidecar, error))
+            except Exception as error:
+                failures.append(failure(str(sidecar), error))
     return written, tuple(failures)
 
 
@@ -159,8 +160,8 @@ def _read_names(
         sidecar = sidecar_of(Path(picture.source))
         try:
             regions = read_regions(sidecar.read_bytes()) if _exists(sidecar) else []
-        except (FacecliError, OSError) as error:
-            failures.append(_failure(sidecar, error))
+        except Exception as error:
+            failures.append(failure(str(sidecar), error))
             continue
         named, problems = _matched(picture, regions, store.sightings([picture.sha256]))
         found += named
@@ -202,8 +203,3 @@ def _exists(path: Path) -> bool:
         return path.exists()
     except OSError:
         return False
-
-
-def _failure(path: Path, error: Exception) -> Failure:
-    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return Failure(str(path), reason.removeprefix(f"{display_name(path)}: "))

@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from facecli.errors import FingerprintMismatch, ModelError
 from facecli.files import SHARED, replacing
+from facecli.text import read_json_object
 from facecli.types import FloatArray, ModelCard
 from facecli.vectors.distances import paired_squared_l2
 
@@ -102,10 +103,12 @@ def load_verifier(path: Path, card: ModelCard) -> Verifier:
     try:
         if path.stat().st_size > MAX_BYTES:
             raise ValueError("too large")
-        fields = json.loads(path.read_bytes())
+        fields = read_json_object(path.read_bytes(), most=MAX_BYTES)
         verifier = Verifier(**{**fields, "weights": tuple(map(float, fields["weights"]))})
         numbers = (*verifier.weights, verifier.bias, verifier.needed, verifier.far)
+        texts = (verifier.fingerprint, verifier.model, verifier.verdict, verifier.source)
         fits = verifier.form in FORMS and all(map(math.isfinite, numbers))
+        fits = fits and all(isinstance(one, str) for one in texts)
     except OSError as error:
         raise ModelError(f"{path}: {error.strerror or error}") from error
     except (KeyError, TypeError, ValueError) as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import io
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +13,9 @@ import click
 from facecli import __version__
 from facecli.cli.lazy import LazyGroup
 from facecli.cli.options import command_options
-from facecli.cli.output import complain
+from facecli.cli.output import complain, unanswered
 from facecli.cli.settings import Settings
-from facecli.errors import FacecliError
+from facecli.errors import known_reason, reason_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -83,6 +84,9 @@ class Program(LazyGroup):
             code = _failure(error, settings)
         finally:
             settings.close()
+        if (lost := _lost_answer()) is not None and code != 2:
+            complain(unanswered(lost))
+            code = 2
         if standalone_mode:
             sys.exit(code)
         return code
@@ -93,6 +97,21 @@ def _never_fail_to_print() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+
+
+def _lost_answer() -> OSError | None:
+    """Return why stdout does not take what waits to be written, or None if it takes it.
+
+    What it does not take goes to the null device, since Python would try it again at its end.
+    """
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, sys.stdout.fileno())
+        os.close(null)
+        return None if error.errno == errno.EPIPE else error
+    return None
 
 
 def _failure(error: BaseException, settings: Settings) -> int:
@@ -114,20 +133,10 @@ def _failure(error: BaseException, settings: Settings) -> int:
 
 def _reason(error: BaseException) -> str:
     """Return what went wrong, in words that a user understands."""
-    if isinstance(error, FacecliError):
-        return str(error)
     if isinstance(error, KeyboardInterrupt):
         return "interrupted"
-    # PyTorch has its own error for a full graphics card. It is compared by name, to avoid the
-    # import.
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        return "out of memory: try fewer or smaller pictures at a time"
-    if isinstance(error, OSError) and error.strerror:
-        where = f"{error.filename}: " if error.filename is not None else ""
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        return where + ("no space left on the disk" if full else error.strerror)
     hint = "run again with -v for the traceback"
-    return f"a bug in facecli: {type(error).__name__}: {error} ({hint})"
+    return known_reason(error) or f"a bug in facecli: {reason_of(error)} ({hint})"
 
 
 @click.group(
@@ -146,6 +155,12 @@ def cli() -> None:
     """
 
 
+def run() -> int:
+    """Run the program with the arguments it was called with, and return its exit code."""
+    code: int = cli.main(standalone_mode=False)
+    return code
+
+
 def main() -> None:
-    """Run the program."""
-    cli.main()
+    """Run the program here, without a warm service."""
+    sys.exit(run())

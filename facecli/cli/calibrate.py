@@ -63,7 +63,8 @@ def calibrate(
     All people are compared with each other. The new threshold is the largest squared L2 at which
     no more than RATE of the impostor pairs match. It is stored in the gallery for the model in
     use, and all commands obey it until you clear it. --threshold overrides it. A rate is refused
-    if there are too few photos to measure it.
+    if there are too few photos to measure it. Exit codes: 2 if a photo could not be read; the
+    others are used.
     """
     if show and clear:
         raise click.UsageError("--show and --clear exclude each other.")
@@ -79,24 +80,26 @@ def _calibrate(settings: Settings, far: float, source: str) -> None:
     from facecli.calibration.threshold import calibrated_threshold
 
     card = settings.card()
-    embeddings, people, text = _data(settings, source)
+    embeddings, people, text, unreadable = _data(settings, source)
     made = calibrated_threshold(embeddings, people, far=far, card=card, source=text)
     settings.gallery(create=True).set_calibration(made)
     emit(
         records.calibration(made), "\n".join([*_described(made), *_identification(settings, made)])
     )
+    if unreadable:
+        click.get_current_context().exit(2)
 
 
-def _data(settings: Settings, source: str) -> tuple[FloatArray, npt.ArrayLike, str]:
-    """Return the embeddings, the person of each, and the name of the source."""
+def _data(settings: Settings, source: str) -> tuple[FloatArray, npt.ArrayLike, str, int]:
+    """Return embeddings, the person of each, the source's name, and how many were unreadable."""
     if source == GALLERY:
         matrix = settings.gallery().matrix(settings.card())
         everyone = counted(len(matrix.names), "person", "people")
-        return matrix.embeddings, matrix.person_ids, f"the gallery's {everyone}"
+        return matrix.embeddings, matrix.person_ids, f"the gallery's {everyone}", 0
     from facecli.cli.samples import read_samples
 
     samples = read_samples(settings, Path(source))
-    return samples.embeddings, list(samples.people), source
+    return samples.embeddings, list(samples.people), source, samples.unreadable
 
 
 def _show(settings: Settings) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from facecli.cli.options import command_options
-from facecli.cli.output import emit, shown, strong, warn
+from facecli.cli.output import answer, emit, shown, strong, warn
 from facecli.cli.settings import Settings, pass_settings
 from facecli.records import health as records
 
@@ -81,7 +81,7 @@ def _show(settings: Settings, step: Step, shared: list[str]) -> bool:
     arguments = [*step.command, *shared]
     typed = shlex.join(["facecli", *arguments])
     if not settings.json:
-        click.echo(f"\n{shown(step.says)}\n{strong(shown(f'$ {typed}'))}")
+        answer(f"\n{shown(step.says)}\n{strong(shown(f'$ {typed}'))}")
     heard: list[Heard] = []
     inner = settings.for_another_command(hear=heard.append)
     code = cli.main(arguments, standalone_mode=False, obj=inner)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from facecli.cli.annotating import Annotating, annotate_option, marks_of_faces
-from facecli.cli.options import command_options, library_option
+from facecli.cli.options import PICTURES, command_options, library_option
 from facecli.cli.output import detail, emit, emit_json, progress, shown, warn
 from facecli.cli.samples import pictures_in
 from facecli.cli.settings import Settings, pass_settings
@@ -24,9 +24,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument(
-    "paths", metavar="PHOTO|DIR…", nargs=-1, required=True, type=click.Path(path_type=Path)
-)
+@click.argument("paths", metavar="PHOTO|DIR…", nargs=-1, required=True, type=PICTURES)
 @click.option(
     "--faces",
     type=click.Choice(["largest", "all"]),

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from facecli.cli.options import command_options, library_option
+from facecli.cli.options import PICTURES, Whole, command_options, library_option
 from facecli.cli.output import (
+    answer,
     bad,
     counted,
     emit,
@@ -49,7 +50,7 @@ LOOK_ALIKES = (
 
 @click.command()
 @click.argument("name", required=False)
-@click.argument("photos", metavar="PHOTO…", nargs=-1, type=click.Path(path_type=Path))
+@click.argument("photos", metavar="PHOTO…", nargs=-1, type=PICTURES)
 @click.option(
     "--from",
     "source",
@@ -60,7 +61,7 @@ LOOK_ALIKES = (
 @click.option(
     "--from-cluster",
     "number",
-    type=click.IntRange(min=1),
+    type=Whole(min=1),
     metavar="ID",
     help="Enroll NAME from the best faces of a cluster. ID is its number in facecli cluster.",
 )
@@ -194,7 +195,7 @@ def _show_outcomes(outcomes: Sequence[PhotoOutcome], *, dry_run: bool) -> None:
             (one.outcome, one.person, one.source, "; ".join((*one.reasons, *one.warnings)))
             for one in outcomes
         ]
-        click.echo(table(header, rows))
+        answer(table(header, rows))
 
 
 def _show_summary(outcomes: Sequence[PhotoOutcome], settings: Settings, *, dry_run: bool) -> int:

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from facecli.cli.options import AnyCallable, Option, Range
+from facecli.cli.options import AnyCallable, Option, Range, Whole
 from facecli.cli.output import bad, detail, doubtful, emit, emit_json, good, note, shown, warn
 from facecli.cli.settings import Settings
+from facecli.errors import FacecliError, reason_of
 from facecli.files import DECISIONS, data_file
 from facecli.records import stamped
 from facecli.records.gate import GateEventRecord, gate_event
@@ -25,6 +26,7 @@ from facecli.records.gate import GateEventRecord, gate_event
 if TYPE_CHECKING:
     from facecli.calibration.operating import OperatingPoint
     from facecli.gate.engine import Gate
+    from facecli.gate.frames import Frame
     from facecli.gate.journal import Journal
     from facecli.gate.outlets import Outlet
     from facecli.gate.sources import Source
@@ -44,7 +46,7 @@ OPTIONS = (
     ),
     click.option(
         "--confirm",
-        type=click.IntRange(min=1),
+        type=Whole(min=1),
         metavar="N",
         help="Number of usable looks that must agree on a name.",
         show_default="3, or 1 for a folder",
@@ -116,7 +118,6 @@ def stand_at_gate(
     gate = _gate(settings, found, confirm=confirm, cooldown=cooldown, gap=gap, k=k)
     path = log_database(log)
     journal = Journal(path, warn=warn, on_lost=lambda line: click.echo(line, err=True))
-    note(f"watching {found.name}; decisions are logged in {path}")
 
     def announce(event: GateEvent) -> None:
         record = gate_event(event, gate.point)
@@ -128,7 +129,9 @@ def stand_at_gate(
 
     try:
         with _stopped_by_signals() as stop:
-            _run(gate, found, stop, announce, journal)
+            frames = found.frames(stop, warn)  # a folder is listed now, before it is said
+            note(f"watching {found.name}; decisions are logged in {path}")
+            _run(gate, frames, announce, journal, name=found.name)
     finally:
         for _, outlet in outlets:
             outlet.close()
@@ -137,25 +140,36 @@ def stand_at_gate(
 
 def _run(
     gate: Gate,
-    source: Source,
-    stop: threading.Event,
+    arriving: Iterator[Frame],
     announce: Callable[[GateEvent], None],
     journal: Journal,
+    *,
+    name: str,
 ) -> None:
     """Feed the gate until the source ends, then decide about everyone still in view."""
     at = 0.0
     frames = looks = 0
-    for frame in source.frames(stop, warn):
+    told = ""
+    for frame in arriving:
         at = frame.at
         picture = frame.load() if frame.load and gate.due(at) else None
         frames += frame.load is not None
         looks += picture is not None
-        for event in gate.feed(picture, at, source=frame.source).events:
+        try:
+            events = gate.feed(picture, at, source=frame.source).events
+        except Exception as error:  # one frame that cannot be searched must not end the watch
+            if picture is None or isinstance(error, FacecliError):
+                raise
+            if (trouble := f"{frame.source}: {reason_of(error)}") != told:
+                warn(trouble)
+            told = trouble
+            events = gate.feed(None, at, source=frame.source).events
+        for event in events:
             announce(event)
         journal.retry()
     for event in gate.finish(at):
         announce(event)
-    detail(f"{source.name}: {frames} frames, {looks} looked at")
+    detail(f"{name}: {frames} frames, {looks} looked at")
 
 
 def _gate(

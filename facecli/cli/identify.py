@@ -11,7 +11,7 @@ from click.core import ParameterSource
 
 from facecli.cli.annotating import Annotating, annotate_option, by_photo, marks_of_answers
 from facecli.cli.gate import gate_options, stand_at_gate
-from facecli.cli.options import MAX_SQUARED_L2, Option, Range, command_options
+from facecli.cli.options import MAX_SQUARED_L2, PICTURES, Option, Range, Whole, command_options
 from facecli.cli.output import bad, counted, detail, doubtful, emit, good, note, progress, shown
 from facecli.cli.samples import pictures_in
 from facecli.cli.settings import Settings, pass_settings
@@ -39,10 +39,10 @@ PAINT: dict[str, Callable[[str], str]] = {
 
 
 @click.command()
-@click.argument("paths", metavar="PHOTO|DIR|-…", nargs=-1, type=click.Path(path_type=Path))
+@click.argument("paths", metavar="PHOTO|DIR|-…", nargs=-1, type=PICTURES)
 @click.option(
     "-k",
-    type=click.IntRange(min=1),
+    type=Whole(min=1),
     metavar="N",
     help="List the N nearest people for each face. JSON lists three by default.",
 )

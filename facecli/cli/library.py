@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from facecli.cli.options import command_options, library_option
+from facecli.cli.options import PICTURES, command_options, library_option
 from facecli.cli.output import confirmed, counted, emit, shown, warn
 from facecli.cli.settings import Settings, pass_settings
 from facecli.errors import LibraryError
@@ -40,9 +40,7 @@ def info(settings: Settings) -> None:
 
 
 @library.command()
-@click.argument(
-    "paths", metavar="PHOTO|DIR…", nargs=-1, required=True, type=click.Path(path_type=Path)
-)
+@click.argument("paths", metavar="PHOTO|DIR…", nargs=-1, required=True, type=PICTURES)
 @click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
 @library_option
 @command_options

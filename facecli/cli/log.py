@@ -9,13 +9,30 @@ from typing import TYPE_CHECKING
 import click
 
 from facecli.cli.gate import PAINT, log_database, log_option
-from facecli.cli.options import command_options
-from facecli.cli.output import bad, confirmed, counted, emit, emit_all, emit_json, good, shown
+from facecli.cli.options import Whole, command_options
+from facecli.cli.output import (
+    bad,
+    confirmed,
+    counted,
+    doubtful,
+    emit,
+    emit_all,
+    emit_json,
+    good,
+    shown,
+    warn,
+)
 from facecli.errors import GateError
 from facecli.records import gate as records
 
 if TYPE_CHECKING:
     from facecli.stores.decisions import Decision, DecisionLog
+
+HASH = 64
+"""Digits of a SHA-256."""
+
+MOST_DAYS = 365_000
+"""Dates begin in the year 1: nothing is older than this."""
 
 
 @click.group()
@@ -26,7 +43,7 @@ def log() -> None:
 @log.command()
 @click.option(
     "--last",
-    type=click.IntRange(min=1),
+    type=Whole(min=1),
     default=20,
     show_default=True,
     metavar="N",
@@ -34,36 +51,50 @@ def log() -> None:
 )
 @log_option
 @command_options
-def show(log: Path | None, last: int) -> None:
-    """Show the last decisions, newest last."""
+@click.pass_context
+def show(ctx: click.Context, log: Path | None, last: int) -> None:
+    """Show the last decisions, newest last.
+
+    Exit codes: 2 if a decision is damaged; the others are shown.
+    """
     with _opened(log) as chain:
         found = list(chain.decisions(last=last))
-    lines = [_described(one) for one in found]
-    emit_all(
-        [records.decision(one) for one in found], "\n".join(lines) or "nothing was decided yet"
-    )
+    sound = [one for one in found if not _is_damaged(one)]
+    lines = [_described(one) for one in sound]
+    nothing = "" if found else "nothing was decided yet"
+    emit_all([records.decision(one) for one in sound], "\n".join(lines) or nothing)
+    ctx.exit(0 if len(sound) == len(found) else 2)
 
 
 @log.command()
+@click.option(
+    "--noted",
+    callback=lambda *given: _noted(given[-1]),
+    metavar="N:HASH",
+    help="The last decision of an earlier check, as it was printed: check that it is still there.",
+)
 @log_option
 @command_options
 @click.pass_context
-def verify(ctx: click.Context, log: Path | None) -> None:
-    """Check that no decision was changed, removed or inserted.
+def verify(ctx: click.Context, log: Path | None, noted: tuple[int, str] | None) -> None:
+    """Check that no decision was changed, or removed from the middle, or inserted.
 
-    Keep the printed hash in another place. Someone who can write the file can replace the whole
-    chain, and only a different hash shows that. Exit codes: 0 if the chain is whole, 1 if it is
-    broken.
+    By itself it cannot see that the newest decisions were removed, or all of them, or that someone
+    who can write the file has put a new chain in place of the old one. So keep the printed number
+    and hash in another place, and give them with --noted next time. Exit codes: 0 if the chain is
+    whole, 1 if it is broken.
     """
     path = log_database(log)
     with _opened(log) as chain:
-        found = chain.verify()
-    if found.broken is None:
-        count = counted(found.last - found.first + 1, "decision")
-        text = f"{good('whole')}  {shown(path)}: {count}, the last one's hash {found.head}"
-        text += f"; {found.erased} before them were erased" if found.erased else ""
-    else:
+        found = chain.verify(noted)
+    if found.broken is not None:
         text = f"{bad('broken')}  {shown(path)}: decision {found.broken}: {found.reason}"
+    elif found.last < found.first:
+        text = f"{doubtful('empty')}  {shown(path)}: nothing was decided yet, or all was removed"
+    else:
+        count = counted(found.last - found.first + 1, "decision")
+        text = f"{good('whole')}  {shown(path)}: {count}, the last one is {found.last}:{found.head}"
+        text += f"; {found.erased} before them were erased" if found.erased else ""
     emit(records.log_verification(path, found), text)
     ctx.exit(0 if found.broken is None else 1)
 
@@ -71,17 +102,26 @@ def verify(ctx: click.Context, log: Path | None) -> None:
 @log.command()
 @log_option
 @command_options
-def export(log: Path | None) -> None:
-    """Write every decision as a JSON line, with its number and hash."""
+@click.pass_context
+def export(ctx: click.Context, log: Path | None) -> None:
+    """Write every decision as a JSON line, with its number and hash.
+
+    Exit codes: 2 if a decision is damaged; the others are written.
+    """
+    damaged = 0
     with _opened(log) as chain:
         for one in chain.decisions():
-            emit_json(records.decision(one))
+            if _is_damaged(one):
+                damaged += 1
+            else:
+                emit_json(records.decision(one))
+    ctx.exit(2 if damaged else 0)
 
 
 @log.command()
 @click.option(
     "--older-than",
-    type=click.IntRange(min=1),
+    type=Whole(min=1),
     required=True,
     metavar="DAYS",
     help="Erase decisions that are older than this.",
@@ -93,12 +133,14 @@ def prune(log: Path | None, older_than: int, yes: bool) -> None:
     """Erase old decisions for good.
 
     The rest can still be checked: it starts from the number and hash of the last erased decision.
-    The newest decision is always kept.
+    The newest decision is always kept. A decision dated in the future, from when the clock was
+    wrong, counts as old as those that follow it. Nothing is erased from a chain that is broken:
+    its file is evidence, so move it to a safe place, and the gate begins a new one.
     """
     if not yes and not confirmed(f"Erase decisions older than {counted(older_than, 'day')}?"):
         raise GateError("nothing was erased: the answer was no")
     with _opened(log) as chain:
-        erased = chain.prune(datetime.now(UTC) - timedelta(days=older_than))
+        erased = chain.prune(datetime.now(UTC) - timedelta(days=min(older_than, MOST_DAYS)))
     emit(records.log_pruned(erased), f"Erased {counted(erased, 'decision')}.")
 
 
@@ -106,6 +148,23 @@ def _opened(path: Path | None) -> DecisionLog:
     from facecli.stores.decisions import DecisionLog
 
     return DecisionLog(log_database(path), create=False)
+
+
+def _is_damaged(one: Decision) -> bool:
+    """Return whether a decision cannot be read, and warn if so."""
+    if one.damage:
+        warn(one.damage)
+    return bool(one.damage)
+
+
+def _noted(text: str | None) -> tuple[int, str] | None:
+    """Return the number and the hash in a text as `log verify` prints it."""
+    if text is None:
+        return None
+    number, _, sha256 = text.partition(":")
+    if not (number.isdecimal() and len(number) < HASH and len(sha256) == HASH):
+        raise click.BadParameter(f"{text!r} is not a number, a colon and {HASH} digits.")
+    return int(number), sha256
 
 
 def _described(one: Decision) -> str:

@@ -19,8 +19,15 @@ if TYPE_CHECKING:
 
 
 MAX_SQUARED_L2 = 4.0
+MOST_WHOLE = 10**9
+"""The largest whole number that an option takes. SQLite fails beyond 2**63."""
+
 AUTOMATIC = "auto"
 DEVICES = ("cpu", "cuda", "mps", "auto")
+
+PICTURES = click.Path(readable=False, path_type=Path)
+"""Photos and folders of photos. One that may not be read is reported when its turn comes, and the
+others are done; Click itself would stop at once."""
 
 AnyCallable = TypeVar("AnyCallable", bound="Callable[..., Any]")
 
@@ -35,6 +42,17 @@ class Range(click.FloatRange):
         number = float(super().convert(value, param, ctx))
         if math.isnan(number):
             self.fail(f"{value} is not a number.", param, ctx)
+        return number
+
+
+class Whole(click.IntRange):
+    """Whole numbers that a count, a cluster or a number of days can be."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return the number; raise BadParameter if it is outside the limits."""
+        number = int(super().convert(value, param, ctx))
+        if number > MOST_WHOLE:
+            self.fail(f"{number} is larger than {MOST_WHOLE:,}.", param, ctx)
         return number
 
 
@@ -123,7 +141,7 @@ library_option = _shared(
 
 workers_option = _shared(
     "--workers",
-    type=click.IntRange(min=1),
+    type=Whole(min=1),
     metavar="N",
     help="Number of processes that look for faces.",
     show_default=f"one per core, at most {MOST_WORKERS}",
@@ -157,6 +175,6 @@ def cluster_count(function: AnyCallable) -> AnyCallable:
 def _count(ctx: click.Context, param: click.Parameter, value: str) -> int | None:
     if value == AUTOMATIC:
         return None
-    if not value.isdecimal() or int(value) < 1:
+    if not value.isdecimal() or len(value) > len(str(MOST_WHOLE)) or int(value) < 1:
         raise click.BadParameter(f"{value!r} is neither a number nor auto.", ctx=ctx, param=param)
     return int(value)

@@ -5,6 +5,7 @@ Names, paths and messages may hold any character: pass them through `shown` befo
 
 from __future__ import annotations
 
+import errno
 import sys
 import time
 import unicodedata
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from facecli.cli.settings import settings_of
+from facecli.errors import FacecliError, reason_of
 from facecli.records import as_line
 from facecli.text import shown as shown
 
@@ -44,13 +46,32 @@ def emit_all(records: Sequence[Record], human: str) -> None:
     for record in records:
         tell(record)
     if human:
-        click.echo(human)
+        answer(human)
 
 
 def emit_json(record: Record) -> None:
     """Write one result to stdout as a line of plain ASCII JSON, whether or not --json was given."""
     tell(record)
-    click.echo(as_line(record))
+    answer(as_line(record))
+
+
+def answer(text: str, *, ends: bool = True) -> None:
+    """Write text to stdout, as every answer is; with `ends`, a line break after it.
+
+    Raises FacecliError if stdout does not take it, such as a full disk. A command answers after it
+    has stored what it says, so that is kept.
+    """
+    try:
+        click.echo(text, nl=ends)
+    except OSError as error:
+        if error.errno == errno.EPIPE:
+            raise  # the reader has seen enough
+        raise FacecliError(unanswered(error)) from error
+
+
+def unanswered(error: OSError) -> str:
+    """Return what to say if stdout does not take an answer."""
+    return f"stdout: {reason_of(error)}: the answer is lost, but what was stored before it is kept"
 
 
 def tell(record: Record) -> None:

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from facecli.cli.leftovers import leftovers
 from facecli.cli.options import command_options, library_option
 from facecli.cli.output import (
     confirmed,
     counted,
     emit,
     emit_all,
+    note,
     shown,
     strong,
     table,
@@ -127,7 +129,8 @@ def forget(settings: Settings, names: tuple[str, ...], yes: bool) -> None:
 
     The freed pages are overwritten and the write-ahead log is emptied. What enrolling left in the
     photo library is erased too: where the faces are in these photos. Faces that other commands
-    remember there are left, and it says so. Backups are not touched: erase them yourself.
+    remember there are left, and it says so. It also says where else they may still be: names of
+    clusters, the decision log, and files that other commands wrote. Erase these yourself.
     """
     gallery = settings.gallery()
     known = {person.id: person for person in map(gallery.person, names)}.values()
@@ -148,6 +151,8 @@ def forget(settings: Settings, names: tuple[str, ...], yes: bool) -> None:
             "until that program next writes or closes"
         )
     _forget_photos(settings, sha256s)
+    for line in leftovers(settings, receipt.people):
+        note(line)
 
 
 def _forget_photos(settings: Settings, sha256s: set[str]) -> None:

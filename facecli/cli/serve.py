@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,8 +16,10 @@ from facecli.cli.settings import Settings, pass_settings
 from facecli.errors import FacecliError, MissingExtra
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from facecli.server.access import Access
-    from facecli.types import Detector, Encoder
+    from facecli.warm.memory import Memory
 
 LOOPBACK = "127.0.0.1"
 PORT = 8765
@@ -64,6 +67,8 @@ def serve(
     except ImportError as error:
         raise MissingExtra("serve needs FastAPI: pip install 'facecli[serve]'") from error
     from facecli.gate.journal import Journal
+    from facecli.recognition.recognizer import Recognizer
+    from facecli.server.lookers import LookedElsewhere, Lookers
     from facecli.server.service import RecognitionService
     from facecli.server.serving import listen
     from facecli.server.serving import serve as answer
@@ -74,19 +79,21 @@ def serve(
     # open while the process forks.
     with gallery_at(settings.database).open(create=access.admin is not None):
         pass
-    detector, encoder = _networks(settings)
-    _start_runner(settings, detector, encoder)
-    listener = listen(host, port)  # after the fork: the other process must not keep the port open
-    recognizer = settings.recognizer()
-    recognizer.known()  # report a gallery of another model now, not at the first request
-    service = RecognitionService(recognizer)
-    address = f"[{host}]" if ":" in host else host
-    note(f"listening at http://{address}:{listener.getsockname()[1]}/")
-    journal = Journal(log_database(log), warn=warn, on_lost=lambda line: click.echo(line, err=True))
-    try:
-        answer(service, access, listener, journal)
-    finally:
-        journal.close()
+    _start_runner(settings)
+    with Lookers(settings.loader()) as lookers:  # after the fork, which must not hold their pipes
+        networks = LookedElsewhere(lookers)
+        recognizer = Recognizer(networks, settings.place(), threshold=settings.threshold)
+        recognizer.known()  # report a gallery of another model now, not at the first request
+        listener = listen(host, port)
+        address = f"[{host}]" if ":" in host else host
+        note(f"listening at http://{address}:{listener.getsockname()[1]}/")
+        journal = Journal(
+            log_database(log), warn=warn, on_lost=lambda line: click.echo(line, err=True)
+        )
+        try:
+            answer(RecognitionService(recognizer), lookers, access, listener, journal)
+        finally:
+            journal.close()
 
 
 def _access(host: str, token_file: Path | None, admin_token_file: Path | None) -> Access:
@@ -102,24 +109,36 @@ def _access(host: str, token_file: Path | None, admin_token_file: Path | None) -
     return Access(token=token, admin=admin, loopback=is_loopback(host))
 
 
-def _networks(settings: Settings) -> tuple[Detector, Encoder]:
-    """Load and warm up the networks. They run on the calling thread, so they survive a fork."""
-    from facecli.cli.warm import warm_up
+def _start_runner(settings: Settings) -> None:
+    """Start the process that runs other commands, if this system and the device allow it.
 
-    networks = settings.detector(), settings.encoder()
-    warm_up(*networks)
-    return networks
-
-
-def _start_runner(settings: Settings, detector: Detector, encoder: Encoder) -> None:
-    """Start the process that runs other commands, if this system and the device allow it."""
-    from facecli.cli import cli, warm
-    from facecli.warm.memory import Memory, RememberingDetector, RememberingEncoder
+    Only that process loads the networks.
+    """
+    from facecli.cli import warm
+    from facecli.warm.memory import Memory
     from facecli.warm.runner import open_socket, start_runner
 
     if not hasattr(os, "fork") or settings.device != warm.WARM_DEVICE:
         return
+    try:
+        meeting = open_socket()
+    except OSError as error:
+        warn(f"other commands will not be faster: {error.strerror or error}")
+        return
+    if meeting is None:
+        note("other commands are served by another service already")
+        return
     memory = Memory()
+    start_runner(meeting, partial(_warmed_up, settings, memory), memory)
+
+
+def _warmed_up(settings: Settings, memory: Memory) -> Callable[[list[str]], int]:
+    """Load the networks, and return what runs a command with them."""
+    from facecli.cli import cli, warm
+    from facecli.warm.memory import RememberingDetector, RememberingEncoder
+
+    detector, encoder = settings.loader()()
+    warm.warm_up(detector, encoder)
     networks = RememberingDetector(detector, memory), RememberingEncoder(encoder, memory)
     model = warm.model_file(settings.model_name)
 
@@ -131,12 +150,4 @@ def _start_runner(settings: Settings, detector: Detector, encoder: Encoder) -> N
         )
         return code
 
-    try:
-        meeting = open_socket()
-    except OSError as error:
-        warn(f"other commands will not be faster: {error.strerror or error}")
-        return
-    if meeting is None:
-        note("other commands are served by another service already")
-        return
-    start_runner(meeting, run, memory)
+    return run

@@ -86,6 +86,22 @@ class Settings:
             )
         return self._encoder
 
+    def loader(self) -> Callable[[], tuple[Detector, Encoder]]:
+        """Return what loads both networks, also in another process; this one need not have them."""
+        from functools import partial
+
+        from facecli.recognition.networks import load_networks, these_networks
+
+        if self._detector is not None and self._encoder is not None:
+            return partial(these_networks, self._detector, self._encoder)
+        return partial(
+            load_networks,
+            self.detector_name,
+            self.model_name,
+            device=self.device,
+            precision=self.precision,
+        )
+
     @property
     def model_name(self) -> str:
         """Name or path of the requested model."""

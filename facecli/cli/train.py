@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from facecli.cli.options import Option, Range, command_options, library_option
+from facecli.cli.options import Option, Range, Whole, command_options, library_option
 from facecli.cli.output import (
     QUIET_SECONDS,
     bad,
@@ -54,14 +54,12 @@ CONFIGURED: tuple[Callable[[Any], Any], ...] = (
     ),
     click.option(
         "--steps",
-        type=click.IntRange(min=0),
+        type=Whole(min=0),
         metavar="N",
         help="Number of training steps (batches).",
     ),
-    click.option("--people", type=click.IntRange(min=0), metavar="P", help="People per batch."),
-    click.option(
-        "--photos", type=click.IntRange(min=2), metavar="K", help="Photos per person in a batch."
-    ),
+    click.option("--people", type=Whole(min=0), metavar="P", help="People per batch."),
+    click.option("--photos", type=Whole(min=2), metavar="K", help="Photos per person in a batch."),
     click.option(
         "--margin",
         type=float,
@@ -113,6 +111,13 @@ def configured(function: Any) -> Any:
     metavar="FILE.csv",
     help="Which part of each chip is photo, and not padding.",
 )
+@click.option(
+    "--depth",
+    type=click.IntRange(min=1),
+    default=1,
+    metavar="N",
+    help="How many levels below DATA the folders of people are.",
+)
 @click.option("--chips", is_flag=True, help="The photos of DATA are already aligned chips.")
 @click.option(
     "--validation",
@@ -156,8 +161,8 @@ def train(settings: Settings, /, config: Path | None, **values: Any) -> None:
 
     --targets is a NumPy file with the arrays paths and targets (n, 128): unit vectors that a
     teacher network computed for the photos. With --promote, the model is copied into your model
-    folder only if it is better beyond doubt. On an error the exit code is 2, and the last saved
-    state is kept.
+    folder only if it is better beyond doubt. Exit codes: 2 if a photo could not be read, though the
+    others are used, and on an error; then the last saved state is kept.
     """
     check_extra("torch", "train", "train")
     from facecli.training.config import read_config
@@ -171,16 +176,19 @@ def train(settings: Settings, /, config: Path | None, **values: Any) -> None:
     request = TrainingRequest(device=settings.device, **values)
     if settings.model is not None:
         raise FacecliError("train does not use --model: give the model to start from with --init")
+    unreadable: list[int] = []
     session = Session(
         request,
         read_config(config, overrides),
         acquire=_acquire(settings),
-        tell=Listeners(say=note),
+        tell=Listeners(say=note, unreadable=unreadable.append),
     )
     for step in _watched(session.train(), session.plan.config.steps):
         if wants_json():
             emit_json(records.training_step(step))
     _show(session.finish(), request)
+    if any(unreadable):
+        click.get_current_context().exit(2)
 
 
 def _fields_of_config() -> set[str]:

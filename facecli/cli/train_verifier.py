@@ -49,7 +49,8 @@ def train_verifier(settings: Settings, data: Path, out: Path, far: float, form: 
 
     DIR contains a folder of photos for each person. Half of the people are held back. On them, the
     verifier is compared with the plain threshold, and its decision limit is set. Use it with
-    verify --verifier FILE.json. It works only with the model it was trained with.
+    verify --verifier FILE.json. It works only with the model it was trained with. Exit codes: 2 if
+    a photo could not be read; the others are used.
     """
     from facecli.calibration.training import train_verifier as train
     from facecli.calibration.verifier import save_verifier
@@ -68,6 +69,8 @@ def train_verifier(settings: Settings, data: Path, out: Path, far: float, form: 
     )
     save_verifier(out, verifier)
     emit(records.verifier(out, form, comparison), _described(out, comparison))
+    if samples.unreadable:
+        click.get_current_context().exit(2)
 
 
 def _described(out: Path, comparison: VerifierComparison) -> str:

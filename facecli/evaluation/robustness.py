@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageEnhance, ImageFilter
 
-from facecli.faces.acquisition import acquire
+from facecli.faces.acquisition import acquire, failure
 from facecli.faces.prominence import main_face
 from facecli.faces.upright import NEUTRAL_GREY
 from facecli.types import Acquisition, Box, Detector, Encoder, Face, Failure, Picture, PixelArray
@@ -154,22 +154,32 @@ def sweep(
     """Yield for each picture the squared L2 of each alteration to the original, in table order.
 
     None means that no face was found in the altered picture. A picture without a face in the
-    original is a Failure.
+    original is a Failure, and so is one that cannot be altered or searched.
     """
-    geometry = encoder.card.geometry
     for picture in pictures:
-        original = next(acquire([picture], detector, geometry))
-        if isinstance(original, Failure) or not original.faces:
-            reason = original.reason if isinstance(original, Failure) else "no face"
-            yield Failure(picture.source, reason)
-            continue
-        main = main_face(original.faces, original.size).number
-        found = acquire(_altered(picture, original.faces[main]), detector, geometry)
-        chips = [_same_face(original, main, *one) for one in zip(found, ALTERATIONS, strict=True)]
-        there = [chip for chip in chips if chip is not None]
-        vectors = encoder.embed(np.stack([original.chips[main], *there]))
-        squared = iter(paired_squared_l2(vectors[1:], np.repeat(vectors[:1], len(there), axis=0)))
-        yield [None if chip is None else float(next(squared)) for chip in chips]
+        try:
+            row = _compared(picture, detector, encoder)
+        except Exception as error:
+            row = failure(picture.source, error)
+        yield row
+
+
+def _compared(
+    picture: Picture, detector: Detector, encoder: Encoder
+) -> list[float | None] | Failure:
+    geometry = encoder.card.geometry
+    original = next(acquire([picture], detector, geometry))
+    if isinstance(original, Failure):
+        return original
+    if not original.faces:
+        return Failure.no_face(picture.source)
+    main = main_face(original.faces, original.size).number
+    found = acquire(_altered(picture, original.faces[main]), detector, geometry)
+    chips = [_same_face(original, main, *one) for one in zip(found, ALTERATIONS, strict=True)]
+    there = [chip for chip in chips if chip is not None]
+    vectors = encoder.embed(np.stack([original.chips[main], *there]))
+    squared = iter(paired_squared_l2(vectors[1:], np.repeat(vectors[:1], len(there), axis=0)))
+    return [None if chip is None else float(next(squared)) for chip in chips]
 
 
 def _altered(picture: Picture, face: Face) -> Iterator[Picture]:

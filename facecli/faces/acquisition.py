@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -9,11 +10,12 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import TypeVar
 
-from facecli.errors import FacecliError
+from facecli.errors import known_reason, reason_of
+from facecli.faces.budget import Room
 from facecli.faces.chips import cut_chip, fit_similarity
 from facecli.faces.finding import find_faces, moved
 from facecli.faces.images import EncodedPicture, display_name
-from facecli.faces.memory import Memory, Places
+from facecli.faces.memory import Memory, Places, keeping
 from facecli.faces.opened import OpenedPicture, opened, search_side
 from facecli.faces.quality import measure_quality
 from facecli.types import (
@@ -27,11 +29,15 @@ from facecli.types import (
     PixelArray,
 )
 
+_log = logging.getLogger(__name__)
+
 SEARCHERS = min(os.cpu_count() or 1, 4)
-"""Pictures that are decoded or searched at once, each in a thread: both let other threads run."""
+"""Pictures that are searched at once, each in a thread: decoder and detector let others run.
+
+Together they take no more memory than one picture may."""
 
 AHEAD = 4
-"""Most pictures decoded ahead, which limits the memory."""
+"""Most files read ahead, which limits the memory."""
 
 Source = Path | Picture | EncodedPicture | OpenedPicture
 """A picture to search: a file, the bytes of a file, or pixels."""
@@ -50,11 +56,11 @@ def acquire(
 
     Pictures that the memory knows are not searched; it learns where the faces of other files are.
 
-    A picture without a face is an Acquisition without faces. A few pictures are decoded ahead and
-    searched at once, in threads, so memory is limited and the first results come early. The memory
+    A picture without a face is an Acquisition without faces. A few files are read ahead, and a
+    few pictures are searched at once, in threads and in the room for one large picture. The memory
     is asked and told by the thread that calls.
     """
-    least = search_side(detector)
+    room = Room()
     pool = ThreadPoolExecutor(SEARCHERS, thread_name_prefix="faces")
 
     def search(source: Source, opening: Future[OpenedPicture]) -> Future[Acquisition | Failure]:
@@ -62,36 +68,54 @@ def acquire(
         places = None
         if memory is not None and opening.exception() is None:
             places = memory.recall(opening.result().sha256)
-        return pool.submit(look, name, opening.result, detector, geometry, places=places)
 
-    try:
-        tasks = ((one, pool.submit(opened, one, least=least)) for one in sources)
-        openings = _in_order(tasks, AHEAD)
-        searches = _in_order(((one, search(one, opening)) for one, opening in openings), SEARCHERS)
-        for source, searching in searches:
-            found = searching.result()
-            if memory is not None and isinstance(source, Path) and isinstance(found, Acquisition):
-                memory.learn(found)
-            yield found
-    finally:
+        def searched() -> Acquisition | Failure:
+            return look(name, opening.result, detector, geometry, places=places, room=room)
+
+        return pool.submit(searched)
+
+    def learn(source: Source, searching: Future[Acquisition | Failure]) -> None:
+        if memory is None or not isinstance(source, Path) or searching.cancelled():
+            return
+        if isinstance(found := searching.result(), Acquisition):
+            memory.learn(found)
+
+    def keep() -> None:
         pool.shutdown(cancel_futures=True)
+        for task in under_way:
+            learn(*task)
         if memory is not None:
             memory.store()
 
+    under_way: deque[tuple[Source, Future[Acquisition | Failure]]] = deque()
+    with keeping(keep):
+        tasks = ((one, pool.submit(opened, one)) for one in sources)
+        openings = _in_order(tasks, AHEAD, deque())
+        searches = ((one, search(one, opening)) for one, opening in openings)
+        for source, searching in _in_order(searches, SEARCHERS, under_way):
+            learn(source, searching)
+            yield searching.result()
+
 
 def _in_order(
-    tasks: Iterable[tuple[Source, Future[Result]]], ahead: int
+    tasks: Iterable[tuple[Source, Future[Result]]],
+    ahead: int,
+    waiting: deque[tuple[Source, Future[Result]]],
 ) -> Iterator[tuple[Source, Future[Result]]]:
-    """Yield each task when it is done, while `ahead` of those after it are under way."""
-    waiting: deque[tuple[Source, Future[Result]]] = deque()
+    """Yield each task when it is done, while `ahead` of those after it are under way.
+
+    All of them are in `waiting`, which the caller may look at.
+    """
     for task in tasks:
         waiting.append(task)
         if len(waiting) > ahead:
             wait([waiting[0][1]])
-            yield waiting.popleft()
-    for task in waiting:
-        wait([task[1]])
-        yield task
+            yield waiting[0]
+            waiting.popleft()
+    while waiting:
+        wait([waiting[0][1]])
+        yield waiting[0]
+        waiting.popleft()
 
 
 def look(
@@ -101,26 +125,32 @@ def look(
     geometry: ChipGeometry,
     *,
     places: Places | None = None,
+    room: Room,
 ) -> Acquisition | Failure:
-    """Return the faces of one picture, or why it could not be read.
+    """Return the faces of one picture, or why it could not be read, whatever that raised.
 
-    `places` are where the faces are, if that is known; otherwise they are searched for. All places
-    and sizes are in pixels of the full picture, however large it was decoded.
+    This is where one bad picture becomes a failure of its own, so that it costs no other. It begins
+    when there is `room` for the picture. `places` are where the faces are, if that is known;
+    otherwise they are searched for. All places and sizes are in pixels of the full picture, however
+    large it was decoded.
     """
     try:
         picture = opening()
-        places = places or _found(picture, detector)
-        chips = _chips(picture, places.detections, geometry)
-    except FacecliError as error:
+        with room.held(picture.needed):
+            places = places or _found(picture, detector)
+            chips = _chips(picture, places.detections, geometry)
+            picture.let_go()
+        faces = tuple(
+            Face(one, measure_quality(one.landmarks, chip, geometry=geometry))
+            for one, chip in zip(places.detections, chips, strict=True)
+        )
+    except Exception as error:
         return failure(source, error)
     return Acquisition(
         source=source,
         sha256=picture.sha256,
         size=picture.size,
-        faces=tuple(
-            Face(one, measure_quality(one.landmarks, chip, geometry=geometry))
-            for one, chip in zip(places.detections, chips, strict=True)
-        ),
+        faces=faces,
         chips=chips,
         notes=places.notes,
     )
@@ -151,6 +181,12 @@ def _chips(
     )
 
 
-def failure(source: str, error: FacecliError) -> Failure:
-    """Return the failure of a source from an error, without the name of the source."""
-    return Failure(source, str(error).removeprefix(f"{display_name(source)}: "))
+def failure(source: str, error: Exception) -> Failure:
+    """Return the failure of a source from what was raised, without the name of the source.
+
+    The traceback of an error that no picture should cause goes to the log, for whoever looks for
+    the bug.
+    """
+    if known_reason(error) is None:
+        _log.debug("%s", source, exc_info=error)
+    return Failure(source, reason_of(error).removeprefix(f"{display_name(source)}: "))

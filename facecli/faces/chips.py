@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from facecli.errors import FaceError
+from facecli.faces.blocks import reduced
 from facecli.types import ChipGeometry, Landmarks, PixelArray, Point
 
 ALIGNMENT_VERSION = "similarity-5pt-1"
@@ -105,9 +106,7 @@ def _sample(picture: Image.Image, step: complex, origin: complex, size: int) -> 
     top = math.floor(min(corner.imag for corner in corners)) - margin
     right = math.ceil(max(corner.real for corner in corners)) + margin
     bottom = math.ceil(max(corner.imag for corner in corners)) + margin
-    region = picture.crop((left, top, right, bottom))
-    if shrink > 1:
-        region = region.reduce(shrink)
+    region = reduced(picture, (left, top, right, bottom), shrink)
     # Pillow measures from the outer edge of the first pixel, we from its centre.
     half = complex(0.5, 0.5)
     start = (origin - complex(left, top) + half) / shrink

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from facecli.errors import FacecliError
+from facecli.faces.acquisition import failure
 from facecli.faces.prominence import MainFace, main_face
 from facecli.types import Acquisition, Encoder, Face, Failure, FloatArray
 
@@ -77,9 +79,23 @@ def _with_main_face(
 def _embedded(
     items: list[Acquisition | EmbeddedPicture | Failure], encoder: Encoder
 ) -> Iterator[EmbeddedPicture | Failure]:
-    """Embed the chips of all items in one call, and yield each with its vectors."""
+    """Embed the chips of all items in one call, and yield each with its vectors.
+
+    If that fails for want of memory or for another reason than the model's, each item is embedded
+    by itself, so that it becomes the failure of one picture.
+    """
     chips = [chip for item in items if isinstance(item, Acquisition) for chip in item.chips]
-    vectors = encoder.embed(chips) if chips else np.empty((0, encoder.card.dimension), np.float32)
+    try:
+        none = np.empty((0, encoder.card.dimension), np.float32)
+        vectors = encoder.embed(chips) if chips else none
+    except FacecliError:
+        raise
+    except Exception as error:
+        if len(items) == 1:
+            yield failure(items[0].source, error)
+        for item in items if len(items) > 1 else ():
+            yield from _embedded([item], encoder)
+        return
     start = 0
     for item in items:
         if not isinstance(item, Acquisition):

@@ -8,26 +8,26 @@ import os
 import stat
 import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from PIL import Image, UnidentifiedImageError
-from PIL.JpegImagePlugin import JpegImageFile
 
-from facecli.errors import FacecliError, MissingExtra, PictureError
+from facecli.errors import FacecliError, MissingExtra, PictureError, known_reason
+from facecli.faces.budget import PICTURE_BYTES, check_webp, plan, upright_size
 from facecli.faces.jpeg_end import with_end
 from facecli.faces.upright import NEUTRAL_GREY as NEUTRAL_GREY
-from facecli.faces.upright import SIDEWAYS, UPRIGHT, orientation, upright_rgb
+from facecli.faces.upright import upright_rgb
 from facecli.types import Picture, Point
 
 MAX_FILE_BYTES = 256 * 2**20
 """Larger files are refused and not read. The largest camera pictures are below 100 MiB."""
 
-MAX_PIXELS = 128 * 2**20
+MAX_PIXELS = PICTURE_BYTES // 4
 """Larger pictures are refused and not decoded. Pictures of 102-megapixel cameras are smaller."""
 
 # Pillow reads about forty formats; these are the ones of cameras, phones and scanners. JPEG
@@ -37,10 +37,9 @@ _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF")
 _HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
 """Brands of ISO/IEC 23008-12, annex B. Pillow itself reads those of AVIF."""
 
-_EXIF, _TAKEN = 0x8769, 0x9003
-"""Exif 2.32: the block of the camera's tags, and the tag with the time (section 4.6.5)."""
-
 _warnings_lock = threading.Lock()
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +54,14 @@ class EncodedPicture:
 class Decode:
     """A picture as it was decoded: upright RGB pixels, each as wide as `scale` of the full picture.
 
-    `size` is width and height of the full picture, upright.
+    `size` is width and height of the full picture, upright. `largest` tells whether no larger
+    decode can be had.
     """
 
     pixels: Image.Image
     size: tuple[int, int]
     scale: int = 1
+    largest: bool = True
 
     def to_full(self, point: Point) -> Point:
         """Return where a point of these pixels is in the full picture."""
@@ -103,47 +104,90 @@ def read_file(path: Path) -> bytes:
         return _read_regular(path)
     except OSError as error:
         raise _refusal(str(path), (error.strerror or str(error)).lower()) from error
-    except ValueError as error:
-        raise _refusal(str(path), str(error)) from error
+    except (ValueError, MemoryError) as error:
+        raise _refusal(str(path), known_reason(error) or str(error)) from error
 
 
 def read_picture(data: bytes, source: str) -> Picture:
-    """Decode the bytes of a picture file at full size; `source` is its name in messages.
+    """Decode the bytes of a picture file; `source` is its name in messages.
 
-    Raises as `decode`.
+    It has its full size, unless so many pixels would take too much memory. Raises as `decode`.
     """
     pixels = decode(data, source).pixels
     return Picture(source=source, pixels=pixels, sha256=hashlib.sha256(data).hexdigest())
 
 
+def measure(data: bytes, source: str) -> tuple[tuple[int, int], int]:
+    """Return width and height of a picture, upright, and the bytes that its decode takes at most.
+
+    Reads no pixels. Raises as `decode`.
+    """
+
+    def measured() -> tuple[tuple[int, int], int]:
+        image = _opened(data)
+        return upright_size(image), plan(image, len(data)).needed
+
+    return _explained(measured, data, source)
+
+
 def decode(data: bytes, source: str, *, least: float = math.inf) -> Decode:
-    """Decode the bytes of a picture file, a JPEG no larger than needed.
+    """Decode the bytes of a picture file, a JPEG no larger than needed, within the budget.
 
     A JPEG is decoded at the smallest of 1/1, 1/2, 1/4 and 1/8 of its size whose longer side has
-    `least` pixels; other formats are decoded whole. Only the first frame of an animation or a burst
+    `least` pixels. Other formats are decoded whole. What would take more memory than PICTURE_BYTES
+    is reduced or, if that does not help, refused. Only the first frame of an animation or a burst
     is read. Raises PictureError, or MissingExtra for HEIC if its package is not installed.
     """
+
+    def decoded(data: bytes) -> Decode:
+        image = _opened(data)
+        size = upright_size(image)
+        way = plan(image, len(data), least=least)
+        if way.scale > 1:
+            smaller = [max(1, side // way.scale) for side in image.size]
+            whole = max(image.size)
+            image.draft("RGB", (smaller[0], smaller[1]))
+            # Pillow reduces a narrow strip less than it was asked to.
+            return Decode(
+                upright_rgb(_loaded(image)), size, round(whole / max(image.size)), way.largest
+            )
+        return Decode(upright_rgb(_loaded(image), way.factor), size, way.factor, way.largest)
+
+    def mended() -> Decode:
+        try:
+            return decoded(data)
+        except OSError:
+            # It is told from a damaged one at full size, for which there must be room.
+            fits = plan(_opened(data), len(data)).scale == 1
+            if not fits or (whole := with_end(data)) is None:
+                raise
+            return decoded(whole)
+
+    return _explained(mended, data, source)
+
+
+def _loaded(image: Image.Image) -> Image.Image:
+    if image.width * image.height <= (Image.MAX_IMAGE_PIXELS or math.inf):
+        image.load()
+    else:
+        with _no_warnings():
+            image.load()
+    return image
+
+
+def _explained(work: Callable[[], Result], data: bytes, source: str) -> Result:
+    """Return the result of work on a picture, or raise why it cannot be done, in one line."""
     if not data:
         raise _refusal(source, "empty file")
     try:
-        image = _opened(data)
-        size, scale = image.size, _reduce(image, least)
-        try:
-            image.load()
-        except OSError:
-            if (whole := with_end(data)) is None:
-                raise
-            return decode(whole, source, least=least)
-        pixels = upright_rgb(image)
-        if scale == 1:
-            return Decode(pixels, pixels.size)
-        return Decode(pixels, size[::-1] if orientation(image) in SIDEWAYS else size, scale)
+        return work()
     except FacecliError as error:
         raise type(error)(f"{display_name(source)}: {error}") from error
     # Hostile bytes can raise any exception, and every picture must give pixels or one line.
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise _refusal(source, f"damaged: {display_name(reason)}") from error
+        reason = known_reason(error) or f"damaged: {reason}"
+        raise _refusal(source, display_name(reason)) from error
 
 
 def picture_of(image: Image.Image, source: str) -> Picture:
@@ -155,42 +199,29 @@ def picture_of(image: Image.Image, source: str) -> Picture:
     return Picture(source, pixels, hashlib.sha256(pixels.tobytes()).hexdigest())
 
 
-def day_taken(path: Path) -> date | None:
-    """Return the day a photo was taken, by its Exif DateTimeOriginal, or None.
+@contextmanager
+def _no_warnings() -> Iterator[None]:
+    """Drop what Pillow says of odd headers and many pixels; nobody needs that here.
 
-    Reads no pixels. Returns None too if the file cannot be read or the text is no date.
+    Warning filters are global, so a lock is needed.
     """
-    said = _from_header(path, lambda image: str(image.getexif().get_ifd(_EXIF)[_TAKEN]))
-    try:
-        return date.fromisoformat(said[:10].replace(":", "-"))
-    except (TypeError, ValueError):
-        return None
+    with _warnings_lock, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
-def stored_orientation(path: Path) -> int:
-    """Return the EXIF orientation of a photo, 1 to 8; 1 if there is none."""
-    found = _from_header(path, orientation)
-    return found if found in UPRIGHT else 1
+def with_header(path: Path, read: Callable[[Image.Image], Result]) -> Result:
+    """Return what `read` makes of a picture that is opened but not decoded; raise what it raises.
 
-
-def own_xmp(path: Path) -> bytes | None:
-    """Return the XMP packet inside a photo, or None if there is none."""
-    found = _from_header(path, lambda image: image.info.get("xmp"))
-    return found if isinstance(found, bytes) else None
-
-
-def _from_header(path: Path, read: Callable[[Image.Image], Any]) -> Any:
-    """Return what `read` takes from a picture's header, without decoding it; None if it fails."""
-    try:
-        if _is_heif(_start(path)):
+    Pillow and `read` may raise anything for a damaged file, and OSError for one that is no file.
+    """
+    if not path.is_file():
+        raise OSError("not a regular file")
+    with path.open("rb") as file:
+        if _is_heif(file.read(64)):
             _register_heif()
-        with _warnings_lock, warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(path, formats=(*_FORMATS, "HEIF")) as image:
-                return read(image)
-    # Hostile bytes can raise any exception, and the answer is optional.
-    except Exception:
-        return None
+    with _no_warnings(), Image.open(path, formats=(*_FORMATS, "HEIF")) as image:
+        return read(image)
 
 
 def _refusal(source: str, reason: str) -> PictureError:
@@ -212,14 +243,6 @@ def _read_regular(path: Path) -> bytes:
     return data
 
 
-def _start(path: Path) -> bytes:
-    """Return enough of a regular file to tell its format; raise OSError for other files."""
-    if not path.is_file():
-        raise OSError("not a regular file")
-    with path.open("rb") as file:
-        return file.read(64)
-
-
 def _opened(data: bytes) -> Image.Image:
     """Open the first frame without loading it; errors contain no file name."""
     if _is_heif(data):
@@ -227,12 +250,10 @@ def _opened(data: bytes) -> Image.Image:
         formats: tuple[str, ...] = ("HEIF",)
     else:
         formats = _FORMATS
+    check_webp(data)
     limit = f"more than {MAX_PIXELS / 1e6:.0f} million pixels"
     try:
-        # Pillow warns about odd headers; nobody needs that here. Warning filters are global, so a
-        # lock is needed.
-        with _warnings_lock, warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with _no_warnings():
             image = Image.open(BytesIO(data), formats=formats)
     except UnidentifiedImageError as error:
         raise PictureError("not a picture in a known format") from error
@@ -241,25 +262,6 @@ def _opened(data: bytes) -> Image.Image:
     if image.width * image.height > MAX_PIXELS:
         raise PictureError(f"{limit}: {image.width}×{image.height}")
     return image
-
-
-def _reduce(image: Image.Image, least: float) -> int:
-    """Let a JPEG that is not loaded yet be decoded smaller; return how many times smaller.
-
-    The last pixel of a side that cannot be divided reaches out of the picture. In a picture that
-    has to be turned it may become the first one: such a picture is reduced only without remainder.
-    """
-    if not isinstance(image, JpegImageFile):
-        return 1
-    width, height = image.size
-    upright = orientation(image) not in UPRIGHT
-    for scale in (8, 4, 2):
-        whole = width % scale == 0 and height % scale == 0
-        if max(width, height) >= scale * least and (upright or whole):
-            image.draft("RGB", (max(1, width // scale), max(1, height // scale)))
-            # Pillow reduces a narrow strip less than it was asked to.
-            return round(max(width, height) / max(image.size))
-    return 1
 
 
 def _is_heif(data: bytes) -> bool:

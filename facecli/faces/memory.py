@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -33,3 +35,20 @@ class Memory(Protocol):
     def store(self) -> None:
         """Keep what was learnt."""
         ...
+
+
+@contextmanager
+def keeping(store: Callable[[], None]) -> Iterator[None]:
+    """Call `store` at the end of the block, however it ends.
+
+    If Ctrl-C comes while `store` is at work, it is called again: it must lose nothing that it has
+    not stored, and may store a thing twice.
+    """
+    try:
+        try:
+            yield
+        finally:
+            store()
+    except KeyboardInterrupt:
+        store()
+        raise

@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from facecli.errors import FacecliError
 from facecli.faces.images import display_name
@@ -18,10 +18,11 @@ class PeopleFolder:
     """The photos of a folder of people, sorted by path, each with its person.
 
     `names[i]` is the person of `photos[i]`, in the spelling of the person's first photo. `empty`
-    are the folders of people without a picture.
+    are the folders in `root` without a picture. People are folders `depth` levels below it.
     """
 
     root: Path
+    depth: int
     photos: tuple[Path, ...]
     names: tuple[str, ...]
     empty: tuple[Path, ...]
@@ -51,13 +52,16 @@ class PeopleFolder:
         """
         places: dict[str, set[str]] = {}
         for photo, name in zip(self.photos, self.names, strict=True):
-            inside = photo.relative_to(self.root).parts[1:]
+            inside = photo.relative_to(self.root).parts[self.depth :]
             places.setdefault(name, set()).add(inside[0] if len(inside) > 1 else "")
         return [name for name, inside in places.items() if "" not in inside and len(inside) > 1]
 
 
-def read_people_folder(folder: Path) -> PeopleFolder:
+def read_people_folder(folder: Path, *, depth: int = 1) -> PeopleFolder:
     """Read FOLDER/NAME/… and FOLDER/NAME.jpg: all pictures below a folder are of one person.
+
+    With a `depth` of 2 the folder holds folders of people, as sets of training data do: people are
+    FOLDER/SET/NAME/… and FOLDER/SET/NAME.jpg, and called SET/NAME.
 
     Folders and files whose names differ only in case, width, spacing or Unicode's form are one
     person. What is passed over is what `search_pictures` passes over. A folder of a person without
@@ -69,12 +73,16 @@ def read_people_folder(folder: Path) -> PeopleFolder:
     except OSError as error:
         raise FacecliError(f"{display_name(folder)}: {error.strerror}") from error
     searched = search_pictures([folder])
-    tops = [folder / photo.relative_to(folder).parts[0] for photo in searched.pictures]
+    parts = [photo.relative_to(folder).parts for photo in searched.pictures]
+    names = [
+        "/".join(one[:depth]) if len(one) > depth else str(PurePosixPath(*one).with_suffix(""))
+        for one in parts
+    ]
     spelled: dict[str, str] = {}
-    names = [one.name if one.is_dir() else one.stem for one in tops]
-    taken = {*tops, *(one.path for one in searched.passed)}
+    taken = {*(folder / one[0] for one in parts), *(one.path for one in searched.passed)}
     return PeopleFolder(
         root=folder,
+        depth=depth,
         photos=searched.pictures,
         names=tuple(one_spelling(names, spelled)),
         empty=tuple(one for one in inside if one not in taken),

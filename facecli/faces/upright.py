@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
+from facecli.faces.blocks import blocks
+
 _ORIENTATION_TAG = 0x0112
 """Exif 2.32, section 4.6.4."""
 
@@ -33,11 +35,50 @@ For portraits cut out along the head, the embedding changed least on mid-grey: b
 """
 
 
-def upright_rgb(image: Image.Image) -> Image.Image:
-    """Return the pixels of an opened picture as RGB, turned as its EXIF orientation says."""
-    rgb = _to_rgb(image)
-    turn = UPRIGHT.get(orientation(image))
-    return rgb if turn is None else rgb.transpose(turn)
+_FAR_COLUMNS = frozenset({2, 3, 6, 7})
+_FAR_ROWS = frozenset({3, 4, 7, 8})
+"""Orientations that exchange left and right, and those that exchange top and bottom, upright."""
+
+_NOTHING_BUT_PIXELS = frozenset({"JPEG", "MPO", "PNG", "BMP", "PPM", None})
+"""Formats of which Pillow keeps nothing but the pixels once they are loaded."""
+
+
+def upright_rgb(image: Image.Image, factor: int = 1) -> Image.Image:
+    """Return the pixels of an opened picture as RGB, turned as its EXIF orientation says.
+
+    They are reduced by a factor, and turned block by block: nothing but the picture and what is
+    returned takes memory.
+    """
+    if factor == 1 and is_ready(image):
+        return image
+    turn = orientation(image)
+    width, height = (-(-side // factor) for side in image.size)
+    rgb = Image.new("RGB", (height, width) if turn in SIDEWAYS else (width, height))
+    white = _white(image)
+    for box in blocks(*image.size, factor):
+        part = _to_rgb(image.crop(box), white)
+        part = part.reduce(factor) if factor > 1 else part
+        x, y = box[0] // factor, box[1] // factor
+        if turn in UPRIGHT:
+            part = part.transpose(UPRIGHT[turn])
+        if turn in SIDEWAYS:
+            x, y = y, x
+        if turn in _FAR_COLUMNS:
+            x = rgb.width - x - part.width
+        if turn in _FAR_ROWS:
+            y = rgb.height - y - part.height
+        rgb.paste(part, (x, y))
+    return rgb
+
+
+def is_ready(image: Image.Image) -> bool:
+    """Tell whether a picture is upright RGB already, with nothing else in memory."""
+    return (
+        image.mode == "RGB"
+        and image.format in _NOTHING_BUT_PIXELS
+        and not image.has_transparency_data
+        and orientation(image) not in UPRIGHT
+    )
 
 
 def orientation(image: Image.Image) -> int:
@@ -49,25 +90,34 @@ def orientation(image: Image.Image) -> int:
         return 1
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I") or image.mode == "F":
-        return _eight_bits(image).convert("RGB")
-    if image.has_transparency_data:
-        layer = image.convert("RGBA")
+def _to_rgb(block: Image.Image, white: float) -> Image.Image:
+    """Return a block of a picture as RGB."""
+    if _has_deep_pixels(block):
+        values = np.nan_to_num(np.asarray(block, dtype=np.float32))
+        grey = np.clip(values * (255.0 / white) + 0.5, 0, 255).astype(np.uint8)
+        return Image.fromarray(grey).convert("RGB")
+    if block.has_transparency_data:
+        layer = block.convert("RGBA")
         ground = Image.new("RGBA", layer.size, (*BACKGROUND, 255))
         return Image.alpha_composite(ground, layer).convert("RGB")
-    return image.convert("RGB")
+    return block.convert("RGB")
 
 
-def _eight_bits(image: Image.Image) -> Image.Image:
-    """Scale a grey picture of more than 8 bits to 8 bits; Pillow's conversion would clip it.
+def _has_deep_pixels(image: Image.Image) -> bool:
+    """Tell whether a picture is grey of more than 8 bits; Pillow's conversion would clip it."""
+    return image.mode.startswith("I") or image.mode == "F"
 
-    In 16-bit modes white is 65535. In modes I and F the value of white is not known: take the
-    smallest of 1, 255 and 65535 that is at least the brightest pixel.
+
+def _white(image: Image.Image) -> float:
+    """Return the value of white in a grey picture of more than 8 bits.
+
+    In 16-bit modes it is 65535. In modes I and F it is not known: take the smallest of 1, 255 and
+    65535 that is at least the brightest pixel.
     """
-    values = np.nan_to_num(np.asarray(image, dtype=np.float32))
-    white = 65535.0
-    if image.mode in ("I", "F"):
-        peak = float(values.max(initial=0.0))
-        white = next((level for level in (1.0, 255.0, 65535.0) if peak <= level), max(peak, 1.0))
-    return Image.fromarray(np.clip(values * (255.0 / white) + 0.5, 0, 255).astype(np.uint8))
+    if image.mode not in ("I", "F"):
+        return 65535.0
+    peak = 0.0
+    for box in blocks(*image.size):
+        values = np.nan_to_num(np.asarray(image.crop(box), dtype=np.float32))
+        peak = max(peak, float(values.max(initial=0.0)))
+    return next((level for level in (1.0, 255.0, 65535.0) if peak <= level), peak)

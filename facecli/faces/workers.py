@@ -11,14 +11,20 @@ from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 from queue import SimpleQueue
+from threading import Lock
 from typing import Self
 
-from facecli.errors import FacecliError
-from facecli.faces.acquisition import look
-from facecli.faces.images import display_name
+from facecli.faces.acquisition import failure, look
+from facecli.faces.budget import PICTURE_BYTES, Room
 from facecli.faces.memory import Places
-from facecli.faces.opened import opened, search_side
+from facecli.faces.opened import opened
 from facecli.types import Acquisition, ChipGeometry, Detector, Failure
+
+ENDED = "the process that searched it was ended, maybe for lack of memory: --workers 1 needs less"
+"""Why a photo failed whose process died. Another process takes its place for the other photos."""
+
+ORDINARY_BYTES = 128 * 2**20
+"""Bytes for each process: as a 24-megapixel photo needs. For larger ones the processes wait."""
 
 ALONE_SECONDS = 2.0
 """Seconds of searching in this process before others are started; a start takes about as long."""
@@ -38,13 +44,18 @@ class Searchers:
         self._threads = ThreadPoolExecutor(1, thread_name_prefix="search")
         self._idle: SimpleQueue[Connection] = SimpleQueue()
         self._processes: list[multiprocessing.process.BaseProcess] = []
+        self._starting = Lock()
+        self._closed = False
         self._began: float | None = None
+        self._room = Room(max(PICTURE_BYTES, count * ORDINARY_BYTES))
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
+        with self._starting:
+            self._closed = True
         for process in self._processes:
             process.terminate()
         self._threads.shutdown(wait=True)
@@ -59,39 +70,53 @@ class Searchers:
             self._start()
         if self._processes:
             return self._threads.submit(self._ask, path, places)
-        return self._threads.submit(_look, path, places, self._detector, self._geometry)
+        return self._threads.submit(
+            _look, path, places, self._detector, self._geometry, room=self._room
+        )
 
     def _ask(self, path: Path, places: Places | None) -> Acquisition | Failure:
         """Let an idle process search a photo."""
         connection = self._idle.get()
         try:
             connection.send((path, places))
-            answer: Acquisition | Failure | Exception = connection.recv()
-        except (EOFError, OSError) as error:
-            where = display_name(path)
-            reason = "the process that searched it was ended, maybe for lack of memory: --workers 1"
-            raise FacecliError(f"{where}: {reason} needs less") from error
+            answer: Acquisition | Failure | int = connection.recv()
+            if isinstance(answer, int):
+                with self._room.held(answer):
+                    connection.send(None)
+                    answer = connection.recv()
+        except (EOFError, OSError):
+            connection = self._started() or connection
+            return Failure(str(path), ENDED)
+        except Exception as error:
+            return failure(str(path), error)
         finally:
             self._idle.put(connection)
-        if isinstance(answer, Exception):
-            raise answer
+        assert not isinstance(answer, int)
         return answer
 
     def _start(self) -> None:
         """Start the processes, and for each a thread that waits for it."""
+        for _ in range(self._count):
+            if connection := self._started():
+                self._idle.put(connection)
+        self._threads.shutdown(wait=False)
+        self._threads = ThreadPoolExecutor(self._count, thread_name_prefix="search")
+
+    def _started(self) -> Connection | None:
+        """Start a process and return our end of its pipe; None if the searches are to end."""
         # A forked copy of a process with PyTorch's threads can hang.
         context = multiprocessing.get_context("spawn")
-        for _ in range(self._count):
+        with self._starting:
+            if self._closed:
+                return None
             ours, theirs = context.Pipe()
             arguments = (theirs, self._detector, self._geometry)
             process = context.Process(target=_serve, args=arguments, daemon=True)
-            with _deaf():
+            with deaf():
                 process.start()
             theirs.close()
             self._processes.append(process)
-            self._idle.put(ours)
-        self._threads.shutdown(wait=False)
-        self._threads = ThreadPoolExecutor(self._count, thread_name_prefix="search")
+        return ours
 
 
 def _serve(connection: Connection, detector: Detector, geometry: ChipGeometry) -> None:
@@ -99,28 +124,38 @@ def _serve(connection: Connection, detector: Detector, geometry: ChipGeometry) -
     with suppress(EOFError, OSError):
         while True:
             path, places = connection.recv()
-            answer: Acquisition | Failure | Exception
-            try:
-                answer = _look(path, places, detector, geometry)
-            except Exception as error:
-                answer = error
-            connection.send(answer)
+            connection.send(_look(path, places, detector, geometry, room=_ParentsRoom(connection)))
+
+
+class _ParentsRoom(Room):
+    """The room of the parent process, which is asked for it."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    @contextmanager
+    def held(self, needed: int) -> Iterator[None]:
+        """Ask for so many bytes and wait for them. The parent takes the answer as their return."""
+        self._connection.send(needed)
+        self._connection.recv()
+        yield
 
 
 def _look(
-    path: Path, places: Places | None, detector: Detector, geometry: ChipGeometry
+    path: Path, places: Places | None, detector: Detector, geometry: ChipGeometry, *, room: Room
 ) -> Acquisition | Failure:
     return look(
         str(path),
-        lambda: opened(path, least=search_side(detector)),
+        lambda: opened(path),
         detector,
         geometry,
         places=places,
+        room=room,
     )
 
 
 @contextmanager
-def _deaf() -> Iterator[None]:
+def deaf() -> Iterator[None]:
     """Block Ctrl-C in processes started here: this process handles it.
 
     A signal blocked here is blocked in a new process from its start. This process receives it after

@@ -33,10 +33,10 @@ class EnrolledPeople(Protocol):
         ...
 
 
-class Gate:
+class Follower:
     """Follows the faces of one source of frames and decides once about each appearance.
 
-    Use it from one thread at a time. It stores no pictures.
+    Use it from one thread at a time. It is told which faces are in each frame.
     """
 
     def __init__(
@@ -52,14 +52,12 @@ class Gate:
         second, and while it cannot be read, the people read before stay known and the log
         "facecli.gate" gets one warning. Raises GalleryError if it cannot be read at the start.
         """
-        encoder = recognizer.networks.encoder
-        self._detector = recognizer.networks.detector
-        self._encoder = encoder
+        self._card = recognizer.card
         self._people = people or LivePeople(recognizer.reader, say=_LOG.warning)
         self._settings = settings
         self.point = recognizer.point()
         # Whether two looks show the same face depends on the model, not on the gallery's threshold.
-        self._same = encoder.card.threshold
+        self._same = self._card.threshold
         self._cooldown = Cooldown(settings.cooldown, self._same)
         self._known = self._people.known()
         self._tracks: list[Track] = []
@@ -70,24 +68,20 @@ class Gate:
         """Return whether a frame at this time would be looked at."""
         return at - self._looked >= self._settings.look_seconds
 
-    def feed(self, frame: Image.Image | None, at: float, *, source: str = "") -> Sighting:
-        """Take the next frame, upright RGB, and return what is in view and what was decided.
+    def see(self, glimpses: Sequence[Glimpse] | None, at: float, *, source: str = "") -> Sighting:
+        """Take the faces of the next frame; return what is in view and what was decided.
 
-        `at` is its time in seconds, never less than the time before. If `frame` is None, only the
-        time passes: use it for frames that are not due, and while no frame arrives. `source` is the
-        name of the frame's origin in events. Raises TypeError for a frame that is not a PIL.Image
-        in mode RGB.
+        `at` is its time in seconds, never less than the time before. None means that no frame was
+        looked at: only the time passes. `source` is the name of the frame's origin in events.
         """
-        if frame is not None and getattr(frame, "mode", None) != "RGB":
-            raise TypeError("a frame is a PIL.Image in mode RGB: use Image.fromarray for an array")
         known = self._people.known()
         if known is not self._known:
             self._known = known
             self._cooldown.keep(set(known.matrix.names.values()))
             for track in self._tracks:
                 track.reconsider()
-        if frame is not None and self.due(at):
-            self._look(frame, at, source)
+        if glimpses is not None:
+            self._follow(glimpses, at, source)
         events = self._decide(at)
         faces = tuple(self._face(track, at) for track in self._tracks if track.seen == self._looked)
         return Sighting(faces, events)
@@ -96,8 +90,7 @@ class Gate:
         """Decide about everyone still in view, because the source has ended."""
         return self._decide(at, ended=True)
 
-    def _look(self, frame: Image.Image, at: float, source: str) -> None:
-        glimpses = glimpse(frame, self._detector, self._encoder)
+    def _follow(self, glimpses: Sequence[Glimpse], at: float, source: str) -> None:
         links = link(self._tracks, glimpses, at, same=self._same)
         self._looked = at
         for track in self._tracks:
@@ -194,8 +187,8 @@ class Gate:
             person=outcome.person,
             squared_l2=outcome.squared_l2,
             threshold=point.threshold,
-            model=self._encoder.card.name,
-            fingerprint=self._encoder.card.fingerprint,
+            model=self._card.name,
+            fingerprint=self._card.fingerprint,
             candidates=() if answer is None else answer.candidates,
             people=self._known.people,
             odds=None if nearest is None else point.odds(nearest, templates=templates),
@@ -217,3 +210,37 @@ class Gate:
         return replace(
             face, state=str(Status.MATCH), person=answer.person, squared_l2=answer.squared_l2
         )
+
+
+class Gate(Follower):
+    """Follows the faces of one source of frames and decides once about each appearance.
+
+    Use it from one thread at a time. It stores no pictures.
+    """
+
+    def __init__(
+        self,
+        recognizer: Recognizer,
+        settings: GateSettings = DEFAULTS,
+        *,
+        people: EnrolledPeople | None = None,
+    ) -> None:
+        """Take the recognizer and the settings; see Follower."""
+        self._detector = recognizer.networks.detector
+        self._encoder = recognizer.networks.encoder
+        super().__init__(recognizer, settings, people=people)
+
+    def feed(self, frame: Image.Image | None, at: float, *, source: str = "") -> Sighting:
+        """Take the next frame, upright RGB, and return what is in view and what was decided.
+
+        `at` is its time in seconds, never less than the time before. If `frame` is None, only the
+        time passes: use it for frames that are not due, and while no frame arrives. `source` is the
+        name of the frame's origin in events. Raises TypeError for a frame that is not a PIL.Image
+        in mode RGB.
+        """
+        if frame is not None and getattr(frame, "mode", None) != "RGB":
+            raise TypeError("a frame is a PIL.Image in mode RGB: use Image.fromarray for an array")
+        glimpses = None
+        if frame is not None and self.due(at):
+            glimpses = glimpse(frame, self._detector, self._encoder)
+        return self.see(glimpses, at, source=source)

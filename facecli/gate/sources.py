@@ -17,16 +17,13 @@ from pathlib import Path
 from PIL import Image
 
 from facecli.errors import FacecliError, GateError
-from facecli.faces.images import open_picture, read_picture
-from facecli.faces.photo_files import find_pictures
+from facecli.faces.images import read_picture
 from facecli.gate.addresses import checked, why_unreachable
 from facecli.gate.capture import WAIT_MILLISECONDS, Capture
+from facecli.gate.folder import listed, watched
+from facecli.gate.frames import TICK, Frame, Load, Warn, loaded
 from facecli.gate.pace import Pace
 from facecli.gate.picturestream import first_only, pictures
-from facecli.types import Picture
-
-TICK = 0.25
-"""If no picture arrives for this many seconds, a frame without a picture is yielded."""
 
 FIRST_RETRY, LAST_RETRY = 1.0, 30.0
 """Seconds before a lost camera is tried again; the wait doubles from the first to the last."""
@@ -37,25 +34,8 @@ WHOLE = 0.9
 CLOSING_SECONDS = 2.0
 """How long to wait for a camera to close."""
 
-Warn = Callable[[str], None]
-"""Takes a message for the person who runs the gate."""
-
-Load = Callable[[], Image.Image | None]
 Arrivals = queue.Queue[Load | FacecliError | None]
 """What a thread passes on: a picture to load, an error, or None at the end."""
-
-
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """One moment of a source: `at` in seconds on its clock, and how to load the picture, if any.
-
-    Call `load` before asking for the next frame. For a damaged picture it warns and returns None.
-    `source` is the name of the picture's origin.
-    """
-
-    at: float
-    source: str
-    load: Load | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +198,7 @@ def from_stream(stream: BufferedReader, stop: threading.Event, warn: Warn) -> It
     def read() -> None:
         try:
             for data in pictures(stream, warn):
-                arrived.put(partial(_loaded, partial(read_picture, data, "stdin"), complain))
+                arrived.put(partial(loaded, partial(read_picture, data, "stdin"), complain))
             arrived.put(None)
         except FacecliError as error:
             arrived.put(error)
@@ -240,60 +220,3 @@ def _taken(arrived: Arrivals, name: str, stop: threading.Event) -> Iterator[Fram
         if isinstance(item, FacecliError):
             raise item
         yield Frame(time.monotonic(), name, item)
-
-
-def listed(folder: Path, stop: threading.Event, warn: Warn) -> Iterator[Frame]:
-    """Yield the pictures in a folder, in the order of their names."""
-    for path in find_pictures([folder]):
-        if stop.is_set():
-            return
-        yield _of_file(path, warn)
-
-
-def watched(folder: Path, stop: threading.Event, warn: Warn) -> Iterator[Frame]:
-    """Yield the pictures that arrive in a folder, or change in it, when they are complete.
-
-    A picture counts as complete if it did not change between two scans of the folder. A damaged
-    picture is read again when it changes.
-    """
-    done = before = _states(folder)
-    gone = False
-    taken = 0.0
-    # The wait is four times as long as a scan: a large folder must not take all the time.
-    while not stop.wait(max(TICK, 4 * taken)):
-        yield Frame(time.monotonic(), str(folder))
-        if folder.is_dir() == gone:
-            gone = not gone
-            warn(f"{folder}: {'there is no such folder any more' if gone else 'it is there again'}")
-        began = time.monotonic()
-        now = _states(folder)
-        taken = time.monotonic() - began
-        settled = {path for path, state in now.items() if before.get(path) == state}
-        for path in sorted(settled):
-            if done.get(path) != now[path]:
-                yield _of_file(path, warn)
-        done = {path: now[path] if path in settled else done.get(path) for path in now}
-        before = now
-
-
-def _states(folder: Path) -> dict[Path, tuple[int, int] | None]:
-    """Return the modification time and the size of every picture in a folder."""
-    states: dict[Path, tuple[int, int] | None] = {}
-    for path in find_pictures([folder]):
-        with suppress(OSError):
-            state = path.stat()
-            states[path] = (state.st_mtime_ns, state.st_size)
-    return states
-
-
-def _of_file(path: Path, warn: Warn) -> Frame:
-    return Frame(time.monotonic(), str(path), partial(_loaded, partial(open_picture, path), warn))
-
-
-def _loaded(opening: Callable[[], Picture], warn: Warn) -> Image.Image | None:
-    """Return the pixels of a picture; warn and return None if it is damaged."""
-    try:
-        return opening().pixels
-    except FacecliError as error:
-        warn(str(error))
-        return None

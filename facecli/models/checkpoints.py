@@ -19,6 +19,7 @@ import numpy.typing as npt
 from facecli.errors import ModelError
 from facecli.faces.chips import ALIGNMENT_VERSION
 from facecli.files import SHARED, replacing
+from facecli.text import read_json_object
 from facecli.types import ChipGeometry, ModelCard
 
 Weights = Mapping[str, npt.NDArray[Any]]
@@ -29,6 +30,15 @@ MAX_BYTES = 512 * 2**20
 
 LARGEST_SIZE = 4096
 """Most numbers in an embedding, and most pixels a side of a chip, that a card may name."""
+
+
+CARD_FIELDS: Mapping[type, tuple[str, ...]] = {
+    str: ("name", "fingerprint", "threshold_source", "licence", "description", "source"),
+    dict: ("architecture", "thresholds", "metrics", "config", "impostors"),
+}
+"""What kind of value the fields of a card hold."""
+
+CARD_LISTS = ("data", "history")
 
 
 def fingerprint(weights: Weights, architecture: dict[str, Any], geometry: ChipGeometry) -> str:
@@ -141,14 +151,21 @@ def _opened(path: Path) -> Any:
 
 def _card(path: Path, metadata: dict[str, str]) -> ModelCard:
     try:
-        return card_from_json(json.loads(metadata["card"]))
-    # Deep nesting raises RecursionError, and Infinity as a size OverflowError.
-    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError):
+        return card_from_json(read_json_object(metadata["card"]))
+    except (LookupError, TypeError, ValueError, AttributeError):
         raise ModelError(f"{path}: holds no readable model card") from None
 
 
 def card_from_json(fields: dict[str, Any]) -> ModelCard:
     """Rebuild a card from its JSON form; raise KeyError, TypeError or ValueError if malformed."""
+    for kind, names in CARD_FIELDS.items():
+        if odd := [name for name in names if not isinstance(fields.get(name, kind()), kind)]:
+            raise TypeError(f"{odd[0]} is no {kind.__name__}")
+    if not all(isinstance(one, dict) for name in CARD_LISTS for one in fields.get(name, ())):
+        raise TypeError("data and history are lists of objects")
+    for rate, limit in fields.get("thresholds", {}).items():
+        if not (0.0 < float(rate) <= 1.0 and 0.0 <= float(limit) <= 4.0):
+            raise ValueError("an impossible threshold")
     geometry = fields["geometry"]
     points = tuple((float(x), float(y)) for x, y in geometry["landmarks"])
     sizes = int(geometry["size"]), int(fields["dimension"])
@@ -161,6 +178,8 @@ def card_from_json(fields: dict[str, Any]) -> ModelCard:
     return ModelCard(
         **{
             **fields,
+            "dimension": sizes[1],
+            "threshold": float(fields["threshold"]),
             "geometry": ChipGeometry(int(geometry["size"]), points),
             "data": tuple(fields.get("data", ())),
             "history": tuple(fields.get("history", ())),

@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from facecli.faces.images import NEUTRAL_GREY
+from facecli.faces.blocks import reduced
+from facecli.faces.upright import NEUTRAL_GREY
 from facecli.models.detector_graphs import ONET_SIDE
 from facecli.models.detector_search import Proposals
 from facecli.models.runtime import Session
@@ -236,7 +237,7 @@ def cut(picture: Image.Image, square: Square) -> PixelArray:
     reach = (abs(step.real) + abs(step.imag)) * ONET_SIDE / 2 + 2 * shrink
     left, top = (math.floor(at - reach) for at in (square.centre.real, square.centre.imag))
     right, bottom = (math.ceil(at + reach) for at in (square.centre.real, square.centre.imag))
-    region = _region(picture, (left, top, right, bottom), shrink)
+    region = reduced(picture, (left, top, right, bottom), shrink, fill=NEUTRAL_GREY)
     pace = step / shrink
     # Pillow measures from the outer edge of the first pixel, we from its centre.
     middle = (square.centre - complex(left, top) + complex(0.5, 0.5)) / shrink
@@ -245,14 +246,3 @@ def cut(picture: Image.Image, square: Square) -> PixelArray:
     size = (ONET_SIDE, ONET_SIDE)
     crop = region.transform(size, Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR)
     return np.asarray(crop, dtype=np.uint8)
-
-
-def _region(picture: Image.Image, box: tuple[int, int, int, int], shrink: int) -> Image.Image:
-    left, top, right, bottom = box
-    inside = (max(left, 0), max(top, 0), min(right, picture.width), min(bottom, picture.height))
-    if inside == box:
-        return picture.reduce(shrink, box) if shrink > 1 else picture.crop(box)
-    region = Image.new("RGB", (right - left, bottom - top), NEUTRAL_GREY)
-    if inside[0] < inside[2] and inside[1] < inside[3]:
-        region.paste(picture.crop(inside), (inside[0] - left, inside[1] - top))
-    return region.reduce(shrink) if shrink > 1 else region

@@ -89,9 +89,11 @@ def propose(picture: Image.Image, yunet: Session) -> Proposals:
     coarser = 0.0
     for scale in scales_of(*picture.size):
         overlap = math.ceil(OVERLAP / coarser) if coarser else 0
+        coarser = scale
+        if min(picture.size) * scale < LEAST_SIDE:
+            continue
         parts = _parts(*picture.size, side=math.floor(TILE / scale), overlap=overlap)
         found += [_looked_at(picture, part, scale, yunet) for part in parts]
-        coarser = scale
     every = _joined(found)
     keep = suppress(every.boxes, every.scores, SAME_PROPOSAL)
     return Proposals(*(values[keep] for values in every))

@@ -18,6 +18,7 @@ from facecli.errors import ModelError
 from facecli.models import checkpoints
 from facecli.models.checkpoints import Weights
 from facecli.models.detector_graphs import onet_shapes, yunet_shapes
+from facecli.text import read_json_object
 from facecli.types import FloatArray
 
 
@@ -85,7 +86,7 @@ def _check(path: Path, weights: Weights) -> None:
 
 def _card(path: Path, metadata: Mapping[str, str]) -> DetectorCard:
     try:
-        fields = json.loads(metadata["detector"])
+        fields = read_json_object(metadata["detector"])
         return DetectorCard(
             name=str(fields["name"]),
             fingerprint=str(fields["fingerprint"]),
@@ -95,5 +96,5 @@ def _card(path: Path, metadata: Mapping[str, str]) -> DetectorCard:
             sources=dict(fields["sources"]),
             history=tuple(map(str, fields["history"])),
         )
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ModelError(f"{path}: holds no readable card of a detector") from error

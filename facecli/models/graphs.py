@@ -43,7 +43,7 @@ def encoder_graph(card: ModelCard, weights: Weights, *, for_runtime: bool = True
     try:
         x, width = trunk(steps, _pixels(steps, architecture), architecture)
         embeddings = _embeddings(steps, x, width, architecture)
-    except (KeyError, TypeError, ValueError, IndexError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise ModelError(f"malformed architecture: {error}") from error
     steps.finish(embeddings, EMBEDDINGS)
     size, dimension = card.geometry.size, architecture["dimension"]

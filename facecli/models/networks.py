@@ -243,5 +243,5 @@ def build(architecture: dict[str, Any]) -> FaceNetwork:
     """
     try:
         return FaceNetwork(architecture).eval()
-    except (KeyError, TypeError, ValueError, IndexError, RuntimeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise ModelError(f"malformed architecture: {error}") from error

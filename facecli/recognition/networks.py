@@ -17,6 +17,24 @@ FollowPhotos = Callable[[Iterable[Acquisition | Failure]], Iterable[Acquisition 
 """Receives the photos as their faces are found and passes them on: a place for a progress bar."""
 
 
+def load_networks(
+    detector: str, model: str, *, device: str, precision: str
+) -> tuple[Detector, Encoder]:
+    """Load the detector and the encoder by their names; raise ModelError as their loaders do."""
+    from facecli.models.detectors import load_detector
+    from facecli.models.encoders import load_encoder
+
+    return (
+        load_detector(detector, device=device),
+        load_encoder(model, device=device, precision=precision),
+    )
+
+
+def these_networks(detector: Detector, encoder: Encoder) -> tuple[Detector, Encoder]:
+    """Return networks that are loaded already."""
+    return detector, encoder
+
+
 class Networks:
     """The detector and the encoder, each loaded when it is first needed."""
 

@@ -12,7 +12,7 @@ from facecli.faces.images import EncodedPicture, picture_of
 from facecli.faces.opened import OpenedPicture
 from facecli.types import Picture
 
-Photo = str | Path | bytes | Image.Image | Picture | OpenedPicture
+Photo = str | Path | bytes | Image.Image | Picture | EncodedPicture | OpenedPicture
 """A photo: the path of a file, the bytes of a file, or a picture that is decoded already."""
 
 UNNAMED = "photo"
@@ -33,6 +33,6 @@ def source_of(photo: Photo) -> Source:
             return EncodedPicture(photo, UNNAMED)
         case Image.Image():
             return picture_of(photo, UNNAMED)
-        case Picture() | OpenedPicture():
+        case Picture() | EncodedPicture() | OpenedPicture():
             return photo
     raise TypeError(f"a photo is a path, bytes or a PIL.Image, not {type(photo).__name__}")

@@ -10,7 +10,7 @@ import numpy as np
 
 from facecli.albums.grouping import Grouping
 from facecli.faces.embedding import EmbeddedPicture
-from facecli.faces.images import day_taken
+from facecli.faces.headers import day_taken
 from facecli.report.page import thumbnail
 from facecli.report.people import Key
 from facecli.report.projection import MOST, project

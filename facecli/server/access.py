@@ -53,7 +53,6 @@ class Access:
             return Refusal(403, "another web site may not use this service")
         if path in OPEN:
             return None
-        given = headers.get(b"authorization", b"")
         if path in ADMIN:
             if self.admin is None:
                 return Refusal(403, "the service was started without --admin-token-file")
@@ -62,11 +61,20 @@ class Access:
             known = [one for one in (self.token, self.admin) if one is not None]
             if self.token is None:
                 return None
-        # Every token is compared, each in constant time.
-        if sum(hmac.compare_digest(given, b"Bearer " + one) for one in known):
+        if _is_given(known, headers):
             return None
         whose = "the administrator's token" if path in ADMIN else "a token"
         return Refusal(401, f"{whose} is needed: Authorization: Bearer TOKEN")
+
+    def administers(self, headers: Mapping[bytes, bytes]) -> bool:
+        """Tell whether a request has the administrator's token."""
+        return self.admin is not None and _is_given([self.admin], headers)
+
+
+def _is_given(tokens: list[bytes], headers: Mapping[bytes, bytes]) -> bool:
+    """Tell whether a request has one of the tokens; each is compared, in constant time."""
+    given = headers.get(b"authorization", b"")
+    return bool(sum(hmac.compare_digest(given, b"Bearer " + one) for one in tokens))
 
 
 def is_loopback(host: str) -> bool:

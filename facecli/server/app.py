@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import Body, FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import PlainTextResponse, Response
-from pydantic import Base64Bytes, BaseModel, model_validator
+from pydantic import AfterValidator, Base64Bytes, BaseModel, model_validator
 from starlette.exceptions import HTTPException
+from starlette.routing import Route
 
 from facecli import __version__
 from facecli.errors import FacecliError, GalleryUnavailable
@@ -24,7 +25,7 @@ from facecli.records.kinds import Record
 from facecli.records.people import ForgottenRecord, PersonRecord
 from facecli.records.recognition import IdentificationRecord, VerificationRecord
 from facecli.server.access import Access
-from facecli.server.limits import LimitedApp, Workers
+from facecli.server.limits import Lanes, LimitedApp, Workers
 from facecli.server.metrics import CONTENT_TYPE, Metrics
 from facecli.server.schemas import answer
 from facecli.server.service import EnrollmentOptions, RecognitionService
@@ -49,11 +50,22 @@ DESCRIPTION = (
 )
 
 
+def _is_text(text: str) -> str:
+    """Return a text; raise ValueError if it holds half a character, as JSON may spell it."""
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise ValueError("not text: half of a surrogate pair")
+    return text
+
+
+Name = Annotated[str, AfterValidator(_is_text)]
+"""A person's name."""
+
+
 class Side(BaseModel):
     """A photo in base64, or the name of an enrolled person."""
 
     photo: Base64Bytes | None = None
-    person: str | None = None
+    person: Name | None = None
 
     @model_validator(mode="after")
     def _is_one(self) -> Side:
@@ -77,11 +89,11 @@ class Pair(BaseModel):
 class Names(BaseModel):
     """People to forget."""
 
-    names: Annotated[list[str], Body(min_length=1)]
+    names: Annotated[list[Name], Body(min_length=1)]
 
 
 def build(
-    service: RecognitionService, sessions: Sessions, access: Access, workers: Workers
+    service: RecognitionService, sessions: Sessions, access: Access, lanes: Lanes
 ) -> LimitedApp:
     """Return the service as an ASGI application, inside its limits."""
     app = FastAPI(
@@ -93,23 +105,31 @@ def build(
         responses={"4XX": answer(records.ErrorRecord, "Refused, and why, in one line")},
     )
     metrics = Metrics()
-    limited = LimitedApp(app, access, workers, metrics)
-    _add_questions(app, service, workers, metrics)
-    _add_changes(app, service, workers)
+    limited = LimitedApp(app, access, lanes, metrics)
+    _add_questions(app, service, lanes.looks, metrics)
+    _add_changes(app, service, lanes)
     _add_state(app, service, limited, metrics)
-    _add_page(app, sessions, workers, metrics)
+    _add_page(app, sessions, lanes.looks, metrics)
     _add_errors(app)
-    limited.paths = frozenset(route.path for route in app.routes if hasattr(route, "path"))
+    limited.paths = frozenset(_paths(app))
+    limited.bodies = frozenset(_paths(app, "POST"))
     return limited
 
 
+def _paths(app: FastAPI, method: str | None = None) -> Iterator[str]:
+    """Yield the paths of an application, or those that take a method."""
+    for route in app.routes:
+        if isinstance(route, Route) and (method is None or method in (route.methods or ())):
+            yield route.path
+
+
 def _add_questions(
-    app: FastAPI, service: RecognitionService, workers: Workers, metrics: Metrics
+    app: FastAPI, service: RecognitionService, looks: Workers, metrics: Metrics
 ) -> None:
     @app.post("/verify", responses={200: answer(VerificationRecord, "The verdict")})
     async def verify(pair: Pair) -> Response:
         """Tell whether two photos, or a photo and an enrolled person, are the same person."""
-        return _json(await workers.do(lambda: service.verify((pair.a.given, pair.b.given))))
+        return _json(await looks.do(lambda: service.verify((pair.a.given, pair.b.given))))
 
     @app.post(
         "/identify",
@@ -124,12 +144,12 @@ def _add_questions(
     ) -> Response:
         """Tell who is in a photo, among the people enrolled."""
         photo = await request.body()
-        found = await workers.do(lambda: service.identify(photo, k=k, gap=gap, faces=faces))
+        found = await looks.do(lambda: service.identify(photo, k=k, gap=gap, faces=faces))
         metrics.faces(str(one["status"]) for one in found)
         return _json_list(found)
 
 
-def _add_changes(app: FastAPI, service: RecognitionService, workers: Workers) -> None:
+def _add_changes(app: FastAPI, service: RecognitionService, lanes: Lanes) -> None:
     @app.post(
         "/enroll",
         openapi_extra=PICTURE,
@@ -149,24 +169,24 @@ def _add_changes(app: FastAPI, service: RecognitionService, workers: Workers) ->
         """Enroll a person from a photo. Needs the administrator's token."""
         photo = await request.body()
         wanted = EnrollmentOptions(name, external_id, largest, allow_look_alike, dry_run)
-        record = await workers.do(lambda: service.enroll(photo, wanted))
+        record = await lanes.admin.do(lambda: service.enroll(photo, wanted))
         return _json(record, status=422 if record["refused"] else 200)
 
     @app.post("/forget", responses={200: answer(ForgottenRecord, "The receipt")})
     async def forget(people: Names) -> Response:
         """Erase people with all their templates. Needs the administrator's token."""
-        return _json(await workers.do(lambda: service.forget(people.names)))
+        return _json(await lanes.quick.do(lambda: service.forget(people.names)))
 
 
 def _add_state(
     app: FastAPI, service: RecognitionService, limited: LimitedApp, metrics: Metrics
 ) -> None:
-    workers = limited.workers
+    quick = limited.lanes.quick
 
     @app.get("/people", responses={200: answer(PersonRecord, "Everyone, by name", many=True)})
     async def people() -> Response:
         """List everyone enrolled."""
-        return _json_list(await workers.do(service.people))
+        return _json_list(await quick.do(service.people))
 
     @app.get(
         "/health",
@@ -178,7 +198,7 @@ def _add_state(
     async def health() -> Response:
         """Tell whether the gallery can be read. Needs no token and shows no names."""
         try:
-            await workers.do(service.counts)
+            await quick.do(service.counts)
             healthy = True
         except FacecliError:
             healthy = False
@@ -188,14 +208,14 @@ def _add_state(
     @app.get("/metrics", response_class=PlainTextResponse)
     async def count() -> Response:
         """Return counts for Prometheus."""
-        enrolled, templates = await workers.do(service.counts)
+        enrolled, templates = await quick.do(service.counts)
         text = metrics.text(
             requests_in_flight=limited.in_flight, people=enrolled, templates=templates
         )
         return Response(text, media_type=CONTENT_TYPE)
 
 
-def _add_page(app: FastAPI, sessions: Sessions, workers: Workers, metrics: Metrics) -> None:
+def _add_page(app: FastAPI, sessions: Sessions, looks: Workers, metrics: Metrics) -> None:
     @app.post(
         "/gate",
         openapi_extra=PICTURE,
@@ -206,7 +226,7 @@ def _add_page(app: FastAPI, sessions: Sessions, workers: Workers, metrics: Metri
     ) -> Response:
         """Send one frame of a camera. The answer holds the faces in view and the new decisions."""
         frame = await request.body()
-        seen = await workers.do(lambda: sessions.feed(session, frame))
+        seen = await looks.do(lambda: sessions.feed(session, frame))
         metrics.faces(str(event["status"]) for event in seen["events"])
         return _json(seen)
 

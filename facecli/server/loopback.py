@@ -19,7 +19,8 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Protocol
 
-from facecli.errors import FacecliError
+from facecli.errors import FacecliError, reason_of
+from facecli.text import read_json
 
 LOOPBACK = "127.0.0.1"
 
@@ -147,14 +148,16 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _correct(self, body: bytes) -> None:
         try:
-            request = json.loads(body)
-        except (ValueError, RecursionError):
+            request = read_json(body)
+        except ValueError:
             return self._reply(HTTPStatus.BAD_REQUEST, error="this is not JSON")
         try:
             self.server.call(lambda: self.server.page_source.correct(request))
         except FacecliError as error:
             # Not an HTTP error: the page shows the reason.
             return self._reply(HTTPStatus.OK, error=str(error))
+        except Exception as error:
+            return self._reply(HTTPStatus.INTERNAL_SERVER_ERROR, error=reason_of(error))
         return self._reply(HTTPStatus.OK)
 
     def log_message(self, *_: Any) -> None:

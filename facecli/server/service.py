@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from facecli.errors import PictureError
 from facecli.faces.images import EncodedPicture
-from facecli.faces.opened import OpenedPicture, opened, search_side
 from facecli.recognition.networks import Faces
 from facecli.recognition.recognizer import Recognizer
 from facecli.recognition.roster import EnrollmentRequest
+from facecli.recognition.screening import Outcome
 from facecli.recognition.verify import Enrolled, compare
 from facecli.records.enrollment import EnrollmentRecord, enrollment
 from facecli.records.people import ForgottenRecord, PersonRecord, forgotten, person
@@ -18,6 +19,7 @@ from facecli.records.recognition import (
     identification,
     verification,
 )
+from facecli.types import Failure
 
 PHOTO = "photo"
 """The name of a picture without a file name, in records and messages."""
@@ -49,7 +51,7 @@ class RecognitionService:
         recognizer = self.recognizer
         left, right = recognizer.samples(
             [
-                Enrolled(side) if isinstance(side, str) else self._opened(side, called)
+                Enrolled(side) if isinstance(side, str) else EncodedPicture(side, called)
                 for side, called in zip(sides, ("a", "b"), strict=True)
             ]
         )
@@ -61,7 +63,10 @@ class RecognitionService:
     ) -> list[IdentificationRecord]:
         """Identify each face in a photo."""
         recognizer = self.recognizer
-        pictures = list(recognizer.embed(self._opened(photo, PHOTO), faces=faces))
+        pictures = list(recognizer.embed(EncodedPicture(photo, PHOTO), faces=faces))
+        for one in pictures:
+            if isinstance(one, Failure):
+                raise PictureError(f"{PHOTO}: {one.reason}")
         # Read after the embedding: a person forgotten meanwhile must not match.
         snapshot = recognizer.snapshot()
         answers = recognizer.answers(pictures, snapshot, k=k, gap=gap)
@@ -72,19 +77,17 @@ class RecognitionService:
 
         An accepted template is on the disk when this returns.
         """
-        picture = self._opened(photo, PHOTO)
+        picture = EncodedPicture(photo, PHOTO)
         request = EnrollmentRequest(options.name, picture, options.external_id)
+        (examined,) = self.recognizer.examine([request], largest=options.largest)
+        if examined.outcome is Outcome.UNREADABLE:
+            raise PictureError(f"{PHOTO}: {' '.join(examined.reasons)}")
         (outcome,) = self.recognizer.admit(
-            list(self.recognizer.examine([request], largest=options.largest)),
+            [examined],
             allow_look_alikes=options.allow_look_alike,
             dry_run=options.dry_run,
         )
         return enrollment(outcome, dry_run=options.dry_run)
-
-    def _opened(self, data: bytes, called: str) -> OpenedPicture:
-        """Decode a picture as large as the search needs, or raise what is wrong with it."""
-        least = search_side(self.recognizer.networks.detector)
-        return opened(EncodedPicture(data, called), least=least)
 
     def people(self) -> list[PersonRecord]:
         """List everyone enrolled, by name."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import os
+import math
 import signal
 import socket
+from functools import partial
+from typing import Any
 
 import uvicorn
 
@@ -12,14 +14,18 @@ from facecli.errors import FacecliError
 from facecli.gate.journal import Journal
 from facecli.server.access import Access
 from facecli.server.app import build
-from facecli.server.limits import Workers
+from facecli.server.connections import HEAD_SECONDS, Connections, LimitedProtocol
+from facecli.server.limits import Lanes, Workers
+from facecli.server.lookers import MOST_LOOKERS, Lookers
 from facecli.server.service import RecognitionService
 from facecli.server.sessions import Sessions
 
-MOST_CONNECTIONS = 128
-"""More connections are refused. It is more than MOST_REQUESTS, since pages keep theirs open."""
+BACKLOG = 128
+"""Connections that the system holds until they are taken."""
 
-IDLE_SECONDS = 5
+QUICK = 4
+"""Threads for what needs no photo searched."""
+
 GRACE_SECONDS = 5
 
 
@@ -32,7 +38,7 @@ def listen(host: str, port: int) -> socket.socket:
         listener = socket.socket(family, socket.SOCK_STREAM)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
-        listener.listen(MOST_CONNECTIONS)
+        listener.listen(BACKLOG)
     except OSError as error:
         raise FacecliError(f"{host} port {port}: {error.strerror}") from error
     return listener
@@ -40,6 +46,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 def serve(
     service: RecognitionService,
+    lookers: Lookers,
     access: Access,
     listener: socket.socket,
     journal: Journal,
@@ -48,12 +55,13 @@ def serve(
 
     The decisions of camera pages go to the journal.
     """
-    workers = Workers(os.cpu_count() or 1)
-    sessions = Sessions(service.recognizer, journal)
+    lanes = Lanes(quick=Workers(QUICK), looks=Workers(MOST_LOOKERS), admin=Workers(1))
+    protocol: Any = partial(LimitedProtocol, Connections())  # called like the class it is of
+    sessions = Sessions(service.recognizer, lookers, journal)
     server = uvicorn.Server(
         uvicorn.Config(
-            build(service, sessions, access, workers),
-            http="h11",
+            build(service, sessions, access, lanes),
+            http=protocol,
             loop="asyncio",
             ws="none",
             lifespan="off",
@@ -61,8 +69,7 @@ def serve(
             access_log=False,
             server_header=False,
             proxy_headers=False,
-            limit_concurrency=MOST_CONNECTIONS,
-            timeout_keep_alive=IDLE_SECONDS,
+            timeout_keep_alive=math.ceil(HEAD_SECONDS),
             timeout_graceful_shutdown=GRACE_SECONDS,
         )
     )
@@ -76,5 +83,5 @@ def serve(
     try:
         server.run(sockets=[listener])
     finally:
-        workers.close()
+        lanes.close()
         sessions.close()

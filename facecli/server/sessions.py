@@ -7,13 +7,13 @@ import time
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
-from facecli.faces.images import read_picture
-from facecli.gate.engine import Gate
+from facecli.gate.engine import Follower
 from facecli.gate.journal import Journal
 from facecli.gate.types import GateEvent
 from facecli.recognition.recognizer import Recognizer
 from facecli.records import stamped
 from facecli.records.gate import GateEventRecord, SightingRecord, gate_event, sighting
+from facecli.server.lookers import Lookers
 
 MOST_SESSIONS = 16
 IDLE_SECONDS = 60.0
@@ -22,7 +22,7 @@ IDLE_SECONDS = 60.0
 
 @dataclass(slots=True)
 class _Session:
-    gate: Gate
+    gate: Follower
     began: float
     used: float
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -34,22 +34,23 @@ class Sessions:
     Every decision goes to the journal. Works from any thread.
     """
 
-    def __init__(self, recognizer: Recognizer, journal: Journal) -> None:
+    def __init__(self, recognizer: Recognizer, lookers: Lookers, journal: Journal) -> None:
         self._recognizer = recognizer
+        self._lookers = lookers
         self._journal = journal
         self._sessions: OrderedDict[str, _Session] = OrderedDict()
         self._lock = threading.Lock()
 
     def feed(self, name: str, frame: bytes) -> SightingRecord:
         """Feed a frame to a page's gate; return the faces in view and the new decisions."""
-        picture = read_picture(frame, "frame")
         session = self._session(name)
         with session.lock:
             at = time.monotonic() - session.began
-            seen = session.gate.feed(picture.pixels, at, source=f"page {name[:8]}")
+            view = self._lookers.view(frame, search=session.gate.due(at))
+            seen = session.gate.see(view.glimpses, at, source=f"page {name[:8]}")
             events = [self._written(event, session) for event in seen.events]
         self._journal.retry()
-        return sighting(seen, picture.pixels.size, events)
+        return sighting(seen, view.size, events)
 
     def close(self) -> None:
         """Decide about everyone still in view on any page."""
@@ -66,7 +67,7 @@ class Sessions:
             if session is None:
                 # If the gallery cannot be read, a page gets the error, since it can ask again. A
                 # camera's gate goes on with the people it knows.
-                gate = Gate(self._recognizer, people=self._recognizer)
+                gate = Follower(self._recognizer, people=self._recognizer)
                 session = _Session(gate, began=now, used=now)
             session.used = now
             self._sessions[name] = session

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from facecli.files import PRIVATE
-from facecli.stores.kind import REASONS, Kind
+from facecli.stores.kind import REASONS, Damaged, Kind
 
 OLDEST_SQLITE = (3, 37, 0)
 """The first version with STRICT tables (SQLite release notes, 2021-11-27)."""
@@ -41,13 +41,20 @@ def translated(kind: Kind, where: str) -> Iterator[None]:
         raise
     except sqlite3.Error as error:
         raise kind.failure(f"{where}: {kind.explain(error)}") from error
+    except Damaged as error:
+        raise kind.failure(f"{where}: {error}: {kind.damaged}") from error
 
 
 @contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """Hold the write lock for one transaction; if anything fails, nothing of it is stored."""
-    connection.execute("BEGIN IMMEDIATE")
+    """Hold the write lock for one transaction; if anything fails, nothing of it is stored.
+
+    Ctrl-C can come at any instant. It may leave the transaction before this one open, which is
+    rolled back first: no transaction begins inside another.
+    """
     try:
+        connection.rollback()
+        connection.execute("BEGIN IMMEDIATE")
         yield
         connection.execute("COMMIT")
     except BaseException:
@@ -116,8 +123,8 @@ def connect(
 def refuse_foreign(connection: sqlite3.Connection, kind: Kind, where: str) -> None:
     """Raise the kind's error unless the database is empty or ours; nothing has been written yet."""
     # One view of the database: another program may be creating it at this moment.
-    connection.execute("BEGIN")
     try:
+        connection.execute("BEGIN")
         applied = kind.applied(connection)
         tables = connection.execute("SELECT count(*) FROM sqlite_master WHERE type = 'table'")
         (count,) = tables.fetchone()

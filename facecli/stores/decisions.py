@@ -12,15 +12,16 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from facecli.errors import GateError
 from facecli.stores.database import Store
-from facecli.stores.kind import Kind
+from facecli.stores.kind import Kind, sound
 from facecli.stores.times import now
+from facecli.text import read_json_object
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -81,11 +82,15 @@ LOG = Kind(
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """One decision in the log: its number, from 1, its JSON, and its hash in the chain."""
+    """One decision in the log: its number, from 1, its JSON, and its hash in the chain.
+
+    `damage` says why the JSON of a damaged one cannot be read, and its body is {}.
+    """
 
     number: int
     body: dict[str, Any]
     sha256: str
+    damage: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +120,8 @@ class DecisionLog(Store):
     def append(self, bodies: Sequence[Mapping[str, Any]]) -> list[int]:
         """Store decisions, all or none, and return their numbers.
 
-        Each has a `time`, UTC in ISO 8601 to the millisecond, which is not before the one of the
-        decision before it. Raises ValueError for a decision without a time.
+        Each has a `time`, UTC in ISO 8601 to the millisecond. It is that of the clock, which may be
+        wrong: the order is that of the numbers. Raises ValueError for a decision without a time.
         """
         return self.append_texts([canonical(body) for body in bodies])
 
@@ -140,17 +145,29 @@ class DecisionLog(Store):
                 (2**62 if last is None else last,),
             )
             for number, text, sha256 in rows:
-                try:
-                    body = json.loads(text)
-                except ValueError as error:
-                    raise GateError(f"{self._where}: decision {number} is damaged") from error
-                yield Decision(number, body, sha256)
+                yield _read(number, text, sha256)
 
-    def verify(self) -> Verification:
-        """Check every link of the chain from the anchor on."""
+    def naming(self, names: Collection[str]) -> int:
+        """Return how many decisions name one of these people, as a match or as a candidate."""
+        query = """
+            SELECT count(*) FROM decision
+            WHERE EXISTS (SELECT 1 FROM json_each(?) WHERE instr(body, value))
+        """
+        spelt = json.dumps([json.dumps(name) for name in names])  # as in the bodies
+        with self.reading() as connection:
+            return int(connection.execute(query, (spelt,)).fetchone()[0])
+
+    def verify(self, noted: tuple[int, str] | None = None) -> Verification:
+        """Check every link of the chain from the anchor on.
+
+        `noted` is the number and hash of a decision as an earlier check gave them. Without it,
+        nothing shows that the newest decisions, or all of them, were removed, or that the whole
+        chain was replaced. Raises GateError if the noted decision was erased as an old one.
+        """
         with self.reading() as connection:
             anchor, head = self._anchor()
             number = anchor
+            hashes = {anchor: head}
             rows = connection.execute("SELECT number, body, sha256 FROM decision ORDER BY number")
             for found, text, sha256 in rows:
                 reason = ""
@@ -161,14 +178,28 @@ class DecisionLog(Store):
                 if reason:
                     return Verification(anchor + 1, number, head, anchor, number + 1, reason)
                 number, head = found, sha256
-        return Verification(anchor + 1, number, head, anchor)
+                if noted is not None and noted[0] == number:
+                    hashes[number] = sha256
+        sound_to = Verification(anchor + 1, number, head, anchor)
+        if noted is not None and noted[0] < anchor:
+            raise GateError(f"{self._where}: decision {noted[0]} is erased: note a newer one")
+        if noted is None or hashes.get(noted[0]) == noted[1]:
+            return sound_to
+        return replace(sound_to, broken=noted[0], reason=_unlike(noted[0], number))
 
-    def prune(self, before: datetime) -> int:
+    def prune(self, before: datetime, *, today: datetime | None = None) -> int:
         """Erase the decisions from before a time, but never the newest; return how many.
 
-        The anchor takes the number and hash of the last one erased.
+        The anchor takes the number and hash of the last one erased. A decision from after `today`
+        (None: now) was made when the clock was wrong: it is as old as those that follow it. Raises
+        GateError for a chain that is broken, since what is wrong with it would be erased too.
         """
-        limit = before.astimezone(UTC).isoformat(timespec="milliseconds")
+        if (found := self.verify()).broken is not None:
+            raise GateError(
+                f"{self._where}: decision {found.broken}: {found.reason}. Nothing was erased: move "
+                "the file to a safe place, and the gate begins a new one"
+            )
+        limit, latest = map(_stamp, (before, today or datetime.now(UTC)))
         with self.writing() as database:
             anchor, _ = self._anchor()
             newest, _ = self._last()
@@ -176,9 +207,9 @@ class DecisionLog(Store):
             for number, time in database.execute(
                 "SELECT number, json_extract(body, '$.time') FROM decision ORDER BY number"
             ):
-                if time >= limit or number == newest:
+                if number == newest or limit <= time <= latest:
                     break
-                old = number
+                old = number if time < limit else old
             if old > anchor:
                 database.execute(
                     "UPDATE anchor SET number = ?, pruned = ?, "
@@ -197,6 +228,30 @@ class DecisionLog(Store):
         query = "SELECT number, sha256 FROM decision ORDER BY number DESC LIMIT 1"
         row = self._connection.execute(query).fetchone()
         return self._anchor() if row is None else (int(row[0]), str(row[1]))
+
+
+def _stamp(moment: datetime) -> str:
+    """Return a time as decisions state it; the order of such texts is that of the times."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds")
+
+
+def _unlike(number: int, last: int) -> str:
+    """Return what is wrong with a decision whose hash was noted."""
+    if number > last:
+        return f"it was noted, but the chain ends with {last}: its end was removed"
+    return "its hash is not the one that was noted: the chain was replaced"
+
+
+def _read(number: Any, text: Any, sha256: Any) -> Decision:
+    """Return a stored decision, or what is wrong with it."""
+    sound((number, text, sha256), (int, str, str), "decision")
+    try:
+        body = read_json_object(text)
+        if not isinstance(body.get("time"), str):
+            raise ValueError("it has no time")
+    except ValueError as error:
+        return Decision(number, {}, sha256, f"decision {number} is damaged: {error}")
+    return Decision(number, body, sha256)
 
 
 def canonical(body: Mapping[str, Any]) -> str:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import UnionType
+from typing import TYPE_CHECKING, Any
 
 from facecli.errors import FacecliError
 
@@ -33,6 +34,20 @@ REASONS = {
     sqlite3.SQLITE_NOTADB: "it is not a SQLite database",
 }
 """What SQLite's primary result codes mean to a user. A damaged file has its own message."""
+
+
+class Damaged(Exception):
+    """A row holds what no row of this program does. It becomes the error of its kind."""
+
+
+def sound(row: Sequence[Any], kinds: Sequence[type | UnionType], what: str) -> Sequence[Any]:
+    """Return a row whose values are of these kinds; raise Damaged for any other.
+
+    The tables see to it themselves, but a file from elsewhere may have other tables.
+    """
+    if len(row) != len(kinds) or not all(map(isinstance, row, kinds)):
+        raise Damaged(f"a {what} in it is not as this program writes it")
+    return row
 
 
 @dataclass(frozen=True, slots=True)

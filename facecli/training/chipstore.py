@@ -14,26 +14,42 @@ import numpy as np
 from PIL import Image
 
 from facecli.datasets import PhotoSet
-from facecli.errors import FacecliError, TrainingError
+from facecli.errors import TrainingError
+from facecli.faces.acquisition import failure
 from facecli.faces.images import open_picture
 from facecli.faces.prominence import main_face
-from facecli.types import NO_FACE_FOUND, Acquisition, BoolArray, ChipGeometry, Failure, PixelArray
+from facecli.text import read_json_object
+from facecli.types import Acquisition, BoolArray, ChipGeometry, Failure, FailureKind, PixelArray
 
 Acquire = Callable[[Iterable[Path], ChipGeometry], Iterable[Acquisition | Failure]]
 """Finds the faces in photos, as `faces.acquisition.acquire` does with a detector."""
+
+
+LARGEST_NOTES = 256 * 2**20
+"""Most bytes of the notes: they have an entry for every photo."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChipStore:
     """The chips of a photo set, one row per photo.
 
-    `chips` is uint8 (n, size, size, 3). Rows where `usable` (n,) is true hold a face. `skipped`
-    names each of the other photos and the reason.
+    `chips` is uint8 (n, size, size, 3). Rows where `usable` (n,) is true hold a face. `failures`
+    are the other photos.
     """
 
     chips: PixelArray
     usable: BoolArray
-    skipped: tuple[str, ...]
+    failures: tuple[Failure, ...]
+
+    @property
+    def skipped(self) -> tuple[str, ...]:
+        """Each photo without a chip, and the reason."""
+        return tuple(f"{one.source}: {one.reason}" for one in self.failures)
+
+    @property
+    def unreadable(self) -> int:
+        """Number of photos that could not be read."""
+        return sum(one.kind is FailureKind.UNREADABLE for one in self.failures)
 
 
 def load_chips(
@@ -59,19 +75,21 @@ def load_chips(
             folder.mkdir(parents=True, exist_ok=True)
             notes.unlink(missing_ok=True)  # it must never describe chips of another run
             rows = _faces(files, acquire, geometry) if acquire else _ready_made(files, geometry)
-            usable, skipped = _write(cached, rows, len(files), geometry.size, on_photo)
-            known = {"key": key, "usable": usable, "skipped": skipped}
+            usable, failures = _write(cached, rows, len(files), geometry.size, on_photo)
+            lost = [(one.source, one.reason, str(one.kind)) for one in failures]
+            known = {"key": key, "usable": usable, "skipped": lost}
             _write_whole(notes, json.dumps(known).encode())
         chips: PixelArray = np.load(cached, mmap_mode="r")
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise TrainingError(f"{folder}: chips cannot be stored: {reason}") from error
-    return ChipStore(chips, np.array(known["usable"], bool), tuple(known["skipped"]))
+    skipped = tuple(Failure(one, why, FailureKind(kind)) for one, why, kind in known["skipped"])
+    return ChipStore(chips, np.array(known["usable"], bool), skipped)
 
 
 def _key(files: list[Path], geometry: ChipGeometry, *, ready_made: bool) -> str:
     """Return a hash that changes if the photos change, or the way in which chips are cut."""
-    digest = hashlib.sha256(f"{geometry} {ready_made} main face".encode())
+    digest = hashlib.sha256(f"{geometry} {ready_made} main face, failures".encode())
     for file in files:
         try:
             status = file.stat()
@@ -85,7 +103,7 @@ def _key(files: list[Path], geometry: ChipGeometry, *, ready_made: bool) -> str:
 def _known(notes: Path, key: str) -> dict[str, Any] | None:
     """Return the notes of an earlier run about the same chips; None if there are none."""
     try:
-        known: dict[str, Any] = json.loads(notes.read_text(encoding="utf-8"))
+        known = read_json_object(notes.read_bytes(), most=LARGEST_NOTES)
     except (FileNotFoundError, ValueError):
         return None
     return known if known.get("key") == key else None
@@ -93,16 +111,16 @@ def _known(notes: Path, key: str) -> dict[str, Any] | None:
 
 def _write(
     path: Path,
-    rows: Iterable[PixelArray | str],
+    rows: Iterable[PixelArray | Failure],
     count: int,
     size: int,
     on_photo: Callable[[], None],
-) -> tuple[list[bool], list[str]]:
-    """Write the chips one after the other; return which are usable, and what was skipped.
+) -> tuple[list[bool], list[Failure]]:
+    """Write the chips one after the other; return which are usable, and the failures.
 
     A memory-mapped file would be easier to fill, but then a full disk kills the process.
     """
-    usable, skipped = [], []
+    usable, failures = [], []
     blank = bytes(size * size * 3)
     temporary = path.with_name(f".{path.name}.part")
     try:
@@ -110,14 +128,14 @@ def _write(
             header = {"descr": "|u1", "fortran_order": False, "shape": (count, size, size, 3)}
             np.lib.format.write_array_header_1_0(stream, header)
             for row in rows:
-                usable.append(not isinstance(row, str))
-                skipped += [row] if isinstance(row, str) else []
-                stream.write(blank if isinstance(row, str) else row.tobytes())
+                usable.append(not isinstance(row, Failure))
+                failures += [row] if isinstance(row, Failure) else []
+                stream.write(blank if isinstance(row, Failure) else row.tobytes())
                 on_photo()
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
-    return usable, skipped
+    return usable, failures
 
 
 def _write_whole(path: Path, content: bytes) -> None:
@@ -126,17 +144,17 @@ def _write_whole(path: Path, content: bytes) -> None:
     temporary.replace(path)
 
 
-def _ready_made(files: list[Path], geometry: ChipGeometry) -> Iterator[PixelArray | str]:
+def _ready_made(files: list[Path], geometry: ChipGeometry) -> Iterator[PixelArray | Failure]:
     shape = (geometry.size, geometry.size)
 
-    def read(file: Path) -> PixelArray | str:
+    def read(file: Path) -> PixelArray | Failure:
         try:
             pixels = open_picture(file).pixels
-        except FacecliError as error:
-            return str(error)
-        if pixels.size != shape:
-            pixels = pixels.resize(shape, Image.Resampling.BILINEAR)
-        return np.asarray(pixels)
+            if pixels.size != shape:
+                pixels = pixels.resize(shape, Image.Resampling.BILINEAR)
+            return np.asarray(pixels)
+        except Exception as error:
+            return failure(str(file), error)
 
     with ThreadPoolExecutor() as pool:
         # Block by block: all at once would fill the memory with finished chips.
@@ -146,11 +164,11 @@ def _ready_made(files: list[Path], geometry: ChipGeometry) -> Iterator[PixelArra
 
 def _faces(
     files: list[Path], acquire: Acquire, geometry: ChipGeometry
-) -> Iterator[PixelArray | str]:
+) -> Iterator[PixelArray | Failure]:
     for found in acquire(files, geometry):
         if isinstance(found, Failure):
-            yield f"{found.source}: {found.reason}"
+            yield found
         elif not found.faces:
-            yield f"{found.source}: {NO_FACE_FOUND}"
+            yield Failure.no_face(found.source)
         else:
             yield found.chips[main_face(found.faces, found.size).number]

@@ -150,7 +150,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     """Read a TOML file; raise TrainingError if that fails."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # deep nesting is the last
         raise TrainingError(f"{path}: cannot be read as TOML: {error}") from error
 
 

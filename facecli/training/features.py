@@ -23,6 +23,7 @@ from facecli.errors import TrainingError
 from facecli.models import openvino_runtime
 from facecli.models.networks import FaceNetwork, SFaceTrunk
 from facecli.models.sface import SFACE_GEOMETRY
+from facecli.text import read_json_object
 from facecli.training.config import TrainingConfig
 from facecli.training.takes import inside, make_takes
 from facecli.types import FloatArray, IntArray, PixelArray
@@ -174,7 +175,7 @@ def load_features(
 
 def _is_for(notes: Path, key: str) -> bool:
     try:
-        return bool(json.loads(notes.read_text(encoding="utf-8")).get("key") == key)
+        return bool(read_json_object(notes.read_bytes()).get("key") == key)
     except (OSError, ValueError):
         return False
 

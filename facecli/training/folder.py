@@ -15,6 +15,7 @@ from facecli.datasets import PhotoSet
 from facecli.errors import TrainingError
 from facecli.faces.tables import table_text
 from facecli.files import PRIVATE, replacing
+from facecli.text import read_json_object
 from facecli.training.loop import Step
 from facecli.types import BoolArray, FloatArray
 
@@ -100,7 +101,7 @@ class RunFolder:
             lines = []
         for line in lines:
             try:
-                steps.append(Step(**json.loads(line)))
+                steps.append(Step(**read_json_object(line)))
             except (ValueError, TypeError):
                 continue
         return steps
@@ -142,7 +143,7 @@ def _write(path: Path, content: bytes) -> None:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        read: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        read = read_json_object(path.read_bytes())
     except (OSError, ValueError) as error:
         raise TrainingError(f"{path}: cannot be read: {error}") from error
     return read

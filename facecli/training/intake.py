@@ -28,15 +28,16 @@ class TrainingRequest:
     """The data of a run and the path of its model: all that is not part of the config.
 
     `chips` and `validation_chips` mean that the photos in `data` and `validation` are aligned chips
-    already. `validation` is a photo set of other people, to compare models and to calibrate the new
-    one; without it some people of `data` are held out. `data_card` describes the data and their
-    terms. `time_budget` is in seconds. `outlines` is a table of which part of each chip is
-    photo and not padding.
+    already. People are folders `depth` levels below `data`. `validation` is a photo set of other
+    people, to compare models and to calibrate the new one; without it some people of `data` are
+    held out. `data_card` describes the data and their terms. `time_budget` is in seconds.
+    `outlines` is a table of which part of each chip is photo and not padding.
     """
 
     data: Path
     out: Path
     device: str = "cpu"
+    depth: int = 1
     chips: bool = False
     unlabelled: tuple[str, ...] = ()
     targets: Path | None = None
@@ -63,13 +64,14 @@ class TrainingRequest:
 class Listeners:
     """Called as the run goes on.
 
-    `say` gets a line of text, `begin` a number of photos and what happens to them, and `on_photo`
-    is called after each photo.
+    `say` gets a line of text, `begin` a number of photos and what happens to them, `on_photo` is
+    called after each photo, and `unreadable` with the number of photos that could not be read.
     """
 
     say: Callable[[str], None] = lambda _: None
     begin: Callable[[int, str], None] = lambda _, __: None
     on_photo: Callable[[], None] = lambda: None
+    unreadable: Callable[[int], None] = lambda _: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +125,7 @@ def read_data_card(path: Path | None) -> dict[str, Any]:
 
 def read_photos(request: TrainingRequest, config: TrainingConfig) -> Photos:
     """Find the photos of a request; without validation data of its own, hold some people out."""
-    photos = read_photo_set(request.data, unlabelled=request.unlabelled)
+    photos = read_photo_set(request.data, unlabelled=request.unlabelled, depth=request.depth)
     targets = read_targets(request.targets, photos.paths) if request.targets else None
     if request.validation is None:
         held_back = split_by_person(photos, share=config.validation_share, seed=config.seed)
@@ -186,13 +188,15 @@ class Reader:
         if photos.said:
             self.tell.say(photos.said)
         self.tell.begin(len(photos), f"Reading {name}")
-        return load_chips(
+        store = load_chips(
             photos,
             self.request.folder.path / name,
             geometry=geometry,
             acquire=None if ready_made else self.acquire,
             on_photo=self.tell.on_photo,
         )
+        self.tell.unreadable(store.unreadable)
+        return store
 
 
 def widened(geometry: ChipGeometry, border: int) -> ChipGeometry:

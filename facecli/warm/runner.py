@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import gc
 import io
-import json
 import os
 import pickle
 import selectors
@@ -24,6 +23,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
+from facecli.text import read_json_object
 from facecli.warm.client import LIMIT, MESSAGE_LENGTH, READY, is_private, meeting_place
 from facecli.warm.memory import Memory
 
@@ -55,14 +55,14 @@ def open_socket() -> socket.socket | None:
     return listener
 
 
-def start_runner(listener: socket.socket, run: Run, memory: Memory) -> None:
+def start_runner(listener: socket.socket, warmed_up: Callable[[], Run], memory: Memory) -> None:
     """Fork the warm process. It ends when this process ends, in whatever way.
 
-    Call it before this process has threads or an open database.
+    It calls `warmed_up`, which loads the networks and returns what runs a command. Clients wait for
+    that, or run their command themselves. Call it before this process has threads or an open
+    database.
     """
     alive, held = os.pipe()
-    gc.collect()
-    gc.freeze()  # otherwise every collection in a fork would copy shared memory
     if os.fork():
         os.close(alive)
         listener.close()
@@ -71,6 +71,9 @@ def start_runner(listener: socket.socket, run: Run, memory: Memory) -> None:
     try:
         os.setsid()  # Ctrl-C for the service must not reach the commands of clients
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the forks
+        run = warmed_up()
+        gc.collect()
+        gc.freeze()  # otherwise every collection in a fork would copy shared memory
         _Runner(listener, alive, run, memory).attend()
     finally:
         os._exit(0)
@@ -186,7 +189,7 @@ class _Fork:
             if not more:
                 raise ConnectionError("the client has gone")
             data += more
-        request: dict[str, Any] = json.loads(data)
+        request: dict[str, Any] = read_json_object(bytes(data), most=LIMIT)
         os.fchdir(files[3])
         for place, file in enumerate(files[:3]):
             os.dup2(file, place)

@@ -198,10 +198,7 @@ def per_picture() -> str:
     for side in SIDES:
         pictures = [Image.open(path()).convert("RGB") for path in (grace_hopper, eileen_collins)]
         pictures = [ImageOps.contain(one, (side, side)) for one in pictures]
-        works = {
-            name: lambda d=d, p=pictures: d.detect(p)
-            for name, d in detectors.items()
-        }
+        works = {name: lambda d=d, p=pictures: d.detect(p) for name, d in detectors.items()}
         taken = milliseconds(works, of=len(pictures))
         rows.append((f"{side} pixels", *(f"{ms:.0f} ms" for ms in taken.values())))
     return table(("longer side", *detectors), rows)

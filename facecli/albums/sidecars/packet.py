@@ -15,6 +15,9 @@ from facecli.errors import FacecliError
 MAX_BYTES = 16 * 2**20
 """Larger files are refused; no program writes so much."""
 
+DEEPEST, MOST_PARTS = 100, 100_000
+"""Most levels of elements, and most elements and attributes. XMP of programs has 15 and 10,000."""
+
 XMLNS = "http://www.w3.org/2000/xmlns/"
 NAMESPACES = {
     "rdf": "http://www.w3.org/1999/02/22-rdf-syntax-ns#",
@@ -42,17 +45,32 @@ EMPTY = (
 def parsed(data: bytes) -> minidom.Document:
     """Parse XMP; raise FacecliError for other files, and for a document type.
 
-    A document type could make a small file expand without end.
+    A document type could make a small file expand without end. Deep nesting would end in a
+    RecursionError, and many small parts would take a thousand times their size in memory.
     """
+    depth = parts = 0
 
     def refuse(*_: object) -> None:
         raise FacecliError("holds a document type, which XMP never does")
+
+    def enter(_: str, attributes: list[str]) -> None:
+        nonlocal depth, parts
+        depth += 1
+        parts += 1 + len(attributes) // 2
+        if depth > DEEPEST or parts > MOST_PARTS:
+            raise FacecliError("is nested too deeply or has too many parts for XMP")
+
+    def leave(_: str) -> None:
+        nonlocal depth
+        depth -= 1
 
     if len(data) > MAX_BYTES:
         raise FacecliError(f"is larger than {MAX_BYTES // 2**20} MiB")
     data = FIRST_NAMESPACE.sub(rb"\1urn:facecli:xmp:1/\1", data)
     checker = expat.ParserCreate()
     checker.StartDoctypeDeclHandler = refuse
+    checker.ordered_attributes = True
+    checker.StartElementHandler, checker.EndElementHandler = enter, leave
     try:
         checker.Parse(data, True)
         document = minidom.parseString(data)  # noqa: S318 - document types are refused above

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from facecli.cli.options import command_options, library_option
+from facecli.cli.options import Whole, command_options, library_option
 from facecli.cli.output import counted, emit, emit_all, shown, table
 from facecli.cli.settings import Settings, pass_settings
 from facecli.records import albums as records
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from facecli.albums.corrections import Corrections
     from facecli.stores.library.clusters import AlbumStore
 
-CLUSTER = click.IntRange(min=1)
+CLUSTER = Whole(min=1)
 PHOTO = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 

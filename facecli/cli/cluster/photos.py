@@ -10,8 +10,8 @@ import click
 from facecli.cli.annotating import Annotating, annotate_option, marks_of_clusters
 from facecli.cli.cluster.pages import contact_sheet, sort_faces
 from facecli.cli.cluster.sidecars import write_names
-from facecli.cli.options import cluster_count, command_options, library_options
-from facecli.cli.output import counted, emit, note, shown, strong, table, wants_json, warn
+from facecli.cli.options import PICTURES, Whole, cluster_count, command_options, library_options
+from facecli.cli.output import answer, counted, emit, note, shown, strong, table, wants_json, warn
 from facecli.cli.reports import publish_html, sheet_option
 from facecli.cli.settings import Settings, pass_settings
 from facecli.errors import FacecliError
@@ -41,13 +41,11 @@ class Photos(click.Command):
 
 
 @click.command(cls=Photos)
-@click.argument(
-    "paths", metavar="DIR|PHOTO…", nargs=-1, required=True, type=click.Path(path_type=Path)
-)
+@click.argument("paths", metavar="DIR|PHOTO…", nargs=-1, required=True, type=PICTURES)
 @cluster_count
 @click.option(
     "--min-photos",
-    type=click.IntRange(min=1),
+    type=Whole(min=1),
     default=2,
     show_default=True,
     metavar="N",
@@ -163,9 +161,9 @@ def _show(grouping: Grouping, card: ModelCard, *, as_csv: bool) -> None:
         for face in one.faces:
             emit(records.clustered_face(one, face), "")
     if as_csv:
-        click.echo(_csv(grouping), nl=False)
+        answer(_csv(grouping), ends=False)
     elif not wants_json():
-        click.echo(_table(grouping))
+        answer(_table(grouping))
     summary = records.clustering(grouping, card)
     emit(summary, "" if as_csv else _summarised(grouping))
 

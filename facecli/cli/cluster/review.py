@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from facecli.cli.cluster.pages import note_without_map, sheet_facts, sort_faces
-from facecli.cli.options import cluster_count, command_options, library_options
+from facecli.cli.options import PICTURES, cluster_count, command_options, library_options
 from facecli.cli.output import emit, note
 from facecli.cli.settings import Settings, pass_settings
 from facecli.records import albums as records
@@ -19,9 +19,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument(
-    "paths", metavar="DIR|PHOTO…", nargs=-1, required=True, type=click.Path(path_type=Path)
-)
+@click.argument("paths", metavar="DIR|PHOTO…", nargs=-1, required=True, type=PICTURES)
 @cluster_count
 @click.option(
     "--port",

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from facecli.cli.options import command_options
+from facecli.cli.options import Whole, command_options
 from facecli.cli.output import bad, counted, emit, good, shown, strong, table
 from facecli.cli.settings import Settings, pass_settings
 from facecli.records import survey as records
@@ -25,7 +25,7 @@ SHOWN = 10
 @click.command()
 @click.option(
     "--probes-per-day",
-    type=click.IntRange(min=1),
+    type=Whole(min=1),
     default=1000,
     show_default=True,
     metavar="N",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from facecli.cli.options import command_options
+from facecli.cli.options import PICTURES, command_options
 from facecli.cli.output import counted, emit_all, progress, table, warn
 from facecli.cli.reports import facts_of, publish, report_option
 from facecli.cli.samples import pictures_in
@@ -23,9 +23,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument(
-    "paths", metavar="PHOTO|DIR…", nargs=-1, required=True, type=click.Path(path_type=Path)
-)
+@click.argument("paths", metavar="PHOTO|DIR…", nargs=-1, required=True, type=PICTURES)
 @report_option
 @command_options
 @pass_settings
@@ -40,7 +38,7 @@ def robustness(
     failure. Exit codes: 1 if an original photo has no face, 2 if a photo could not be read.
     """
     from facecli.evaluation.robustness import summarise, sweep
-    from facecli.types import Failure
+    from facecli.types import Failure, FailureKind
 
     found = pictures_in(paths)
     if not found:
@@ -54,7 +52,10 @@ def robustness(
     for result in sweep(watched, detector=settings.detector(), encoder=encoder):
         if isinstance(result, Failure):
             warn(f"{result.source}: {result.reason}")
-            faceless += 1
+            if result.kind is FailureKind.UNREADABLE:
+                unreadable.append(result.source)
+            else:
+                faceless += 1
         else:
             rows.append(result)
     if not rows:

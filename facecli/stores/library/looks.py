@@ -15,6 +15,7 @@ import numpy as np
 from facecli.errors import LibraryError
 from facecli.faces.memory import Places
 from facecli.stores.library.types import absolute
+from facecli.text import read_json
 from facecli.types import Acquisition, Detection
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ class PhotoMemory:
         """Return where the faces of a picture are, None if that is not known."""
         try:
             places = recalled(self._library, sha256, version=self._version)
-        except (LibraryError, ValueError) as error:
+        except (LibraryError, ValueError, TypeError) as error:
             _log.warning("%s", error)
             return None
         if places is not None:
@@ -89,13 +90,13 @@ class PhotoMemory:
 
     def store(self) -> None:
         """Put on the disk what was learnt, as far as that is possible."""
-        learnt, self._learnt = self._learnt, []
         self._stored = time.monotonic()
         try:
-            if learnt:
-                remember(self._library, learnt, version=self._version)
+            if self._learnt:
+                remember(self._library, self._learnt, version=self._version)
         except LibraryError as error:
             _log.warning("%s", error)
+        self._learnt = []  # only now: Ctrl-C in between must lose nothing
 
 
 def recalled(library: Library, sha256: str, *, version: str) -> Places | None:
@@ -104,13 +105,13 @@ def recalled(library: Library, sha256: str, *, version: str) -> Places | None:
         look = connection.execute(LOOK, (sha256, version)).fetchone()
         if look is not None:
             rows = np.frombuffer(look[0], FACE).reshape(-1, NUMBERS).tolist()
-            return Places(tuple(map(_detection, rows)), tuple(json.loads(look[1])))
+            return Places(tuple(map(_detection, rows)), tuple(read_json(look[1])))
         picture = connection.execute(PICTURE, (sha256, version)).fetchone()
         if picture is None:
             return None
         faces = connection.execute(FACES, (picture[0],)).fetchall()
     rows = [[*row[:4], *np.frombuffer(row[4], FACE).tolist(), row[5]] for row in faces]
-    return Places(tuple(map(_detection, rows)), tuple(json.loads(picture[1])))
+    return Places(tuple(map(_detection, rows)), tuple(read_json(picture[1])))
 
 
 def remember(library: Library, pictures: Sequence[Acquisition], *, version: str) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 from facecli.stores.embeddings import check_unit, decode, encode
 from facecli.stores.library.pixels import compress
 from facecli.stores.library.types import FileState, RememberedPhoto, absolute
+from facecli.text import read_json
 from facecli.types import Acquisition, Detection, Face, FloatArray, ModelCard, Quality
 from facecli.vectors.distances import are_unit
 
@@ -99,7 +100,7 @@ def known(
     return RememberedPhoto(
         size=(picture[1], picture[2]),
         faces=tuple(map(_face, rows)),
-        notes=tuple(json.loads(picture[3])),
+        notes=tuple(read_json(picture[3])),
         embeddings=_embeddings([row[-1] for row in rows], card.dimension),
     )
 

@@ -47,10 +47,13 @@ class Library(Store):
     def recall(self, sha256: str, *, finder: str, card: ModelCard) -> RememberedPhoto | None:
         """Return what is remembered of a picture, with the embeddings of a model, or None.
 
-        A damaged embedding counts as one that is missing.
+        A damaged embedding counts as one that is missing, and a damaged row as none.
         """
         with self.reading() as connection:
-            return rows.known(connection, sha256, finder=finder, card=card)
+            try:
+                return rows.known(connection, sha256, finder=finder, card=card)
+            except (ValueError, TypeError):
+                return None
 
     def chips(
         self, keys: Sequence[tuple[str, int]], *, finder: str | None = None

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 from facecli.stores.embeddings import damaged
+from facecli.stores.kind import Damaged, sound
 from facecli.stores.names import name_key
+from facecli.text import read_json_object
 from facecli.types import Calibration, Person, Quality, StoredModel, Template
 
 PERSON = """
@@ -36,10 +38,14 @@ PICTURED = """
 """
 
 
+CALIBRATION = (str, str, *[float] * 4, *[int] * 3, float | None, str, str, str)
+"""What kinds of values the columns of a calibration hold."""
+
+
 def people(connection: sqlite3.Connection) -> list[Person]:
     """Return everyone, by name."""
     rows = connection.execute(f"{PERSON} GROUP BY person.id ORDER BY name_key")
-    return [Person(*row) for row in rows]
+    return [_person(row) for row in rows]
 
 
 def person(connection: sqlite3.Connection, name: str) -> Person | None:
@@ -47,12 +53,13 @@ def person(connection: sqlite3.Connection, name: str) -> Person | None:
     rows = connection.execute(
         f"{PERSON} WHERE name_key = ? GROUP BY person.id", (name_key(name),)
     ).fetchone()
-    return None if rows is None else Person(*rows)
+    return None if rows is None else _person(rows)
 
 
 def names_by_key(connection: sqlite3.Connection) -> dict[str, str]:
     """Return every name by its key."""
-    return dict(connection.execute("SELECT name_key, name FROM person").fetchall())
+    rows = connection.execute("SELECT name_key, name FROM person")
+    return {key: name for key, name in rows if sound((key, name), (str, str), "person")}
 
 
 def count_people(connection: sqlite3.Connection) -> int:
@@ -68,24 +75,25 @@ def templates(connection: sqlite3.Connection, person_id: int) -> list[Template]:
             person_id=row[1],
             fingerprint=row[2],
             image_sha256=row[3],
-            box=row[4:8],
+            box=(row[4], row[5], row[6], row[7]),
             quality=Quality(*row[8:12]),
             created=row[12],
         )
-        for row in connection.execute(TEMPLATES, (person_id,))
+        for row in map(_template, connection.execute(TEMPLATES, (person_id,)))
     ]
 
 
 def models(connection: sqlite3.Connection) -> list[StoredModel]:
     """Return the models that ever had templates here, oldest first."""
-    return [StoredModel(*row) for row in connection.execute(MODELS)]
+    kinds = (str, str, int, int, str)
+    return [StoredModel(*sound(row, kinds, "model")) for row in connection.execute(MODELS)]
 
 
 def dimension(connection: sqlite3.Connection, fingerprint: str) -> int | None:
     """Return how many numbers a model's embeddings have here, or None if it never had any."""
     query = "SELECT dimension FROM model WHERE fingerprint = ?"
     found = connection.execute(query, (fingerprint,)).fetchone()
-    return None if found is None else int(found[0])
+    return None if found is None else int(sound(found, (int,), "model")[0])
 
 
 def vectors(
@@ -100,9 +108,14 @@ def vectors(
     if model is None:
         return [], {}
     rows = connection.execute(VECTORS, model).fetchall()
+    if not all(type(a) is int and type(b) is int and type(c) is bytes for a, b, c in rows):
+        raise Damaged("a template in it is not as this program writes it")
     present = {person_id for _, person_id, _ in rows}
-    everyone = connection.execute("SELECT id, name FROM person")
-    return rows, {person_id: name for person_id, name in everyone if person_id in present}
+    everyone = connection.execute("SELECT id, name FROM person").fetchall()
+    names = {row[0]: sound(row, (int, str), "person")[1] for row in everyone if row[0] in present}
+    if len(names) < len(present):
+        raise Damaged("a template in it is nobody's")
+    return rows, names
 
 
 def pictured(
@@ -113,7 +126,7 @@ def pictured(
     for sha256 in sha256s:
         rows = connection.execute(PICTURED, (sha256, fingerprint)).fetchall()
         if rows:
-            known[sha256] = tuple(name for (name,) in rows)
+            known[sha256] = tuple(sound(row, (str,), "person")[0] for row in rows)
     return known
 
 
@@ -121,12 +134,17 @@ def calibrations(connection: sqlite3.Connection) -> list[Calibration]:
     """Return the thresholds set from data, by model; raise ValueError for damaged JSON."""
     rows = connection.execute("SELECT * FROM calibration ORDER BY model, fingerprint")
     # The columns are the record's fields, in the same order.
-    return [Calibration(*(*row[:-1], json.loads(row[-1]))) for row in rows]
+    return [
+        Calibration(*(*row[:-1], read_json_object(row[-1])))
+        for row in rows
+        if sound(row, CALIBRATION, "calibration")
+    ]
 
 
 def generation(connection: sqlite3.Connection) -> int:
     """Return the number that every change replaces."""
-    return int(connection.execute("SELECT generation FROM meta").fetchone()[0])
+    row = connection.execute("SELECT generation FROM meta").fetchone() or ()
+    return int(sound(row, (int,), "generation")[0])
 
 
 def problems(connection: sqlite3.Connection) -> list[str]:
@@ -149,3 +167,11 @@ def _damaged_templates(
     rows = connection.execute(VECTORS, (model_id,)).fetchall()
     for row in damaged([embedding for _, _, embedding in rows], numbers):
         yield f"template {rows[row][0]} is not a unit vector of {numbers} numbers"
+
+
+def _person(row: Sequence[Any]) -> Person:
+    return Person(*sound(row, (int, str, str | None, int, str), "person"))
+
+
+def _template(row: Sequence[Any]) -> Sequence[Any]:
+    return sound(row, (int, int, str, str, *[float] * 8, str), "template")
