@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from facecli.cli.output import counted, note, warn
-from facecli.errors import FacecliError
+from facecli.errors import FacecliError, known_reason
 
 if TYPE_CHECKING:
     from facecli.albums.grouping import Grouping
@@ -17,12 +17,13 @@ if TYPE_CHECKING:
     from facecli.faces.opened import OpenedPicture
     from facecli.recognition.identify import Identification
     from facecli.report.drawing import Mark
+    from facecli.report.film import Film
 
 annotate_option = click.option(
     "--annotate",
     type=click.Path(path_type=Path),
     metavar="OUT",
-    help="Write the photo with boxes and names to a new file; several photos to a new folder.",
+    help="Write the photo with boxes drawn on it to a new file, or several to a new folder.",
 )
 
 
@@ -44,15 +45,26 @@ class Annotating:
         try:
             self._annotations.write(photo, marks)
             self._written += 1
-        except FacecliError as error:
+        except Exception as error:
+            if (reason := known_reason(error)) is None:
+                raise
             self._failed = True
-            warn(f"not annotated: {error}")
+            warn(f"not annotated: {reason}")
 
     def end(self) -> int:
         """Say how many photos were written; return the exit code."""
         if self._annotations is not None:
             note(f"{self._annotations.out}: {counted(self._written, 'annotated photo')}")
         return 2 if self._failed else 0
+
+
+def film_of(source: str, out: Path) -> Film:
+    """Return the film to write beside a source; raise FacecliError if that is no video file."""
+    from facecli.report.film import Film
+
+    if source.isdecimal() or not Path(source).is_file():
+        raise FacecliError("--annotate with --source needs a video file as its source")
+    return Film(out, source)
 
 
 def marks_of_answers(answers: Sequence[Identification]) -> list[Mark]:
@@ -88,12 +100,10 @@ def marks_of_clusters(grouping: Grouping) -> dict[str, list[Mark]]:
 
     marks: dict[str, list[Mark]] = {}
     for one in grouping.clusters:
-        who = str(one.number) if one.name is None else f"{one.number} {one.name}"
+        who = f"cluster {one.number}" if one.name is None else f"{one.number} {one.name}"
         for face in one.faces:
             lines = (who, f"squared L2 {face.squared_l2:.3f}")
-            marks.setdefault(face.source, []).append(
-                Mark(lines, colour_of(one.number), face.box)
-            )
+            marks.setdefault(face.source, []).append(Mark(lines, colour_of(one.number), face.box))
     return marks | {source: [nothing_found()] for source in grouping.without_face}
 
 

@@ -87,8 +87,8 @@ def identify(
 
     With --source it works as a gate: it follows faces from frame to frame and makes one decision
     for each appearance. It prints each decision (as text on a terminal, else as a JSON line) and
-    logs it. It runs until the source ends or Ctrl-C, and then exits with 0. If the source is a video
-    file, --annotate writes a video.
+    logs it. It runs until the source ends or Ctrl-C, and then exits with 0. Of a video file,
+    --annotate writes a video (.mp4).
     """
     _check_usage(ctx, paths, source, at_gate)
     if source is not None:

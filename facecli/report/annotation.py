@@ -35,17 +35,19 @@ class Annotations:
         written to.
         """
         self.out = out
-        self.one = len(given) == 1 and not given[0].is_dir() and not out.is_dir()
+        alone = len(given) == 1 and not given[0].is_dir() and not out.is_dir()
+        self.one = alone and out.suffix != ""
         self._taken: set[str] = set()
         if self.one:
             check_new_file(out, FORMATS)
         else:
-            _make_folder(out, given)
+            _check_folder(out, given)
 
     def write(self, photo: Path | OpenedPicture, marks: Sequence[Mark]) -> Path:
         """Write a photo with marks on it and return the file.
 
-        Raises FacecliError if the photo cannot be read or the file cannot be written.
+        Raises FacecliError if the photo cannot be read, or not be written in this format, and
+        OSError if the disk does not take it.
         """
         picture = opened(photo)
         decoded = picture.at_least()
@@ -53,13 +55,18 @@ class Annotations:
         draw(pixels, [_scaled(mark, decoded) for mark in marks])
         file = self.out if self.one else self.out / self._name(Path(picture.source))
         kind = FORMATS[file.suffix.lower()]
-        try:
-            with replacing(file, mode=PRIVATE) as stream:
+        if not self.one:
+            self.out.mkdir(mode=0o700, exist_ok=True)
+        with replacing(file, mode=PRIVATE) as stream:
+            try:
                 pixels.save(stream, kind, quality=QUALITY)
-        except OSError as error:
-            if error.errno is not None:
-                raise FacecliError(f"{display_name(file)}: {error.strerror}") from error
-            raise FacecliError(f"{display_name(file)}: no {kind} can be this large") from error
+            except (OSError, ValueError) as error:
+                if isinstance(error, OSError) and error.errno is not None:
+                    raise
+                reason = (
+                    f"{display_name(file)}: no {kind} can have {'×'.join(map(str, pixels.size))}"
+                )
+                raise FacecliError(f"{reason} pixels") from error
         return file
 
     def _name(self, source: Path) -> str:
@@ -92,16 +99,16 @@ def check_new_file(out: Path, endings: Iterable[str]) -> None:
         raise FacecliError(f"{where}: it exists already: choose another name")
 
 
-def _make_folder(out: Path, given: Sequence[Path]) -> None:
+def _check_folder(out: Path, given: Sequence[Path]) -> None:
+    """Raise FacecliError unless a new or empty folder can be made at a path."""
     where = display_name(out)
     for path in given:
         if path.is_dir() and out.resolve().is_relative_to(path.resolve()):
             raise FacecliError(f"{where}: lies in {display_name(path)}, whose photos are read")
-    try:
-        out.mkdir(mode=0o700, exist_ok=True)
-        full = any(out.iterdir())
-    except OSError as error:
-        what = "it is a file: for several photos name a folder" if out.is_file() else error.strerror
-        raise FacecliError(f"{where}: {what}") from error
-    if full:
-        raise FacecliError(f"{where}: it is not empty: choose another folder")
+    if not out.parent.is_dir():
+        raise FacecliError(f"{where}: there is no folder {display_name(out.parent)}")
+    if out.is_dir():
+        if any(out.iterdir()):
+            raise FacecliError(f"{where}: it is not empty: choose another folder")
+    elif out.exists() or out.is_symlink():
+        raise FacecliError(f"{where}: it is a file: for several photos name a folder")

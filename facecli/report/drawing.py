@@ -34,6 +34,12 @@ LONGEST_LINE = 40
 GOLDEN = 0.618034
 """Steps of this share around the circle of colours keep neighbouring numbers apart."""
 
+PLAIN = str.maketrans(
+    {"ł": "l", "Ł": "L", "ø": "o", "Ø": "O", "đ": "d", "Đ": "D", "ı": "i", "ß": "ss", "æ": "ae"}
+    | {"Æ": "AE", "œ": "oe", "Œ": "OE", "þ": "th", "Þ": "Th"}
+)
+"""Letters of Europe that Unicode does not take apart into a plain one and its marks."""
+
 NO_GLYPH = "\uffff"
 """Not a character: a font draws for it what it draws for all that it lacks."""
 
@@ -77,7 +83,7 @@ def spelled(text: str) -> str:
 def _spelled(letter: str) -> str:
     if _has(letter):
         return letter
-    plain = unicodedata.normalize("NFKD", letter)
+    plain = unicodedata.normalize("NFKD", letter.translate(PLAIN))
     plain = "".join(one for one in plain if not unicodedata.combining(one))
     if plain and all(map(_has, plain)):
         return plain
@@ -102,9 +108,7 @@ def _outline(
 ) -> None:
     """Draw a box, or as much of it as lies in the picture."""
     left, top = (max(0, round(value)) for value in box[:2])
-    right, bottom = (
-        min(edge - 1, round(value)) for edge, value in zip(size, box[2:], strict=True)
-    )
+    right, bottom = (min(edge - 1, round(value)) for edge, value in zip(size, box[2:], strict=True))
     if left <= right and top <= bottom:
         pen.rectangle((left, top, right, bottom), outline=colour, width=width)
 
@@ -127,9 +131,7 @@ def _write(pen: ImageDraw.ImageDraw, size: tuple[int, int], mark: Mark, height: 
         pen.text(at, line, fill=WHITE, font=font)
 
 
-def _fitting(
-    pen: ImageDraw.ImageDraw, line: str, font: ImageFont.FreeTypeFont, width: int
-) -> str:
+def _fitting(pen: ImageDraw.ImageDraw, line: str, font: ImageFont.FreeTypeFont, width: int) -> str:
     """Return a line cut so that it fits the picture, as far as that is possible."""
     text = spelled(line)
     cut = text[:LONGEST_LINE]

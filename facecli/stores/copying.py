@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import sqlite3
 import tempfile
@@ -12,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from facecli.errors import FacecliError
-from facecli.files import PRIVATE
+from facecli.files import PRIVATE, name_new
 from facecli.stores.connection import (
     connect,
     open_connection,
@@ -27,9 +26,6 @@ PAGES = 4096
 
 BESIDE = ("-wal", "-shm", "-journal")
 """Endings of the files that SQLite keeps beside a database in use."""
-
-NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
-"""What file systems without hard links answer, such as that of a memory stick."""
 
 UNREADABLE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
@@ -202,7 +198,7 @@ def _write_new(source: sqlite3.Connection, file: Path, what: Copyable, where: st
             pass
         draft.chmod(PRIVATE)
         os.fsync(handle)
-        _name(draft, file)
+        name_new(draft, file)
         _keep_name(file.parent)
     except OSError as error:
         raise kind.error(f"{where}: {error.strerror}") from error
@@ -220,18 +216,6 @@ def _fill(draft: Path, source: sqlite3.Connection, kind: Kind, where: str) -> No
         _copy(source, target, kind, where)
         # Without a write-ahead log the file can be read where nothing can be written.
         target.execute("PRAGMA journal_mode = DELETE")
-
-
-def _name(draft: Path, file: Path) -> None:
-    """Give a file its name, unless another file has it; raise OSError then."""
-    try:
-        os.link(draft, file)
-    except OSError as error:
-        if error.errno not in NO_LINKS:
-            raise
-        if file.exists():
-            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)) from error
-        draft.rename(file)
 
 
 def _keep_name(folder: Path) -> None:

@@ -104,6 +104,8 @@ def photos(
         raise click.UsageError("--csv and --json exclude each other.")
     if folder is None and (copies or (dry_run and not xmp)):
         raise click.UsageError("--copy needs --export, and --dry-run needs --export or --xmp.")
+    if dry_run and annotate is not None:
+        raise click.UsageError("--dry-run writes nothing: it excludes --annotate.")
     if folder is not None:
         _check_export(folder, paths)
     annotating = Annotating(annotate, paths)
@@ -117,7 +119,7 @@ def photos(
     for photo, marks in marks_of_clusters(grouping).items():
         annotating.write(Path(photo), marks)
     failed = write_names(grouping, pictures, dry_run=dry_run, as_csv=as_csv) if xmp else 0
-    ctx.exit(2 if grouping.failures or failed else annotating.end())
+    ctx.exit(2 if annotating.end() or grouping.failures or failed else 0)
 
 
 def _check_export(folder: Path, paths: tuple[Path, ...]) -> None:
