@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from facecli.cli.completion import complete_side
 from facecli.cli.options import command_options
 from facecli.cli.output import bad, counted, emit, good, shown
 from facecli.cli.settings import Settings, pass_settings
@@ -24,8 +25,8 @@ PERSON = "person:"
 
 
 @click.command()
-@click.argument("a", metavar="PHOTO|person:NAME")
-@click.argument("b", metavar="PHOTO|person:NAME")
+@click.argument("a", metavar="PHOTO|person:NAME", shell_complete=complete_side)
+@click.argument("b", metavar="PHOTO|person:NAME", shell_complete=complete_side)
 @click.option(
     "--verifier",
     "verifier_file",
