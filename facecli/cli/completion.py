@@ -39,18 +39,6 @@ def complete_name(
     return [CompletionItem(_for_shell(name)) for name in names]
 
 
-def complete_side(
-    ctx: click.Context, param: click.Parameter, incomplete: str
-) -> list[CompletionItem]:
-    """Return what begins a side of a comparison: `person:` and names, or files."""
-    from facecli.cli.verify import PERSON
-
-    if not incomplete.startswith(PERSON):
-        return [CompletionItem(incomplete, type="file")]
-    found = complete_name(ctx, param, incomplete.removeprefix(PERSON))
-    return [CompletionItem(PERSON + one.value) for one in found]
-
-
 def _for_shell(name: str) -> str:
     """Return a name as its shell inserts it; zsh and fish put the backslashes themselves.
 

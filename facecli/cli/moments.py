@@ -12,7 +12,7 @@ AGO = re.compile(r"(\d{1,9})\s*(m|h|d|w)")
 UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
-class Moment(click.ParamType):
+class Moment(click.ParamType[datetime]):
     """A time in UTC: ISO 8601, of the local time zone unless it names another; or 2d, 3h, 45m, 1w.
 
     A date alone means its first moment.
