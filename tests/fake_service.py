@@ -1,6 +1,6 @@
 """Services to ask: the real one, and one with the fake networks.
 
-The second is this file as a program: fake_service.py GALLERY LOG [held] listens on a free port,
+The second is this file as a program: fake_service.py GALLERY LOG HOW listens on a free port,
 which it prints. The tokens are TOKEN and ADMIN below. Its gates have a clock of their own: from one
 frame to the next a look is always due.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import os
 import re
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -56,13 +57,32 @@ class HeldDetector(FakeDetector):
         return super().detect(pictures)
 
 
+HANGING, HUNGRY, DEADLY = 401, 402, 403
+"""Widths of the pictures at which the hostile detector hangs, allocates, and dies."""
+
+
+class HostileDetector(FakeDetector):
+    """Do at some pictures what a broken decoder does."""
+
+    def detect(self, pictures: Sequence[Image.Image]) -> list[list[Detection]]:
+        width = pictures[0].width
+        while width == HANGING:
+            pass
+        if width == HUNGRY:
+            bytearray(8 * 2**30)
+        if width == DEADLY:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().detect(pictures)
+
+
 @contextmanager
-def running(gallery: Path, *, held: bool = False) -> Iterator[tuple[Popen[bytes], int]]:
+def running(gallery: Path, how: str = "") -> Iterator[tuple[Popen[bytes], int]]:
     """Run the service on a gallery and yield its process and port.
 
-    A `held` one answers no photo before there is a file `go` beside the gallery.
+    If it is "held", it answers no photo before there is a file `go` beside the gallery. If it is
+    "hostile", it has the hostile detector, and a second for each request.
     """
-    words = [str(gallery), str(gallery.with_name("log.db")), *(["held"] if held else [])]
+    words = [str(gallery), str(gallery.with_name("log.db")), how]
     with Popen([sys.executable, __file__, *words], stdout=PIPE) as process:
         try:
             assert process.stdout is not None
@@ -105,8 +125,11 @@ def real_service(folder: Path) -> Iterator[tuple[Popen[bytes], int]]:
 def main() -> None:
     gallery, log = map(Path, sys.argv[1:3])
     SqliteGallery(gallery).close()
-    detector = HeldDetector(gallery.parent) if sys.argv[3:] else FakeDetector()
-    limits.MOST_SECONDS, serving.GRACE_SECONDS = PATIENT, int(PATIENT)
+    how = sys.argv[3]
+    detectors = {"held": HeldDetector(gallery.parent), "hostile": HostileDetector()}
+    detector = detectors.get(how, FakeDetector())
+    limits.MOST_SECONDS = 1.0 if how == "hostile" else PATIENT
+    serving.GRACE_SECONDS = int(PATIENT)
     ticks = itertools.count()
     vars(sessions)["time"] = SimpleNamespace(monotonic=lambda: next(ticks) / 5)
     listener = listen("127.0.0.1", 0)

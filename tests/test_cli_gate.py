@@ -330,8 +330,12 @@ def test_a_gate_is_never_run_by_a_service(
         asked.append("service")
         return 0
 
+    def here() -> int:
+        asked.append("here")
+        return 0
+
     monkeypatch.setattr(relay, "relayed", answer)
-    monkeypatch.setattr("facecli.cli.run", lambda: len(asked.append("here") or ()))
+    monkeypatch.setattr("facecli.cli.run", here)
     monkeypatch.setattr(sys, "argv", ["facecli", "identify", *source])
     with pytest.raises(SystemExit):
         entry.main()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import statistics
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -122,6 +124,33 @@ def test_only_stores_speak_sql(package: Package) -> None:
 
 def test_torch_stays_in_its_rooms(package: Package) -> None:
     assert torch_outside(package) == set()
+
+
+OTHER_NAMES = {
+    "PIL": "pillow",
+    "cv2": "opencv-python-headless",
+    "skimage": "scikit-image",
+    "sklearn": "scikit-learn",
+}
+"""The packages that are imported under another name than they are installed by."""
+
+BROUGHT = {"markupsafe", "pydantic", "starlette", "torchvision", "typing-extensions"}
+"""Parts of the interface of jinja2 and fastapi; torchvision is only stood in for."""
+
+
+def test_every_package_imported_is_declared(package: Package) -> None:
+    """In the dependencies or an extra, or it is part of what a declared one hands over."""
+    text = (PACKAGE.parent / "pyproject.toml").read_text("utf-8")
+    project = tomllib.loads(text)["project"]
+    extras = project["optional-dependencies"].values()
+    lines = [*project["dependencies"], *(line for extra in extras for line in extra)]
+    declared = {re.split(r"[<>=\[]", line)[0].replace("_", "-") for line in lines}
+    used = set().union(*(module.packages() for module in package.modules.values()))
+    names = {OTHER_NAMES.get(one, one).replace("_", "-") for one in used - sys.stdlib_module_names}
+    assert names - declared - BROUGHT - {"facecli"} == set()
+    base = {re.split(r"[<>=\[]", line)[0] for line in project["dependencies"]}
+    assert "scipy" in base
+    assert "scikit-learn" not in base
 
 
 def test_functions_and_modules_are_short(package: Package) -> None:

@@ -340,7 +340,7 @@ def test_mistakes_are_explained_in_one_line(port: int, path: str, body: Any, rea
 def test_more_than_can_be_worked_on_are_asked_to_come_back(tmp_path: Path) -> None:
     """And those taken on are all answered rightly."""
     photo = paint(tmp_path / "a.png", PaintedFace(0))
-    with running(tmp_path / "g.db", held=True) as (_, port), ThreadPoolExecutor(40) as pool:
+    with running(tmp_path / "g.db", how="held") as (_, port), ThreadPoolExecutor(40) as pool:
         asked = [pool.submit(ask, port, "/identify", photo) for _ in range(40)]
         until(lambda: sum(one.done() for one in asked) == 40 - MOST_REQUESTS)
         (tmp_path / "go").touch()
@@ -437,7 +437,7 @@ def test_nothing_acknowledged_is_lost_when_the_service_is_killed(tmp_path: Path)
 
 def test_it_stops_when_asked_having_answered(tmp_path: Path) -> None:
     photo = paint(tmp_path / "a.png", PaintedFace(0))
-    with running(tmp_path / "g.db", held=True) as (process, port), ThreadPoolExecutor(1) as pool:
+    with running(tmp_path / "g.db", how="held") as (process, port), ThreadPoolExecutor(1) as pool:
         asking = pool.submit(ask, port, "/identify", photo)
         until((tmp_path / "begun").exists)
         process.send_signal(signal.SIGTERM)

@@ -11,6 +11,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from browsing import PHONE, overflow
 from click.testing import CliRunner
 from fake_service import ADMIN, ENTRY, TOKEN, real_service, relaying
 from PIL import Image
+from test_budget import tiny_webp
 from test_serve import ask
 from waiting import PATIENT
 
@@ -48,8 +50,9 @@ LIGHTEST_CONTRAST = 4.5
 
 @dataclass(frozen=True)
 class Service:
-    """A running service: its port, gallery, and the folder of its sockets."""
+    """A running service: its process, port, gallery, and the folder of its sockets."""
 
+    process: int
     port: int
     gallery: Path
     runtime: Path
@@ -73,11 +76,52 @@ class Service:
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     folder = tmp_path_factory.mktemp("real")
     with real_service(folder) as (process, port):
-        yield Service(port, folder / "gallery.db", folder / "run")
+        yield Service(process.pid, port, folder / "gallery.db", folder / "run")
         process.terminate()
         assert process.stderr is not None
         assert process.stderr.read() == b""
         assert process.wait(PATIENT) == 0
+
+
+# memory
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="looks at /proc")
+@pytest.mark.parametrize("size", [(65000, 1), (30000, 200)])
+def test_extreme_shapes_take_little_memory_and_delay_nobody(
+    service: Service, size: tuple[int, int]
+) -> None:
+    """Less than 600 MB for all its processes together, those that others could use included."""
+    thin = io.BytesIO()
+    Image.new("RGB", size).save(thin, "PNG")
+    status, (found,), _ = ask(service.port, "/identify", thin.getvalue())
+    assert (status, found["status"]) == (200, "no face")
+    began = time.monotonic()
+    assert ask(service.port, "/identify", grace_hopper().read_bytes())[0] == 200
+    assert time.monotonic() - began < 2
+    assert sum(map(memory_of, family_of(service.process))) < 600 * 2**20
+
+
+def family_of(process: int) -> list[int]:
+    """Return a process and those that descend from it."""
+    started = [
+        int(child)
+        for thread in Path(f"/proc/{process}/task").iterdir()
+        for child in (thread / "children").read_text().split()
+    ]
+    return [process, *(one for child in started for one in family_of(child))]
+
+
+def memory_of(process: int) -> int:
+    """Return the bytes in memory of a process; its share, where it shares them with others."""
+    lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
+    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+
+
+def test_a_picture_of_few_bytes_that_declares_gigabytes_is_refused(service: Service) -> None:
+    status, said, _ = ask(service.port, "/identify", tiny_webp(16384, 8191))
+    assert (status, said["kind"]) == (422, "error")
+    assert said["reason"].startswith("photo: needs 2,048 MiB")
 
 
 # commands
@@ -135,7 +179,7 @@ def test_commands_answer_alike_to_the_byte(
 
 def test_a_whole_process_answers_alike_with_and_without(service: Service, tmp_path: Path) -> None:
     """Also with more faces in a photo than are embedded on one thread."""
-    alone = Service(service.port, service.gallery, tmp_path)
+    alone = Service(service.process, service.port, service.gallery, tmp_path)
     crowd = Image.new("RGB", (1200, 900))
     with Image.open(grace_hopper()) as portrait:
         for place in range(12):

@@ -20,7 +20,7 @@ from safetensors.numpy import load_file
 from synthetic import write_people
 from waiting import PATIENT, until
 
-from facecli.cli import cli
+from facecli.cli import cli, output
 from facecli.metrics import all_pairs, threshold_at_fmr
 from facecli.models import checkpoints, encoders
 from facecli.models.encoders import load_encoder
@@ -74,9 +74,10 @@ def records(result: Result) -> list[dict[str, Any]]:
 
 
 def test_a_run_leaves_a_model_its_card_and_its_traces(
-    people: Path, config: Path, tmp_path: Path
+    people: Path, config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A broken image is skipped and listed; who is in which part is stored; the model loads."""
+    monkeypatch.setattr(output, "QUIET_SECONDS", 0.0)
     (people / "person0-00" / "broken.png").write_bytes(b"no picture")
     (people / "alone").mkdir()
     (people / "person0-01" / "0.png").rename(people / "alone" / "0.png")
@@ -84,7 +85,8 @@ def test_a_run_leaves_a_model_its_card_and_its_traces(
     about.write_text('licence = "CC0"\n[[data]]\nname = "noise"\nterms = "free"\n')
     out = tmp_path / "mine.safetensors"
     result = train(people, config, out, "--json", "--data-card", about)
-    assert result.exit_code == 0, result.output
+    assert result.exit_code == 2, result.output
+    assert "Reading chips: 24/25" in result.stderr
     assert "1 photo skipped" in result.stderr
     assert "broken.png" in (tmp_path / "mine.run" / "skipped.txt").read_text()
     assert [one["kind"] for one in records(result)] == ["training_step"] * 2 + ["training"]

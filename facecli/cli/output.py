@@ -177,6 +177,22 @@ def progress(items: Iterable[Item], length: int | None, label: str) -> Iterator[
     return _lines(items, length, label)
 
 
+class Progress:
+    """Shows how far a piece of work is that says itself when it begins and when an item is done."""
+
+    def __init__(self) -> None:
+        self._shown: Iterator[int] = iter(())
+
+    def begin(self, length: int, label: str) -> None:
+        """Begin a piece of so many items."""
+        self._shown = progress(range(length), length, label)
+        next(self._shown, None)
+
+    def step(self) -> None:
+        """Count an item that is done."""
+        next(self._shown, None)
+
+
 def _bar(items: Iterable[Item], length: int | None, label: str) -> Iterator[Item]:
     began = time.monotonic()
     done = 0

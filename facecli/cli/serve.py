@@ -87,6 +87,8 @@ def serve(
         listener = listen(host, port)
         address = f"[{host}]" if ":" in host else host
         note(f"listening at http://{address}:{listener.getsockname()[1]}/")
+        if access.token is None:
+            note("every user of this machine may ask it: --token-file admits only some")
         journal = Journal(
             log_database(log), warn=warn, on_lost=lambda line: click.echo(line, err=True)
         )

@@ -14,12 +14,12 @@ import click
 from facecli.cli.options import Option, Range, Whole, command_options, library_option
 from facecli.cli.output import (
     QUIET_SECONDS,
+    Progress,
     bad,
     emit,
     emit_json,
     good,
     note,
-    progress,
     shown,
     table,
     wants_json,
@@ -177,11 +177,14 @@ def train(settings: Settings, /, config: Path | None, **values: Any) -> None:
     if settings.model is not None:
         raise FacecliError("train does not use --model: give the model to start from with --init")
     unreadable: list[int] = []
+    photos = Progress()
     session = Session(
         request,
         read_config(config, overrides),
         acquire=_acquire(settings),
-        tell=Listeners(say=note, unreadable=unreadable.append),
+        tell=Listeners(
+            say=note, begin=photos.begin, on_photo=photos.step, unreadable=unreadable.append
+        ),
     )
     for step in _watched(session.train(), session.plan.config.steps):
         if wants_json():
@@ -203,9 +206,7 @@ def _acquire(settings: Settings) -> Callable[..., Iterator[Acquisition | Failure
     def acquire(paths: Iterable[Path], geometry: ChipGeometry) -> Iterator[Acquisition | Failure]:
         from facecli.faces import acquisition
 
-        files = list(paths)
-        found = acquisition.acquire(files, settings.detector(), geometry, memory=settings.memory())
-        return progress(found, len(files), "Searching for faces")
+        return acquisition.acquire(paths, settings.detector(), geometry, memory=settings.memory())
 
     return acquire
 

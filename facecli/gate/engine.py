@@ -11,6 +11,7 @@ from typing import Protocol
 import numpy as np
 from PIL import Image
 
+from facecli.calibration.operating import OperatingPoint
 from facecli.faces.finding import overlap
 from facecli.faces.frames import Glimpse, glimpse
 from facecli.gate.confirmation import MAX_TRIES, Conclusion, Vote, conclude
@@ -46,12 +47,7 @@ class Follower:
         *,
         people: EnrolledPeople | None = None,
     ) -> None:
-        """Take the recognizer and the settings.
-
-        `people` knows who is enrolled. Without it the gallery is watched: changes count within a
-        second, and while it cannot be read, the people read before stay known and the log
-        "facecli.gate" gets one warning. Raises GalleryError if it cannot be read at the start.
-        """
+        """Take the recognizer, the settings and who knows the people, as Gate does."""
         self._card = recognizer.card
         self._people = people or LivePeople(recognizer.reader, say=_LOG.warning)
         self._settings = settings
@@ -212,7 +208,7 @@ class Follower:
         )
 
 
-class Gate(Follower):
+class Gate:
     """Follows the faces of one source of frames and decides once about each appearance.
 
     Use it from one thread at a time. It stores no pictures.
@@ -225,10 +221,24 @@ class Gate(Follower):
         *,
         people: EnrolledPeople | None = None,
     ) -> None:
-        """Take the recognizer and the settings; see Follower."""
+        """Take the recognizer and the settings.
+
+        `people` knows who is enrolled. Without it the gallery is watched: changes count within a
+        second, and while it cannot be read, the people read before stay known and the log
+        "facecli.gate" gets one warning. Raises GalleryError if it cannot be read at the start.
+        """
         self._detector = recognizer.networks.detector
         self._encoder = recognizer.networks.encoder
-        super().__init__(recognizer, settings, people=people)
+        self._follower = Follower(recognizer, settings, people=people)
+
+    @property
+    def point(self) -> OperatingPoint:
+        """The threshold in use and what is known of strangers under it."""
+        return self._follower.point
+
+    def due(self, at: float) -> bool:
+        """Return whether a frame at this time would be looked at."""
+        return self._follower.due(at)
 
     def feed(self, frame: Image.Image | None, at: float, *, source: str = "") -> Sighting:
         """Take the next frame, upright RGB, and return what is in view and what was decided.
@@ -243,4 +253,8 @@ class Gate(Follower):
         glimpses = None
         if frame is not None and self.due(at):
             glimpses = glimpse(frame, self._detector, self._encoder)
-        return self.see(glimpses, at, source=source)
+        return self._follower.see(glimpses, at, source=source)
+
+    def finish(self, at: float) -> tuple[GateEvent, ...]:
+        """Decide about everyone still in view, because the source has ended."""
+        return self._follower.finish(at)

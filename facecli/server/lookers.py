@@ -118,22 +118,23 @@ class Lookers:
         while True:
             if self._idle.empty():
                 self._start()
-            left = min(until - time.monotonic(), threading.TIMEOUT_MAX)
-            if left <= 0:
+            left = _left(until)
+            if not left:
                 raise TimeoutError
             try:
                 looker = self._idle.get(timeout=left)
             except queue.Empty:
                 raise TimeoutError from None
+            if not looker.works:
+                self._replace(looker)
+                continue
             try:
                 if looker.card().fingerprint != self.card.fingerprint:
                     raise ModelError("the file of the model has changed: start the service again")
             except FacecliError:
                 self._replace(looker)
                 raise
-            if looker.process.is_alive():
-                return looker
-            self._replace(looker)
+            return looker
 
     def _replace(self, looker: _Looker) -> None:
         looker.process.kill()
@@ -169,15 +170,23 @@ class _Looker:
         with deaf():
             self.process.start()
         theirs.close()
-        self._ready: ModelCard | Exception = ModelError("the process that looks did not start")
+        self._ready: ModelCard | Exception | None = None
 
     def get_ready(self) -> None:
         """Wait until the networks are loaded, or cannot be."""
         with suppress(EOFError, OSError):
             self._ready = self.connection.recv()
 
+    @property
+    def works(self) -> bool:
+        """Whether the process lives, or has said why it does not."""
+        failed = isinstance(self._ready, Exception)
+        return failed or (self._ready is not None and self.process.is_alive())
+
     def card(self) -> ModelCard:
         """Return the model's card, or raise why the networks cannot be loaded."""
+        if self._ready is None:
+            raise ModelError("the process that searches photos did not start")
         if isinstance(self._ready, Exception):
             raise self._ready
         return self._ready
@@ -186,12 +195,16 @@ class _Looker:
         """Return the answer; raise TimeoutError if there is none at the end of the time."""
         try:
             self.connection.send(question)
-            left = min(until - time.monotonic(), threading.TIMEOUT_MAX)
-            if not self.connection.poll(max(0.0, left)):
+            if not self.connection.poll(_left(until)):
                 raise TimeoutError
             return self.connection.recv()
         except (EOFError, ConnectionError) as error:
             raise PictureError("the photo took too much memory: its search was ended") from error
+
+
+def _left(until: float) -> float:
+    """Return the seconds until then; never more than a day, which is all that poll takes."""
+    return min(max(0.0, until - time.monotonic()), 86400.0)
 
 
 class LookedElsewhere(Networks):
@@ -222,6 +235,7 @@ def _work(connection: Connection, load: LoadNetworks) -> None:
     """Load the networks, then answer until the parent process closes the pipe, or dies."""
     for one in (signal.SIGINT, signal.SIGTERM):
         signal.signal(one, signal.SIG_IGN)  # the service ends first, and ends this one
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     with suppress(EOFError, OSError):
         try:
             networks = _ready_networks(load)
@@ -233,6 +247,14 @@ def _work(connection: Connection, load: LoadNetworks) -> None:
         while True:
             work, *given = connection.recv()
             connection.send(_tried(work, networks, *given))
+
+
+def _end_with_parent() -> None:
+    """End this process when its parent has ended, in whatever way, even in the middle of a look."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(0)
 
 
 def _ready_networks(load: LoadNetworks) -> Networks:

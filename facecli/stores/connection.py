@@ -22,6 +22,21 @@ SQLITE_VERSION = sqlite3.sqlite_version
 SMALLEST_DATABASE = 512
 """Bytes: SQLite's smallest page. It takes a smaller file for a new database and overwrites it."""
 
+UNWRITABLE = {
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_CANTOPEN,
+}
+"""How SQLite fails in a place where it cannot write: a read-only folder or disk, or a full one."""
+
+LARGEST_COPY = 2**30
+"""Bytes of the largest database that is copied into memory. A million templates take 0.7 GB."""
+
+NO_LOG = b"\1\1"
+"""Bytes 18 and 19 of a file without a write-ahead log (SQLite's file format, section 1.3.3)."""
+
 SETTINGS = (
     ("foreign_keys", "ON", 1),  # off by default in SQLite
     ("synchronous", "FULL", 2),  # what was acknowledged survives a power cut
@@ -52,6 +67,8 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
     Ctrl-C can come at any instant. It may leave the transaction before this one open, which is
     rolled back first: no transaction begins inside another.
     """
+    if isinstance(connection, _Copy) and connection.refusal is not None:
+        raise connection.refusal
     try:
         connection.rollback()
         connection.execute("BEGIN IMMEDIATE")
@@ -67,26 +84,70 @@ def open_connection(path: Path | None, kind: Kind, *, create: bool) -> sqlite3.C
 
     None is a database in memory. Without `create` the file must exist. Raises the kind's error for
     another kind of database, for one made by a newer program, and for one that cannot be reached;
-    such a file is left as it was.
+    such a file is left as it was. A file that can only be read is copied into memory: it can be
+    read, and a change raises why it could not be opened to write.
     """
     where = kind.called(path)
     if sqlite3.sqlite_version_info < OLDEST_SQLITE:
         needed = ".".join(map(str, OLDEST_SQLITE))
         raise kind.error(f"SQLite {sqlite3.sqlite_version} is too old: {needed} is needed")
     with translated(kind, where):
-        connection = (
-            sqlite3.connect(":memory:") if path is None else connect(path, kind, create=create)
-        )
+        if path is None:
+            return _ready(sqlite3.connect(":memory:"), kind, where, "memory")
         try:
-            connection.execute(f"PRAGMA busy_timeout = {kind.patience}")
-            refuse_foreign(connection, kind, where)
-            settle(connection, kind, where, "memory" if path is None else "wal")
-            if kind.applied(connection) != kind.known():
-                _upgrade(connection, kind)
-        except BaseException:
-            connection.close()
-            raise
+            return _ready(connect(path, kind, create=create), kind, where, "wal")
+        except sqlite3.OperationalError as error:
+            readable = not create and error.sqlite_errorcode & 0xFF in UNWRITABLE
+            copy = _copy(path) if readable else None
+            if copy is None:
+                raise
+            _ready(copy, kind, where, "memory")
+            copy.refusal = error
+            return copy
+
+
+def _ready(
+    connection: sqlite3.Connection, kind: Kind, where: str, journal: str
+) -> sqlite3.Connection:
+    """Check and settle a connection, and bring its schema up to date; close it on failure."""
+    try:
+        connection.execute(f"PRAGMA busy_timeout = {kind.patience}")
+        refuse_foreign(connection, kind, where)
+        settle(connection, kind, where, journal)
+        if kind.applied(connection) != kind.known():
+            _upgrade(connection, kind)
+    except BaseException:
+        connection.close()
+        raise
     return connection
+
+
+class _Copy(sqlite3.Connection):
+    """A database in memory, copied from a file that SQLite could not open to write: `refusal`."""
+
+    refusal: sqlite3.Error | None = None
+
+
+def _copy(path: Path) -> _Copy | None:
+    """Return a copy of a file that may only be read, or None if that would not be its state.
+
+    SQLite reads a file in WAL mode only where it can make two files beside it: not in a read-only
+    place, nor on a full disk. What is in the file is all there is if there is no write-ahead log,
+    and one state if it does not change while it is read.
+    """
+    log = path.with_name(f"{path.name}-wal")
+    try:
+        before = path.stat()
+        data = bytearray(path.read_bytes()) if before.st_size <= LARGEST_COPY else bytearray()
+        changed = path.stat().st_mtime_ns != before.st_mtime_ns or len(data) != before.st_size
+        if changed or (log.exists() and log.stat().st_size):
+            return None
+    except OSError:
+        return None
+    data[18:20] = NO_LOG
+    made = sqlite3.connect(":memory:", factory=_Copy)
+    made.deserialize(bytes(data))
+    return made
 
 
 def connect(
