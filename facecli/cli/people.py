@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from facecli.cli.completion import complete_name
 from facecli.cli.leftovers import leftovers
 from facecli.cli.options import command_options, library_option
 from facecli.cli.output import (
@@ -61,7 +62,7 @@ def list_people(settings: Settings, as_csv: bool) -> None:
 
 
 @people.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete_name)
 @command_options
 @pass_settings
 def show(settings: Settings, name: str) -> None:
@@ -74,7 +75,7 @@ def show(settings: Settings, name: str) -> None:
 
 
 @people.command()
-@click.argument("old", metavar="NAME")
+@click.argument("old", metavar="NAME", shell_complete=complete_name)
 @click.argument("new", metavar="NEW_NAME")
 @command_options
 @pass_settings
@@ -85,8 +86,8 @@ def rename(settings: Settings, old: str, new: str) -> None:
 
 
 @people.command()
-@click.argument("source", metavar="NAME")
-@click.argument("target", metavar="INTO_NAME")
+@click.argument("source", metavar="NAME", shell_complete=complete_name)
+@click.argument("target", metavar="INTO_NAME", shell_complete=complete_name)
 @command_options
 @pass_settings
 def merge(settings: Settings, source: str, target: str) -> None:
@@ -98,7 +99,7 @@ def merge(settings: Settings, source: str, target: str) -> None:
 
 
 @people.command("set-id")
-@click.argument("name")
+@click.argument("name", shell_complete=complete_name)
 @click.argument("external_id", metavar="ID", required=False)
 @click.option("--remove", is_flag=True, help="Remove the external id.")
 @command_options
@@ -119,7 +120,7 @@ def set_id(settings: Settings, name: str, external_id: str | None, remove: bool)
 
 
 @people.command()
-@click.argument("names", metavar="NAME…", nargs=-1, required=True)
+@click.argument("names", metavar="NAME…", nargs=-1, required=True, shell_complete=complete_name)
 @click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
 @library_option
 @command_options

@@ -16,6 +16,7 @@ from facecli.records.albums import (
     SidecarsRecord,
 )
 from facecli.records.calibration import CalibrationClearedRecord, CalibrationRecord, VerifierRecord
+from facecli.records.copies import BackupRecord, RestoredRecord
 from facecli.records.embedding import EmbeddingRecord, EmbeddingsFileRecord, FailureRecord
 from facecli.records.enrollment import EnrollmentRecord, EnrollmentSummaryRecord
 from facecli.records.gate import (
@@ -94,6 +95,8 @@ Record = (
     | PersonOfFolderRecord
     | PeopleFolderRecord
     | ForgottenRecord
+    | BackupRecord
+    | RestoredRecord
     | StandingRecord
     | LookAlikesRecord
     | StrayRecord
