@@ -10,6 +10,7 @@ from facecli.cli.completion import complete_name
 from facecli.cli.leftovers import leftovers
 from facecli.cli.options import command_options, library_option
 from facecli.cli.output import (
+    answer,
     confirmed,
     counted,
     emit,
@@ -54,7 +55,7 @@ def list_people(settings: Settings, as_csv: bool) -> None:
     everyone = gallery.people()
     rows = [(one.name, one.templates, one.created, one.external_id or "") for one in everyone]
     if as_csv:
-        click.echo(table_text(("name", "templates", "enrolled", "external_id"), rows), nl=False)
+        answer(table_text(("name", "templates", "enrolled", "external_id"), rows), ends=False)
         return
     header = ("name", "templates", "enrolled", "external id")
     nobody = f"Nobody is enrolled in {shown(gallery.location)}."
