@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 from importlib.util import find_spec
 
+OUT_OF_MEMORY = "out of memory: try fewer or smaller pictures at a time"
+
 
 class FacecliError(Exception):
     """An error that a user can act on. Commands show its text as it is and exit with 2."""
@@ -70,7 +72,7 @@ def known_reason(error: BaseException) -> str | None:
     # PyTorch has its own error for a full graphics card. It is compared by name, to avoid the
     # import.
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        return "out of memory: try fewer or smaller pictures at a time"
+        return OUT_OF_MEMORY
     if isinstance(error, RecursionError):
         return "it is nested too deeply"
     if isinstance(error, OSError) and error.strerror:

@@ -71,6 +71,25 @@ def _replacing(path: Path, mode: int) -> Iterator[IO[bytes]]:
         raise
 
 
+NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
+"""What file systems without hard links answer, such as that of a memory stick."""
+
+
+def name_new(draft: Path, file: Path) -> None:
+    """Give a file that is done its name; raise FileExistsError if another file has it.
+
+    The name of the draft may be left; remove it.
+    """
+    try:
+        os.link(draft, file)
+    except OSError as error:
+        if error.errno not in NO_LINKS:
+            raise
+        if file.exists():
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(file)) from error
+        draft.rename(file)
+
+
 def data_file(variable: str, name: str) -> Path:
     """Return the path in an environment variable; if it is not set, a file in the data folder."""
     if named := os.environ.get(variable):

@@ -20,6 +20,8 @@ from facecli.cli.settings import Settings
 from facecli.faces import workers
 from facecli.types import Detection, FloatArray, PixelArray
 
+DONE = ("embedding", "clustered_face")
+
 KILLER = 15
 """The plane of the face in the bad photo."""
 
@@ -162,6 +164,31 @@ def test_evaluate_does_the_others(people: Path, what: str) -> None:
     assert "out of memory" in named(result)[0]
     assert records(result)
     assert result.exit_code == 2
+
+
+class ShortDetector(FakeDetector):
+    """Lack memory once for each photo, as beside one that takes all of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.failed: set[int] = set()
+
+    def detect(self, pictures: Sequence[Image.Image]) -> list[list[Detection]]:
+        """Find painted faces, or lack memory the first time."""
+        plane = int(np.asarray(pictures[0])[..., 0].max())
+        if plane not in self.failed:
+            self.failed.add(plane)
+            raise MemoryError
+        return super().detect(pictures)
+
+
+@pytest.mark.parametrize("command", ["embed", "cluster"])
+def test_a_photo_that_lacked_memory_beside_another_is_tried_by_itself(
+    people: Path, command: str
+) -> None:
+    result = run(command, people, "--json", detector=ShortDetector())
+    assert len([one for one in records(result) if one["kind"] in DONE]) == 20
+    assert result.exit_code == 0
 
 
 def test_calibrate_and_train_verifier_do_the_others(tmp_path: Path) -> None:

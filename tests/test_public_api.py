@@ -146,7 +146,7 @@ FIELDS = {
         "name fingerprint architecture geometry dimension threshold threshold_source licence "
         "description source thresholds metrics data config history impostors"
     ),
-    "Odds": "share low high",
+    "Odds": "share low high pairs source",
     "Person": "id name external_id templates created",
     "PhotoOutcome": (
         "person source outcome reasons warnings look_alike template enrolled external_id"

@@ -19,7 +19,7 @@ from PIL import Image
 from facecli.albums import scanning
 from facecli.albums.scanning import scan
 from facecli.faces import workers
-from facecli.faces.acquisition import acquire
+from facecli.faces.acquisition import ENDED, acquire
 from facecli.faces.chips import DLIB_GEOMETRY, geometry_at
 from facecli.faces.embedding import EmbeddedPicture, embed_pictures
 from facecli.faces.memory import Places
@@ -327,7 +327,7 @@ def test_a_process_that_is_killed_is_a_failure_and_not_a_skip(
 ) -> None:
     monkeypatch.setattr(workers, "ALONE_SECONDS", 0.0)
     failed = scanned(painted(tmp_path, 3), library, detector=DeadlyDetector(), workers=2)
-    assert [one.reason for one in failed if isinstance(one, Failure)] == [workers.ENDED] * 3
+    assert [one.reason for one in failed if isinstance(one, Failure)] == [ENDED] * 3
     assert multiprocessing.active_children() == []
 
 

@@ -6,12 +6,12 @@ import hashlib
 import time
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from facecli.errors import LibraryError
-from facecli.faces.acquisition import failure
+from facecli.faces.acquisition import failure, lacked_memory
 from facecli.faces.chips import ALIGNMENT_VERSION
 from facecli.faces.embedding import EmbeddedPicture, embed_pictures
 from facecli.faces.finding import search_of
@@ -234,6 +234,9 @@ class _Looking:
         if not isinstance(begun, Future):
             return begun
         found = begun.result()
+        if lacked_memory(found):  # perhaps to another photo: once more, by itself
+            wait([one for one in self._waiting if isinstance(one, Future)])
+            found = self._searchers.submit(Path(found.source)).result()
         self._see(found)
         return found
 

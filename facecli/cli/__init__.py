@@ -39,6 +39,8 @@ COMMANDS = {
     "train-verifier": "Train a logistic verifier on the difference of two embeddings.",
     "models": "List, describe, import and export face models.",
     "train": "Train your own network on photos of people.",
+    "backup": "Write a checked copy of a database, while other programs use it.",
+    "restore": "Put a backup in the place of a database, while other programs use it.",
     "serve": "Run an HTTP service with a camera page, and make other commands faster.",
     "config": "Show the configuration file and the values in force.",
     "doctor": "Check the installation, the model and the database.",

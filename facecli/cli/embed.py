@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from facecli.cli.annotating import Annotating, annotate_option, marks_of_faces
 from facecli.cli.options import PICTURES, command_options, library_option
 from facecli.cli.output import detail, emit, emit_json, progress, shown, warn
 from facecli.cli.samples import pictures_in
@@ -37,12 +38,18 @@ if TYPE_CHECKING:
     metavar="FILE.npz",
     help="Write NumPy arrays: paths, embeddings float32 (n, d), boxes (n, 4), confidence (n,).",
 )
+@annotate_option
 @library_option
 @command_options
 @pass_settings
 @click.pass_context
 def embed(
-    ctx: click.Context, settings: Settings, paths: tuple[Path, ...], faces: Faces, out: Path | None
+    ctx: click.Context,
+    settings: Settings,
+    paths: tuple[Path, ...],
+    faces: Faces,
+    out: Path | None,
+    annotate: Path | None,
 ) -> None:
     """Compute the embedding of each face, for other programs.
 
@@ -54,6 +61,7 @@ def embed(
 
     if out is not None and not out.parent.is_dir():
         raise FacecliError(f"{out}: there is no folder {out.parent}")
+    annotating = Annotating(annotate, paths)
     card = settings.encoder().card
     pictures: list[EmbeddedPicture] = []
     code = 0
@@ -61,6 +69,7 @@ def embed(
         code = max(code, _report(result, as_records=out is None))
         if isinstance(result, Failure):
             continue
+        annotating.write(Path(result.source), marks_of_faces(result))
         if out is None:
             for record in records.embeddings(result, card):
                 emit_json(record)
@@ -71,7 +80,7 @@ def embed(
         count = sum(len(picture.faces) for picture in pictures)
         text = f"{shown(out)}: {count} faces of {len(pictures)} photos"
         emit(records.embeddings_file(out, count, card), text)
-    ctx.exit(code)
+    ctx.exit(max(code, annotating.end()))
 
 
 def _embedded(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from facecli.cli.completion import complete_name
 from facecli.cli.options import PICTURES, Whole, command_options, library_option
 from facecli.cli.output import (
     answer,
@@ -49,7 +50,7 @@ LOOK_ALIKES = (
 
 
 @click.command()
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=complete_name)
 @click.argument("photos", metavar="PHOTO…", nargs=-1, type=PICTURES)
 @click.option(
     "--from",

@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import datetime
 from io import BufferedReader
 from pathlib import Path
@@ -15,8 +15,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from facecli.cli.annotating import film_of
 from facecli.cli.options import AnyCallable, Option, Range, Whole
-from facecli.cli.output import bad, detail, doubtful, emit, emit_json, good, note, shown, warn
+from facecli.cli.output import (
+    bad,
+    counted,
+    detail,
+    doubtful,
+    emit,
+    emit_json,
+    good,
+    note,
+    shown,
+    warn,
+)
 from facecli.cli.settings import Settings
 from facecli.errors import FacecliError, reason_of
 from facecli.files import DECISIONS, data_file
@@ -31,6 +43,7 @@ if TYPE_CHECKING:
     from facecli.gate.outlets import Outlet
     from facecli.gate.sources import Source
     from facecli.gate.types import GateEvent
+    from facecli.report.film import Film
 
 PAINT: dict[str, Callable[[str], str]] = {"match": good, "unknown": bad, "ambiguous": doubtful}
 
@@ -110,12 +123,14 @@ def stand_at_gate(
     log: Path | None,
     gap: float | None,
     k: int | None,
+    annotate: Path | None,
 ) -> None:
     """Decide about everyone who appears, until the source ends or a signal comes."""
     from facecli.gate.journal import Journal
     from facecli.gate.sources import source_of
 
     found = source_of(source, watch=watch, stdin=_stdin)
+    film = None if annotate is None else film_of(source, annotate)
     outlets = _outlets(on_match=on_match, on_unknown=on_unknown, webhook=webhook)
     gate = _gate(settings, found, confirm=confirm, cooldown=cooldown, gap=gap, k=k)
     path = log_database(log)
@@ -130,10 +145,12 @@ def stand_at_gate(
         _show(event, record, gate.point)
 
     try:
-        with _stopped_by_signals() as stop:
+        with _stopped_by_signals() as stop, film or nullcontext():
             frames = found.frames(stop, warn)  # a folder is listed now, before it is said
             note(f"watching {found.name}; decisions are logged in {path}")
-            _run(gate, frames, announce, journal, name=found.name)
+            _run(gate, frames, announce, journal, name=found.name, film=film)
+        if film and film.frames:
+            note(f"{annotate}: annotated video, {counted(film.frames, 'frame')}")
     finally:
         for _, outlet in outlets:
             outlet.close()
@@ -147,6 +164,7 @@ def _run(
     journal: Journal,
     *,
     name: str,
+    film: Film | None,
 ) -> None:
     """Feed the gate until the source ends, then decide about everyone still in view."""
     at = 0.0
@@ -154,20 +172,23 @@ def _run(
     told = ""
     for frame in arriving:
         at = frame.at
-        picture = frame.load() if frame.load and gate.due(at) else None
+        due = gate.due(at)
+        picture = frame.load() if frame.load and (due or film) else None
         frames += frame.load is not None
-        looks += picture is not None
+        looks += due and picture is not None
         try:
-            events = gate.feed(picture, at, source=frame.source).events
+            seen = gate.feed(picture, at, source=frame.source)
         except Exception as error:  # one frame that cannot be searched must not end the watch
             if picture is None or isinstance(error, FacecliError):
                 raise
             if (trouble := f"{frame.source}: {reason_of(error)}") != told:
                 warn(trouble)
             told = trouble
-            events = gate.feed(None, at, source=frame.source).events
-        for event in events:
+            seen, due = gate.feed(None, at, source=frame.source), False
+        for event in seen.events:
             announce(event)
+        if film and picture:
+            film.add(at, picture, seen.faces if due else None)
         journal.retry()
     for event in gate.finish(at):
         announce(event)

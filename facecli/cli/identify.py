@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from facecli.cli.annotating import Annotating, annotate_option, by_photo, marks_of_answers
 from facecli.cli.gate import gate_options, stand_at_gate
 from facecli.cli.options import (
     MAX_SQUARED_L2,
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from facecli.faces.opened import OpenedPicture
     from facecli.recognition.identify import Identification
     from facecli.recognition.networks import Faces
-    from facecli.recognition.photos import Photo
     from facecli.types import ModelCard
 
 STDIN = Path("-")
@@ -68,6 +68,7 @@ PAINT: dict[str, Callable[[str], str]] = {
     show_default=True,
     help="Which faces of a photo to identify: all, or the main one (large, central and whole).",
 )
+@annotate_option
 @gate_options
 @command_options
 @pass_settings
@@ -81,6 +82,7 @@ def identify(
     gap: float | None,
     faces: Faces,
     source: str | None,
+    annotate: Path | None,
     **at_gate: Any,
 ) -> None:
     """Find enrolled people in photos or in a video stream.
@@ -92,14 +94,16 @@ def identify(
 
     With --source it works as a gate: it follows faces from frame to frame and makes one decision
     for each appearance. It prints each decision (as text on a terminal, else as a JSON line) and
-    logs it. It runs until the source ends or Ctrl-C, and then exits with 0.
+    logs it. It runs until the source ends or Ctrl-C, and then exits with 0. Of a video file,
+    --annotate writes a video (.mp4).
     """
     _check_usage(ctx, paths, source, at_gate)
     if source is not None:
-        stand_at_gate(settings, source=source, gap=gap, k=k, **at_gate)
+        stand_at_gate(settings, source=source, gap=gap, k=k, annotate=annotate, **at_gate)
         return
     from facecli.recognition.identify import CANDIDATES
 
+    annotating = Annotating(annotate, paths)
     sources = _sources(paths)
     recognizer = settings.recognizer()
     snapshot = recognizer.snapshot()
@@ -111,10 +115,13 @@ def identify(
     )
     answers = recognizer.answers(pictures, snapshot, k=k or CANDIDATES, gap=gap)
     code = 0
-    for answer in answers:
-        _show(answer, point, recognizer.card, enrolled=people.people, listed=k is not None)
-        code = max(code, {"match": 0, "error": 2}.get(answer.status, 1))
-    ctx.exit(code)
+    for photo, of_photo in zip(sources, by_photo(answers), strict=True):
+        for answer in of_photo:
+            _show(answer, point, recognizer.card, enrolled=people.people, listed=k is not None)
+            code = max(code, {"match": 0, "error": 2}.get(answer.status, 1))
+        if of_photo[0].status != "error":
+            annotating.write(photo, marks_of_answers(of_photo))
+    ctx.exit(max(code, annotating.end()))
 
 
 def _followed(found: Iterable[Item], count: int) -> Iterable[Item]:
@@ -135,9 +142,9 @@ def _check_usage(
         ctx.fail(f"--{others[0].replace('_', '-')} needs --source.")
 
 
-def _sources(paths: tuple[Path, ...]) -> list[Photo]:
+def _sources(paths: tuple[Path, ...]) -> list[Path | OpenedPicture]:
     """Return the pictures at the paths; raise FacecliError if the folders have none."""
-    sources: list[Photo] = []
+    sources: list[Path | OpenedPicture] = []
     for path in paths:
         if path == STDIN:
             sources.append(_from_stdin())

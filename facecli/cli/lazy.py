@@ -38,7 +38,8 @@ class LazyGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command of a name; for a mistyped name, suggest the nearest one."""
-        if self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
+        known = self.get_command(ctx, args[0]) is not None or args[0].startswith("-")
+        if not known and not ctx.resilient_parsing:  # no complaint while somebody is typing
             # Imported here, since only a mistake needs it.
             from difflib import get_close_matches
 

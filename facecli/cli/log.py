@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,7 +10,8 @@ from typing import TYPE_CHECKING
 import click
 
 from facecli.cli.gate import PAINT, log_database, log_option
-from facecli.cli.options import Whole, command_options
+from facecli.cli.moments import Moment, local
+from facecli.cli.options import Option, Whole, command_options
 from facecli.cli.output import (
     bad,
     confirmed,
@@ -19,6 +21,7 @@ from facecli.cli.output import (
     emit_all,
     emit_json,
     good,
+    note,
     shown,
     warn,
 )
@@ -27,6 +30,9 @@ from facecli.records import gate as records
 
 if TYPE_CHECKING:
     from facecli.stores.decisions import Decision, DecisionLog
+
+LAST = 20
+"""Decisions shown unless told otherwise."""
 
 HASH = 64
 """Digits of a SHA-256."""
@@ -44,24 +50,34 @@ def log() -> None:
 @click.option(
     "--last",
     type=Whole(min=1),
-    default=20,
-    show_default=True,
     metavar="N",
     help="Number of decisions to show.",
+    show_default=f"{LAST}, or all with --since",
+    cls=Option,
+)
+@click.option(
+    "--since",
+    type=Moment(),
+    metavar="WHEN",
+    help="Show decisions from then on: a date, a date and time, or how long ago (45m, 3h, 2d, 1w).",
 )
 @log_option
 @command_options
 @click.pass_context
-def show(ctx: click.Context, log: Path | None, last: int) -> None:
+def show(ctx: click.Context, log: Path | None, last: int | None, since: datetime | None) -> None:
     """Show the last decisions, newest last.
 
-    Exit codes: 2 if a decision is damaged; the others are shown.
+    A date or time is of this machine's time zone unless it names another; a note says what was
+    understood. Decisions are shown with their time in UTC. Exit codes: 2 if a decision is damaged;
+    the others are shown.
     """
+    if since is not None:
+        note(f"since {local(since)}")
     with _opened(log) as chain:
-        found = list(chain.decisions(last=last))
+        found = _since(chain, since, last)
     sound = [one for one in found if not _is_damaged(one)]
     lines = [_described(one) for one in sound]
-    nothing = "" if found else "nothing was decided yet"
+    nothing = "" if found else f"nothing was decided {'yet' if since is None else 'since then'}"
     emit_all([records.decision(one) for one in sound], "\n".join(lines) or nothing)
     ctx.exit(0 if len(sound) == len(found) else 2)
 
@@ -142,6 +158,20 @@ def prune(log: Path | None, older_than: int, yes: bool) -> None:
     with _opened(log) as chain:
         erased = chain.prune(datetime.now(UTC) - timedelta(days=min(older_than, MOST_DAYS)))
     emit(records.log_pruned(erased), f"Erased {counted(erased, 'decision')}.")
+
+
+def _since(chain: DecisionLog, since: datetime | None, last: int | None) -> list[Decision]:
+    """Return decisions, oldest first: the last ones, those from a time on, or the last of those.
+
+    A damaged decision has no time that could be read: it counts as one of them.
+    """
+    if since is None:
+        return list(chain.decisions(last=LAST if last is None else last))
+    from facecli.stores.decisions import stamp
+
+    first = stamp(since)
+    later = (one for one in chain.decisions() if one.damage or one.body["time"] >= first)
+    return list(deque(later, last))
 
 
 def _opened(path: Path | None) -> DecisionLog:

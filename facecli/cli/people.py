@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from facecli.cli.completion import complete_name
 from facecli.cli.leftovers import leftovers
 from facecli.cli.options import command_options, library_option
 from facecli.cli.output import (
+    answer,
     confirmed,
     counted,
     emit,
@@ -53,7 +55,7 @@ def list_people(settings: Settings, as_csv: bool) -> None:
     everyone = gallery.people()
     rows = [(one.name, one.templates, one.created, one.external_id or "") for one in everyone]
     if as_csv:
-        click.echo(table_text(("name", "templates", "enrolled", "external_id"), rows), nl=False)
+        answer(table_text(("name", "templates", "enrolled", "external_id"), rows), ends=False)
         return
     header = ("name", "templates", "enrolled", "external id")
     nobody = f"Nobody is enrolled in {shown(gallery.location)}."
@@ -61,7 +63,7 @@ def list_people(settings: Settings, as_csv: bool) -> None:
 
 
 @people.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete_name)
 @command_options
 @pass_settings
 def show(settings: Settings, name: str) -> None:
@@ -74,7 +76,7 @@ def show(settings: Settings, name: str) -> None:
 
 
 @people.command()
-@click.argument("old", metavar="NAME")
+@click.argument("old", metavar="NAME", shell_complete=complete_name)
 @click.argument("new", metavar="NEW_NAME")
 @command_options
 @pass_settings
@@ -85,8 +87,8 @@ def rename(settings: Settings, old: str, new: str) -> None:
 
 
 @people.command()
-@click.argument("source", metavar="NAME")
-@click.argument("target", metavar="INTO_NAME")
+@click.argument("source", metavar="NAME", shell_complete=complete_name)
+@click.argument("target", metavar="INTO_NAME", shell_complete=complete_name)
 @command_options
 @pass_settings
 def merge(settings: Settings, source: str, target: str) -> None:
@@ -98,7 +100,7 @@ def merge(settings: Settings, source: str, target: str) -> None:
 
 
 @people.command("set-id")
-@click.argument("name")
+@click.argument("name", shell_complete=complete_name)
 @click.argument("external_id", metavar="ID", required=False)
 @click.option("--remove", is_flag=True, help="Remove the external id.")
 @command_options
@@ -119,7 +121,7 @@ def set_id(settings: Settings, name: str, external_id: str | None, remove: bool)
 
 
 @people.command()
-@click.argument("names", metavar="NAME…", nargs=-1, required=True)
+@click.argument("names", metavar="NAME…", nargs=-1, required=True, shell_complete=complete_name)
 @click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
 @library_option
 @command_options

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.shell_completion import CompletionItem
 
+from facecli.cli.completion import complete_name
 from facecli.cli.options import command_options
 from facecli.cli.output import bad, counted, emit, good, shown
 from facecli.cli.settings import Settings, pass_settings
@@ -26,9 +28,19 @@ PERSON = "person:"
 """Marks a side that is an enrolled person. Write ./person:… for a file with such a name."""
 
 
+def _complete_side(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Return what begins a side of a comparison: `person:` and names, or files."""
+    if not incomplete.startswith(PERSON):
+        return [CompletionItem(incomplete, type="file")]
+    found = complete_name(ctx, param, incomplete.removeprefix(PERSON))
+    return [CompletionItem(PERSON + one.value) for one in found]
+
+
 @click.command()
-@click.argument("a", metavar="PHOTO|person:NAME")
-@click.argument("b", metavar="PHOTO|person:NAME")
+@click.argument("a", metavar="PHOTO|person:NAME", shell_complete=_complete_side)
+@click.argument("b", metavar="PHOTO|person:NAME", shell_complete=_complete_side)
 @click.option(
     "--verifier",
     "verifier_file",

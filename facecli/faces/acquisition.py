@@ -7,10 +7,11 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeGuard, TypeVar
 
-from facecli.errors import known_reason, reason_of
+from facecli.errors import OUT_OF_MEMORY, known_reason, reason_of
 from facecli.faces.budget import Room
 from facecli.faces.chips import cut_chip, fit_similarity
 from facecli.faces.finding import find_faces, moved
@@ -38,6 +39,9 @@ Together they take no more memory than one picture may."""
 
 AHEAD = 4
 """Most files read ahead, which limits the memory."""
+
+ENDED = "the process that searched it was ended, maybe for lack of memory: --workers 1 needs less"
+"""Why a photo failed whose process died. Another process takes its place for the other photos."""
 
 Source = Path | Picture | EncodedPicture | OpenedPicture
 """A picture to search: a file, the bytes of a file, or pixels."""
@@ -74,16 +78,15 @@ def acquire(
 
         return pool.submit(searched)
 
-    def learn(source: Source, searching: Future[Acquisition | Failure]) -> None:
-        if memory is None or not isinstance(source, Path) or searching.cancelled():
-            return
-        if isinstance(found := searching.result(), Acquisition):
+    def learn(source: Source, found: Acquisition | Failure) -> None:
+        if memory is not None and isinstance(source, Path) and isinstance(found, Acquisition):
             memory.learn(found)
 
     def keep() -> None:
         pool.shutdown(cancel_futures=True)
-        for task in under_way:
-            learn(*task)
+        for source, searching in under_way:
+            if not searching.cancelled():
+                learn(source, searching.result())
         if memory is not None:
             memory.store()
 
@@ -93,8 +96,14 @@ def acquire(
         openings = _in_order(tasks, AHEAD, deque())
         searches = ((one, search(one, opening)) for one, opening in openings)
         for source, searching in _in_order(searches, SEARCHERS, under_way):
-            learn(source, searching)
-            yield searching.result()
+            found = searching.result()
+            if lacked_memory(found):  # perhaps to another picture: once more, by itself
+                wait([other for _, other in under_way])
+                found = pool.submit(
+                    look, found.source, partial(opened, source), detector, geometry, room=room
+                ).result()
+            learn(source, found)
+            yield found
 
 
 def _in_order(
@@ -138,7 +147,7 @@ def look(
         picture = opening()
         with room.held(picture.needed):
             places = places or _found(picture, detector)
-            chips = _chips(picture, places.detections, geometry)
+            chips = _chips(picture, places.detections, geometry, least=search_side(detector))
             picture.let_go()
         faces = tuple(
             Face(one, measure_quality(one.landmarks, chip, geometry=geometry))
@@ -164,21 +173,27 @@ def _found(picture: OpenedPicture, detector: Detector) -> Places:
 
 
 def _chips(
-    picture: OpenedPicture, faces: tuple[Detection, ...], geometry: ChipGeometry
+    picture: OpenedPicture, faces: tuple[Detection, ...], geometry: ChipGeometry, *, least: float
 ) -> tuple[PixelArray, ...]:
     """Cut the chips of faces.
 
     Under a chip lie no fewer pixels than it has itself, if the full picture has them: for small
-    faces the picture is decoded again, larger.
+    faces the picture is decoded again, larger. The decode is never smaller than `least`, that of a
+    search, so that a chip does not depend on whether it was known where the faces are.
     """
     if not faces:
         return ()
     step = min(abs(fit_similarity(geometry.landmarks, face.landmarks).turn) for face in faces)
-    decoded = picture.at_least(max(picture.size) / max(step, 1.0))
+    decoded = picture.at_least(max(least, max(picture.size) / max(step, 1.0)))
     return tuple(
         cut_chip(decoded.pixels, moved(face, decoded.from_full).landmarks, geometry)
         for face in faces
     )
+
+
+def lacked_memory(found: object) -> TypeGuard[Failure]:
+    """Return whether a picture failed for want of memory, which another one may have taken."""
+    return isinstance(found, Failure) and found.reason in (OUT_OF_MEMORY, ENDED)
 
 
 def failure(source: str, error: Exception) -> Failure:

@@ -14,14 +14,11 @@ from queue import SimpleQueue
 from threading import Lock
 from typing import Self
 
-from facecli.faces.acquisition import failure, look
+from facecli.faces.acquisition import ENDED, failure, look
 from facecli.faces.budget import PICTURE_BYTES, Room
 from facecli.faces.memory import Places
 from facecli.faces.opened import opened
 from facecli.types import Acquisition, ChipGeometry, Detector, Failure
-
-ENDED = "the process that searched it was ended, maybe for lack of memory: --workers 1 needs less"
-"""Why a photo failed whose process died. Another process takes its place for the other photos."""
 
 ORDINARY_BYTES = 128 * 2**20
 """Bytes for each process: as a 24-megapixel photo needs. For larger ones the processes wait."""

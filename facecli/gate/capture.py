@@ -90,6 +90,11 @@ class Capture:
             return None
         return Image.fromarray(self._cv2.cvtColor(pixels, self._cv2.COLOR_BGR2RGB))
 
+    @property
+    def rate(self) -> float:
+        """Frames per second: those of the file if they are plausible."""
+        return self._rate if 1 <= self._rate <= 240 else USUAL_RATE
+
     def at(self) -> float:
         """Return the time of the current frame, in seconds from the start.
 
@@ -98,8 +103,7 @@ class Capture:
         """
         at = self._video.get(self._cv2.CAP_PROP_POS_MSEC) / 1000
         if not at > self._at:
-            rate = self._rate if 1 <= self._rate <= 240 else USUAL_RATE
-            at = self._at + 1 / rate if self._at >= 0 else 0.0
+            at = self._at + 1 / self.rate if self._at >= 0 else 0.0
         self._at = at
         return at
 

@@ -17,6 +17,7 @@ from facecli.records.albums import (
 )
 from facecli.records.calibration import CalibrationClearedRecord, CalibrationRecord, VerifierRecord
 from facecli.records.configuration import ConfigurationFileRecord, SettingRecord
+from facecli.records.copies import BackupRecord, RestoredRecord
 from facecli.records.embedding import EmbeddingRecord, EmbeddingsFileRecord, FailureRecord
 from facecli.records.enrollment import EnrollmentRecord, EnrollmentSummaryRecord
 from facecli.records.gate import (
@@ -95,6 +96,8 @@ Record = (
     | PersonOfFolderRecord
     | PeopleFolderRecord
     | ForgottenRecord
+    | BackupRecord
+    | RestoredRecord
     | StandingRecord
     | LookAlikesRecord
     | StrayRecord

@@ -95,7 +95,7 @@ def open_connection(path: Path | None, kind: Kind, *, create: bool) -> sqlite3.C
         if path is None:
             return _ready(sqlite3.connect(":memory:"), kind, where, "memory")
         try:
-            return _ready(_connect(path, kind, create), kind, where, "wal")
+            return _ready(connect(path, kind, create=create), kind, where, "wal")
         except sqlite3.OperationalError as error:
             readable = not create and error.sqlite_errorcode & 0xFF in UNWRITABLE
             copy = _copy(path) if readable else None
@@ -112,8 +112,8 @@ def _ready(
     """Check and settle a connection, and bring its schema up to date; close it on failure."""
     try:
         connection.execute(f"PRAGMA busy_timeout = {kind.patience}")
-        _refuse_foreign(connection, kind, where)
-        _settle(connection, kind, where, journal)
+        refuse_foreign(connection, kind, where)
+        settle(connection, kind, where, journal)
         if kind.applied(connection) != kind.known():
             _upgrade(connection, kind)
     except BaseException:
@@ -150,9 +150,14 @@ def _copy(path: Path) -> _Copy | None:
     return made
 
 
-def _connect(path: Path, kind: Kind, create: bool) -> sqlite3.Connection:
-    """Connect to a file. A new file is made here, as SQLite would let other users read it."""
-    where = kind.called(path)
+def connect(
+    path: Path, kind: Kind, *, create: bool, where: str | None = None
+) -> sqlite3.Connection:
+    """Connect to a file, which messages call `where`.
+
+    A new file is made here, as SQLite would let other users read it.
+    """
+    where = where or kind.called(path)
     try:
         if create:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -176,7 +181,7 @@ def _connect(path: Path, kind: Kind, create: bool) -> sqlite3.Connection:
     return sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True)
 
 
-def _refuse_foreign(connection: sqlite3.Connection, kind: Kind, where: str) -> None:
+def refuse_foreign(connection: sqlite3.Connection, kind: Kind, where: str) -> None:
     """Raise the kind's error unless the database is empty or ours; nothing has been written yet."""
     # One view of the database: another program may be creating it at this moment.
     try:
@@ -196,7 +201,7 @@ def _refuse_foreign(connection: sqlite3.Connection, kind: Kind, where: str) -> N
         raise kind.error(f"{where}: it is another program's database")
 
 
-def _settle(connection: sqlite3.Connection, kind: Kind, where: str, journal: str) -> None:
+def settle(connection: sqlite3.Connection, kind: Kind, where: str, journal: str) -> None:
     """Apply the settings, and raise the kind's error if SQLite does not accept one."""
     for name, value, expected in SETTINGS:
         connection.execute(f"PRAGMA {name} = {value}")

@@ -199,7 +199,7 @@ class DecisionLog(Store):
                 f"{self._where}: decision {found.broken}: {found.reason}. Nothing was erased: move "
                 "the file to a safe place, and the gate begins a new one"
             )
-        limit, latest = map(_stamp, (before, today or datetime.now(UTC)))
+        limit, latest = map(stamp, (before, today or datetime.now(UTC)))
         with self.writing() as database:
             anchor, _ = self._anchor()
             newest, _ = self._last()
@@ -230,7 +230,7 @@ class DecisionLog(Store):
         return self._anchor() if row is None else (int(row[0]), str(row[1]))
 
 
-def _stamp(moment: datetime) -> str:
+def stamp(moment: datetime) -> str:
     """Return a time as decisions state it; the order of such texts is that of the times."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds")
 

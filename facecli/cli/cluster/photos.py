@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from facecli.cli.annotating import Annotating, annotate_option, marks_of_clusters
 from facecli.cli.cluster.pages import contact_sheet, sort_faces
 from facecli.cli.cluster.sidecars import write_names
 from facecli.cli.options import PICTURES, Whole, cluster_count, command_options, library_options
@@ -68,6 +69,7 @@ class Photos(click.Command):
 @click.option(
     "--from-xmp", "from_sidecars", is_flag=True, help="Read the names of faces from XMP sidecars."
 )
+@annotate_option
 @sheet_option
 @library_options
 @command_options
@@ -85,6 +87,7 @@ def photos(
     as_csv: bool,
     xmp: bool,
     from_sidecars: bool,
+    annotate: Path | None,
     report: Path | None,
 ) -> None:
     """Sort the faces in photos into people.
@@ -101,8 +104,11 @@ def photos(
         raise click.UsageError("--csv and --json exclude each other.")
     if folder is None and (copies or (dry_run and not xmp)):
         raise click.UsageError("--copy needs --export, and --dry-run needs --export or --xmp.")
+    if dry_run and annotate is not None:
+        raise click.UsageError("--dry-run writes nothing: it excludes --annotate.")
     if folder is not None:
         _check_export(folder, paths)
+    annotating = Annotating(annotate, paths)
     found = sort_faces(settings, paths, k=k, min_photos=min_photos, from_sidecars=from_sidecars)
     pictures, grouping = found.pictures, found.grouping
     _show(grouping, settings.card(), as_csv=as_csv)
@@ -110,8 +116,10 @@ def photos(
         _export(grouping, folder, copies=copies, dry_run=dry_run, as_csv=as_csv)
     if report is not None:
         publish_html(contact_sheet(settings, grouping, pictures), report)
+    for photo, marks in marks_of_clusters(grouping).items():
+        annotating.write(Path(photo), marks)
     failed = write_names(grouping, pictures, dry_run=dry_run, as_csv=as_csv) if xmp else 0
-    ctx.exit(2 if grouping.failures or failed else 0)
+    ctx.exit(2 if annotating.end() or grouping.failures or failed else 0)
 
 
 def _check_export(folder: Path, paths: tuple[Path, ...]) -> None:
