@@ -3,20 +3,20 @@
 const FRAME_SIDE = 960; // pixels; a face at arm's length is about a quarter of this wide
 const FRAME_SECONDS = 0.22; // slightly more than the gate's shortest interval between looks
 const RETRY_SECONDS = 2;
-const STALE_SECONDS = 3; // an older answer or picture does not show who is there now
+const STALE_SECONDS = 3; // an older answer or picture does not show who is there now; then it goes
 const EVENTS = 5;
 const LONG = 26; // characters; a longer name is shown in smaller type
 
 const find = (selector) => document.querySelector(selector);
 const video = find("video");
 const overlay = find("canvas");
-const frame = document.createElement("canvas");
 const session = Array.from(crypto.getRandomValues(new Uint8Array(16)), hex).join("");
 const wait = (seconds) => new Promise((done) => setTimeout(done, seconds * 1000));
 
 let token = sessionStorage.getItem("token") || "";
 let unlocked = () => {};
 let photo = null;
+let forgetting = 0;
 
 function hex(byte) {
   return byte.toString(16).padStart(2, "0");
@@ -61,7 +61,9 @@ function summary(faces) {
 
 const COLOURS = { match: "#2fd07c", unknown: "#ff5d52", ambiguous: "#ff5d52", looking: "#c9cfcb" };
 
-function draw(faces, [width, height]) {
+// Draw the answer on the picture it was given for, over the live video: on that one it could stand
+// on somebody else, who came while the service was thinking.
+function draw(faces, [width, height], picture) {
   const context = overlay.getContext("2d");
   overlay.width = overlay.clientWidth * devicePixelRatio;
   overlay.height = overlay.clientHeight * devicePixelRatio;
@@ -69,6 +71,11 @@ function draw(faces, [width, height]) {
   const left = (overlay.width - width * scale) / 2;
   const top = (overlay.height - height * scale) / 2;
   const mirrored = video.classList.contains("mirrored");
+  context.fillRect(0, 0, overlay.width, overlay.height);
+  context.save();
+  if (mirrored) context.setTransform(-1, 0, 0, 1, overlay.width, 0);
+  context.drawImage(picture, left, top, width * scale, height * scale);
+  context.restore();
   const size = 20 * devicePixelRatio;
   context.lineWidth = 4 * devicePixelRatio;
   context.lineJoin = "round";
@@ -124,12 +131,24 @@ function listEvent(event) {
   find("#none").hidden = true;
 }
 
-// Return the camera's current picture as a JPEG, its longer side at most `side` pixels.
+// Take the answer away, picture and words, so that an old one never stays.
+function forget(...words) {
+  clearTimeout(forgetting);
+  overlay.width = overlay.height = 0;
+  showState("idle", ...words);
+}
+
+// Return the camera's current picture on a canvas, its longer side at most `side` pixels.
 function capture(side = Infinity) {
+  const frame = document.createElement("canvas");
   const scale = Math.min(1, side / Math.max(video.videoWidth, video.videoHeight));
   frame.width = Math.round(video.videoWidth * scale);
   frame.height = Math.round(video.videoHeight * scale);
   frame.getContext("2d").drawImage(video, 0, 0, frame.width, frame.height);
+  return frame;
+}
+
+function encoded(frame) {
   return new Promise((done) => frame.toBlob(done, "image/jpeg", 0.9));
 }
 
@@ -147,7 +166,7 @@ function newPicture() {
 }
 
 async function unlock() {
-  showState("idle", "A token is needed");
+  forget("A token is needed");
   find("#unlock").hidden = false;
   find("#unlock input").focus();
   await new Promise((done) => { unlocked = done; });
@@ -156,13 +175,16 @@ async function unlock() {
 
 async function look() {
   await newPicture();
-  const picture = await capture(FRAME_SIDE);
+  const picture = capture(FRAME_SIDE);
+  const stale = performance.now() + STALE_SECONDS * 1000;
   const timeLimit = AbortSignal.timeout(STALE_SECONDS * 1000);
-  const answer = await ask(`gate?session=${session}`, picture, token, timeLimit);
+  const answer = await ask(`gate?session=${session}`, await encoded(picture), token, timeLimit);
   if (answer.status === 401) return unlock();
   const seen = await answer.json();
   if (!answer.ok) throw new Error(seen.reason);
-  draw(seen.faces, seen.size);
+  clearTimeout(forgetting);
+  forgetting = setTimeout(forget, stale - performance.now(), "One moment", "the answer takes long");
+  draw(seen.faces, seen.size, picture);
   showState(...summary(seen.faces));
   seen.events.forEach(listEvent);
 }
@@ -173,9 +195,8 @@ async function watch() {
     try {
       await look();
     } catch (error) {
-      draw([], [1, 1]);
       const noAnswer = error instanceof TypeError || error.name === "TimeoutError";
-      showState("idle", "Not watching", noAnswer ? "the service does not answer" : error.message);
+      forget("Not watching", noAnswer ? "the service does not answer" : error.message);
       await wait(RETRY_SECONDS);
     }
     await next;
@@ -230,7 +251,7 @@ async function enroll(form) {
 }
 
 find("#snap").addEventListener("click", async () => {
-  if (video.videoWidth) choose(await capture());
+  if (video.videoWidth) choose(await encoded(capture()));
   else showOutcome("unknown", "There is no camera");
 });
 find("#file").addEventListener("change", (event) => {
