@@ -76,6 +76,11 @@ from facecli.records.survey import (
     StandingRecord,
     StrayRecord,
 )
+from facecli.records.transfer import (
+    PeopleExportedRecord,
+    PeopleImportRecord,
+    PersonImportRecord,
+)
 
 Record = (
     EnrollmentRecord
@@ -95,6 +100,9 @@ Record = (
     | PersonOfFolderRecord
     | PeopleFolderRecord
     | ForgottenRecord
+    | PeopleExportedRecord
+    | PersonImportRecord
+    | PeopleImportRecord
     | BackupRecord
     | RestoredRecord
     | StandingRecord
