@@ -228,7 +228,7 @@ def test_only_yes_confirms_and_no_answer_is_no(
     assert outcome.exit_code == expected
     assert outcome.stdout == ""
     if not answer:
-        said = "facecli: Sure? There is no terminal to answer on: use --yes\n"
+        said = "Sure? [y/N]\nfacecli: there is no terminal to answer on: use --yes\n"
         assert outcome.stderr == said
 
 

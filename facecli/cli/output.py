@@ -180,9 +180,10 @@ def confirmed(question: str) -> bool:
     """
     if sys.stdin is not None and sys.stdin.isatty():
         return click.confirm(shown(question), default=False, err=True)
+    note(f"{question} [y/N]")
     given = sys.stdin.readline() if sys.stdin is not None else ""
     if not given:
-        raise FacecliError(f"{question} There is no terminal to answer on: use --yes")
+        raise FacecliError("there is no terminal to answer on: use --yes")
     return given.strip().lower() in ("y", "yes")
 
 
