@@ -258,7 +258,8 @@ def _write_over(source: sqlite3.Connection, database: Path, what: Copyable, wher
         if len(sizes) > 1:
             raise what.kind.error(f"{where}: its pages have another size: move it away first")
         _copy(source, target, what.kind, where)
-        with suppress(sqlite3.OperationalError):  # others may be reading
+        target.execute("PRAGMA busy_timeout = 0")
+        with suppress(sqlite3.OperationalError):  # others may be reading: the last one does it
             target.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
