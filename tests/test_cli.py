@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facecli.cli import COMMANDS, cli
+from facecli.cli.configuration import options_of
 from facecli.cli.lazy import LazyGroup
 from facecli.cli.options import command_options
 from facecli.cli.output import confirmed, emit, progress, shown, table, warn
@@ -77,23 +78,62 @@ def leaves(command: click.Command, name: str) -> list[str]:
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_takes_the_shared_options(name: str, runner: CliRunner) -> None:
+def test_every_command_takes_the_options_about_its_output(name: str, runner: CliRunner) -> None:
     command = cli.get_command(click.Context(cli), name)
     assert command is not None
     for leaf in leaves(command, name):
         helped = runner.invoke(cli, [*leaf.split(), "--help"])
         assert helped.exit_code == 0
-        for option in (
-            "--db",
-            "--model",
-            "--threshold",
-            "--device",
-            "--json",
-            "-v",
-            "--quiet",
-            "--no-progress",
-        ):
+        for option in ("--db", "--json", "-v", "--quiet", "--no-progress"):
             assert option in helped.output, leaf
+
+
+DECIDING = {"model", "threshold", "device", "detector", "precision"}
+"""The shared options of a command that looks at photos and decides about people."""
+
+TAKEN: dict[str, set[str]] = {
+    "people": set(),
+    "backup": set(),
+    "restore": set(),
+    "people-folder": set(),
+    "library": set(),
+    "log": set(),
+    "embed": DECIDING - {"threshold"},
+    "train-verifier": DECIDING - {"threshold"},
+    "train": {"model", "device", "detector"},  # --model is refused there, and says what to give
+    "calibrate": DECIDING - {"threshold"},
+    "doctor gallery": {"model", "threshold"},
+    "models": set(),
+    "models info": {"model"},
+    "models export": {"model"},
+    "cluster": set(),
+    "cluster photos": DECIDING,
+    "cluster review": DECIDING,
+}
+"""The shared options that commands, or the commands of a group, obey. The others obey all."""
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_takes_the_shared_options_that_it_obeys_and_no_other(
+    name: str, runner: CliRunner
+) -> None:
+    """An option that is accepted and ignored looks obeyed: `people list --threshold` was."""
+    typed = {"model": "x", "threshold": "1", "device": "cpu", "detector": "yunet-onet"}
+    typed["precision"] = "float32"
+    command = cli.get_command(click.Context(cli), name)
+    assert command is not None
+    for leaf in leaves(command, name):
+        wanted = TAKEN.get(leaf, TAKEN.get(name, DECIDING))
+        found: click.Command | None = cli
+        for word in leaf.split():
+            assert isinstance(found, click.Group)
+            found = found.get_command(click.Context(found), word)
+        assert found is not None
+        assert set(options_of(found)) & DECIDING == wanted, leaf
+        for option in sorted(DECIDING - wanted):
+            refused = runner.invoke(cli, [f"--{option}", typed[option], *leaf.split()])
+            assert refused.exit_code == 2
+            assert f"--{option} has no effect with" in refused.stderr, leaf
 
 
 @pytest.mark.parametrize(

@@ -43,16 +43,16 @@ def run(*arguments: object) -> Result:
 
 @pytest.fixture
 def seen(monkeypatch: pytest.MonkeyPatch) -> Seen:
-    """Put a command in place of `people list` that tells the threshold and database in force."""
+    """Put a command in place of `evaluate lfw` that tells the threshold and database in force."""
     told: Seen = []
 
     @pass_settings
     def probe(settings: Settings, /, **_: object) -> None:
         told.append((settings.threshold, settings.db))
 
-    from facecli.cli.people import list_people
+    from facecli.cli.evaluate.lfw import lfw
 
-    monkeypatch.setattr(list_people, "callback", probe)
+    monkeypatch.setattr(lfw, "callback", probe)
     return told
 
 
@@ -63,10 +63,10 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> Seen:
         ("threshold = 1.0", [], 1.0),
         ("threshold = 1", [], 1.0),
         ("threshold = 1.0", ["--threshold", "0"], 0.0),
-        ("threshold = 1.0\n[people]\nthreshold = 0.9", [], 0.9),
-        ("[people]\nthreshold = 0.9\n[people.list]\nthreshold = 0.8", [], 0.8),
-        ("[people.list]\nthreshold = 0.8", ["--threshold", "1.2"], 1.2),
-        ("[people.show]\nthreshold = 0.8", [], None),
+        ("threshold = 1.0\n[evaluate]\nthreshold = 0.9", [], 0.9),
+        ("[evaluate]\nthreshold = 0.9\n[evaluate.lfw]\nthreshold = 0.8", [], 0.8),
+        ("[evaluate.lfw]\nthreshold = 0.8", ["--threshold", "1.2"], 1.2),
+        ("[evaluate.folders]\nthreshold = 0.8", [], None),
         ("[identify]\nk = 3\nthreshold = 0.8", [], None),
     ],
 )
@@ -80,7 +80,7 @@ def test_the_command_line_wins_over_the_file_and_the_nearest_table_counts(
     before: bool,
 ) -> None:
     write(text)
-    command = ["people", "list"]
+    command = ["evaluate", "lfw", "."]
     result = run(*arguments, *command) if before else run(*command, *arguments)
     assert result.exit_code == 0, result.output
     assert seen == [(expected, None)]
@@ -90,12 +90,12 @@ def test_the_environment_wins_over_the_file(
     write: Write, seen: Seen, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     write('db = "~/file.db"')
-    run("people", "list")
+    run("evaluate", "lfw", ".")
     assert seen.pop()[1] == Path("~/file.db").expanduser()
     monkeypatch.setenv("FACECLI_DB", str(tmp_path / "environment.db"))
-    run("people", "list")
+    run("evaluate", "lfw", ".")
     assert seen.pop()[1] is None  # then the variable counts
-    run("people", "list", "--db", "line.db")
+    run("evaluate", "lfw", ".", "--db", "line.db")
     assert seen.pop()[1] == Path("line.db")
 
 

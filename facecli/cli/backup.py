@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from facecli.cli.gate import log_database, log_option
-from facecli.cli.options import AnyCallable, command_options, library_option
+from facecli.cli.options import AnyCallable, is_given, library_option, options_for
 from facecli.cli.output import counted, emit, shown
 from facecli.cli.settings import Settings, pass_settings
 from facecli.records import copies as records
@@ -29,10 +29,14 @@ def which_database(function: AnyCallable) -> AnyCallable:
 
 def chosen(settings: Settings, name: str, log: Path | None) -> tuple[Copyable, Path]:
     """Return the database of a name and its path; refuse the path of another one."""
-    given = {"gallery": settings.db, "library": settings.library_path, "log": log}
+    given = {
+        "gallery": "db" in settings.given,
+        "library": "library_path" in settings.given,
+        "log": is_given(click.get_current_context(), "log"),
+    }
     options = {"gallery": "--db", "library": "--library", "log": "--log"}
-    for other, path in given.items():
-        if path is not None and other != name:
+    for other, is_said in given.items():
+        if is_said and other != name:
             raise click.UsageError(f"{options[other]} needs --of {other}.")
     found = {
         "gallery": settings.database,
@@ -45,7 +49,7 @@ def chosen(settings: Settings, name: str, log: Path | None) -> tuple[Copyable, P
 @click.command()
 @click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
 @which_database
-@command_options
+@options_for()
 @pass_settings
 def backup(settings: Settings, file: Path, name: str, log: Path | None) -> None:
     """Write a checked copy of a database, while other programs use it.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from facecli.cli.options import Range, command_options, library_options, refuse_with
+from facecli.cli.options import NETWORKS, Range, library_options, options_for, refuse_with
 from facecli.cli.output import confirmed, counted, emit, emit_all, shown, warn
 from facecli.cli.settings import Settings, pass_settings
 from facecli.errors import CalibrationError, FacecliError
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from facecli.types import Calibration, FloatArray, ModelCard
 
 GALLERY = "gallery"
+LOOKING = ("library_path", "workers", "device", "detector_name", "precision")
+"""Options that count only where photos are looked at."""
+
 MAX_FAR = 0.1
 """The highest rate accepted: a higher one would let in more than one stranger of ten."""
 
@@ -53,7 +56,7 @@ MAX_FAR = 0.1
 )
 @click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
 @library_options
-@command_options
+@options_for(*NETWORKS)
 @pass_settings
 @click.pass_context
 def calibrate(
@@ -78,7 +81,13 @@ def calibrate(
     if show and clear:
         raise click.UsageError("--show and --clear exclude each other.")
     if show or clear:
-        refuse_with(ctx, "--show" if show else "--clear", "far", "source", "force")
+        refuse_with(
+            ctx, "--show" if show else "--clear", "far", "source", "force", *LOOKING, "model"
+        )
+    elif source == GALLERY:
+        refuse_with(ctx, "--from gallery", *LOOKING)
+    if yes and not clear:
+        raise click.UsageError("--yes is for --clear.")
     if show:
         _show(settings)
     elif clear:

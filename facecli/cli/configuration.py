@@ -161,9 +161,21 @@ class FromFile(click.Parameter):
         args: list[str],
     ) -> tuple[None, list[str]]:
         """Set the defaults; none while a shell completes a word."""
+        if not ctx.resilient_parsing:
+            _refuse_ignored(ctx)
         if not ctx.resilient_parsing and (configuration := in_force(ctx)).content:
             ctx.default_map = configuration.defaults(ctx)
         return None, args
+
+
+def _refuse_ignored(ctx: click.Context) -> None:
+    """Refuse a shared option before the command's name that the command does not take."""
+    if isinstance(ctx.command, click.Group):
+        return
+    taken = {one.name for one in ctx.command.params}
+    for option in options_of(ctx.find_root().command).values():
+        if option.name in settings_of(ctx).given - taken:
+            raise click.UsageError(f"{option.opts[-1]} has no effect with {ctx.command_path}.", ctx)
 
 
 def from_file(function: AnyCallable) -> AnyCallable:

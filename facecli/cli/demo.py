@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from facecli.cli.options import command_options
+from facecli.cli.options import NETWORKS, options_for
 from facecli.cli.output import answer, emit, shown, strong, warn
 from facecli.cli.settings import Settings, pass_settings
 from facecli.records import health as records
@@ -43,7 +43,7 @@ class Step:
     metavar="DIR",
     help="Folder for the portraits, the changed copies and the gallery.",
 )
-@command_options
+@options_for("threshold", *NETWORKS)
 @pass_settings
 @click.pass_context
 def demo(ctx: click.Context, settings: Settings, folder: Path) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from facecli.cli.annotating import Annotating, annotate_option, marks_of_faces
-from facecli.cli.options import PICTURES, command_options, library_option
+from facecli.cli.options import NETWORKS, PICTURES, library_option, options_for
 from facecli.cli.output import detail, emit, emit_json, progress, shown, warn
 from facecli.cli.samples import pictures_in
 from facecli.cli.settings import Settings, pass_settings
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 )
 @annotate_option
 @library_option
-@command_options
+@options_for(*NETWORKS)
 @pass_settings
 @click.pass_context
 def embed(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from facecli.cli.options import PICTURES, command_options, library_option
+from facecli.cli.options import PICTURES, library_option, options_for
 from facecli.cli.output import confirmed, counted, emit, shown, warn
 from facecli.cli.settings import Settings, pass_settings
 from facecli.errors import LibraryError
@@ -24,7 +24,7 @@ def library() -> None:
 
 @library.command()
 @library_option
-@command_options
+@options_for()
 @pass_settings
 def info(settings: Settings) -> None:
     """Show how many photos and faces are remembered, and for which models."""
@@ -43,7 +43,7 @@ def info(settings: Settings) -> None:
 @click.argument("paths", metavar="PHOTO|DIR…", nargs=-1, required=True, type=PICTURES)
 @click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
 @library_option
-@command_options
+@options_for()
 @pass_settings
 def forget(settings: Settings, paths: tuple[Path, ...], yes: bool) -> None:
     """Erase everything remembered about photos at or below these paths.
@@ -58,7 +58,7 @@ def forget(settings: Settings, paths: tuple[Path, ...], yes: bool) -> None:
 @library.command()
 @click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
 @library_option
-@command_options
+@options_for()
 @pass_settings
 def clear(settings: Settings, yes: bool) -> None:
     """Erase all remembered faces of all photos."""

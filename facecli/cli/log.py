@@ -11,7 +11,7 @@ import click
 
 from facecli.cli.gate import PAINT, log_database, log_option
 from facecli.cli.moments import Moment, local
-from facecli.cli.options import Option, Whole, command_options
+from facecli.cli.options import Option, Whole, options_for
 from facecli.cli.output import (
     bad,
     confirmed,
@@ -62,7 +62,7 @@ def log() -> None:
     help="Show decisions from then on: a date, a date and time, or how long ago (45m, 3h, 2d, 1w).",
 )
 @log_option
-@command_options
+@options_for()
 @click.pass_context
 def show(ctx: click.Context, log: Path | None, last: int | None, since: datetime | None) -> None:
     """Show the last decisions, newest last.
@@ -90,7 +90,7 @@ def show(ctx: click.Context, log: Path | None, last: int | None, since: datetime
     help="The last decision of an earlier check, as it was printed: check that it is still there.",
 )
 @log_option
-@command_options
+@options_for()
 @click.pass_context
 def verify(ctx: click.Context, log: Path | None, noted: tuple[int, str] | None) -> None:
     """Check that no decision was changed, or removed from the middle, or inserted.
@@ -117,7 +117,7 @@ def verify(ctx: click.Context, log: Path | None, noted: tuple[int, str] | None) 
 
 @log.command()
 @log_option
-@command_options
+@options_for()
 @click.pass_context
 def export(ctx: click.Context, log: Path | None) -> None:
     """Write every decision as a JSON line, with its number and hash.
@@ -144,7 +144,7 @@ def export(ctx: click.Context, log: Path | None) -> None:
 )
 @click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
 @log_option
-@command_options
+@options_for()
 def prune(log: Path | None, older_than: int, yes: bool) -> None:
     """Erase old decisions for good.
 

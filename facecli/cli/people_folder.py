@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from facecli.cli.options import command_options
+from facecli.cli.options import options_for
 from facecli.cli.output import emit, emit_all, shown, table
 from facecli.errors import FacecliError
 from facecli.records import people as records
@@ -16,7 +16,7 @@ from facecli.records import people as records
 @click.argument(
     "folder", metavar="DIR", type=click.Path(exists=True, file_okay=False, path_type=Path)
 )
-@command_options
+@options_for()
 def people_folder(folder: Path) -> None:
     """Show who is in a folder of people, and what is passed over.
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from facecli.cli.backup import chosen, which_database
-from facecli.cli.options import command_options
+from facecli.cli.options import options_for
 from facecli.cli.output import confirmed, counted, emit, shown
 from facecli.cli.settings import Settings, pass_settings
 from facecli.errors import FacecliError
@@ -19,7 +19,7 @@ from facecli.stores.copying import examine, put_back
 @click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
 @which_database
 @click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
-@command_options
+@options_for()
 @pass_settings
 def restore(settings: Settings, file: Path, name: str, log: Path | None, yes: bool) -> None:
     """Put a backup in the place of a database, while other programs use it.

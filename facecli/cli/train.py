@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from facecli.cli.options import Option, Range, Whole, command_options, library_option
+from facecli.cli.options import Option, Range, Whole, library_option, options_for
 from facecli.cli.output import (
     QUIET_SECONDS,
     Progress,
@@ -148,7 +148,7 @@ def configured(function: Any) -> Any:
     "--promote", is_flag=True, help="Copy the model into your model folder if it is better."
 )
 @library_option
-@command_options
+@options_for("model", "device", "detector")
 @pass_settings
 def train(settings: Settings, /, config: Path | None, **values: Any) -> None:
     """Train your own network on photos of people.
@@ -175,7 +175,7 @@ def train(settings: Settings, /, config: Path | None, **values: Any) -> None:
     overrides = {name: value for name, value in overrides.items() if value not in (None, ())}
     values["time_budget"] = values["time_budget"] or math.inf
     request = TrainingRequest(device=settings.device, **values)
-    if settings.model is not None:
+    if "model" in settings.given:
         raise FacecliError("train does not use --model: give the model to start from with --init")
     unreadable: list[int] = []
     photos = Progress()

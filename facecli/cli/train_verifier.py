@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from facecli.cli.options import Range, command_options, library_options
+from facecli.cli.options import NETWORKS, Range, library_options, options_for
 from facecli.cli.output import bad, emit, good, shown, table
 from facecli.cli.settings import Settings, pass_settings
 from facecli.errors import FacecliError
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     help="The input of the verifier: |f(a) - f(b)| for each number, or the squared L2.",
 )
 @library_options
-@command_options
+@options_for(*NETWORKS)
 @pass_settings
 def train_verifier(settings: Settings, data: Path, out: Path, far: float, form: str) -> None:
     """Train a logistic verifier on the difference of two embeddings.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from facecli.cli.options import Whole, command_options, library_option
+from facecli.cli.options import Whole, library_option, options_for
 from facecli.cli.output import counted, emit, emit_all, shown, table
 from facecli.cli.settings import Settings, pass_settings
 from facecli.records import albums as records
@@ -26,7 +26,7 @@ def _correction(*arguments: Callable[..., object]) -> Callable[..., click.Comman
     """Return a decorator: it makes a command of a function with settings and these arguments."""
 
     def made(function: Callable[..., object]) -> click.Command:
-        for option in reversed([*arguments, library_option, command_options, pass_settings]):
+        for option in reversed([*arguments, library_option, options_for(), pass_settings]):
             function = option(function)
         return click.command()(function)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from facecli.cli.lazy import LazyGroup
-from facecli.cli.options import command_options
+from facecli.cli.options import command_options, refuse_with
 from facecli.cli.output import bad, counted, emit, good, shown
 from facecli.cli.settings import Settings, pass_settings
 from facecli.records import health as records
@@ -26,6 +26,7 @@ def doctor(ctx: click.Context, settings: Settings) -> None:
     Exit codes: 0 if everything is in order, 1 if a problem was found.
     """
     if ctx.invoked_subcommand is None:
+        refuse_with(ctx, "doctor", "threshold")
         ctx.exit(_examine(settings))
 
 

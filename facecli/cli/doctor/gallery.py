@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from facecli.cli.options import Whole, command_options
+from facecli.cli.options import Whole, options_for
 from facecli.cli.output import bad, counted, emit, good, shown, strong, table
 from facecli.cli.settings import Settings, pass_settings
 from facecli.records import survey as records
@@ -31,7 +31,7 @@ SHOWN = 10
     metavar="N",
     help="Number of strangers who are seen per day.",
 )
-@command_options
+@options_for("model", "threshold")
 @pass_settings
 @click.pass_context
 def gallery(ctx: click.Context, settings: Settings, probes_per_day: int) -> None:
