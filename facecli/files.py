@@ -121,33 +121,30 @@ def _lock(handle: int, draft: Path) -> bool:
         return False
 
 
-DRAFT = ".facecli-"
-"""How the name of a file begins that is not done yet."""
-
-
 @contextmanager
 def creating(path: Path, *, mode: int) -> Iterator[IO[bytes]]:
     """Open a file that gets its name when the block ends without an error, if the name is free.
 
-    After any error no file is left. Raises FileExistsError if something is there already, and
-    OSError, which names `path`, if it cannot be written.
+    After any error no file is left; what a killed program left beside it is removed when the same
+    file is written again. Raises FileExistsError if something is there already, and OSError, which
+    names `path`, if it cannot be written.
     """
     try:
         if os.path.lexists(path):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), os.fspath(path))
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=DRAFT)
-        draft = Path(name)
-        try:
-            with os.fdopen(handle, "wb") as stream:
-                yield stream
-                stream.flush()
-                os.fsync(stream.fileno())
-            draft.chmod(mode)
-            name_new(draft, path)
-        finally:
-            draft.unlink(missing_ok=True)
+        with ExitStack() as held:
+            handle, draft = _open_draft(path, held)
+            try:
+                with os.fdopen(handle, "wb") as stream:
+                    yield stream
+                    stream.flush()
+                    os.fsync(stream.fileno())
+                draft.chmod(mode)
+                name_new(draft, path)
+            finally:
+                draft.unlink(missing_ok=True)
     except OSError as error:
-        if error.filename is None or Path(error.filename).name.startswith(DRAFT):
+        if error.filename is None or Path(error.filename).name.startswith(f".{path.name}."):
             error.filename, error.filename2 = os.fspath(path), None
         raise
 

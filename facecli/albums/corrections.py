@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from facecli.errors import FaceError
-from facecli.stores.library.clusters import AlbumStore, Correction, Fact, StoredFace
+from facecli.stores.library.clusters import NEW, AlbumStore, Correction, Fact, StoredFace
 from facecli.stores.names import clean_name, name_key
 
 
@@ -63,9 +63,7 @@ class Corrections:
         rest = [one for one in members if one not in out]
         if not out or not rest:
             raise FaceError(f"cluster {number}: a split must leave faces on both sides")
-        new = self._store.new_identity()
-        self._part(f"split {number} into {new}", out, rest, new)
-        return new
+        return self._part(f"split {number} into", out, rest, NEW)
 
     def move(self, number: int, target: int, photos: Iterable[str]) -> None:
         """Move a cluster's faces in these photos, given by SHA-256, to the cluster `target`."""
@@ -103,10 +101,11 @@ class Corrections:
         target: int,
         *,
         joined: Sequence[StoredFace] = (),
-    ) -> None:
+    ) -> int:
         """Part faces from the rest of their cluster and bind them to those of another.
 
-        The rest keeps the name, even if it was given for one of the faces that leave.
+        Return the number of that one if it is NEW. The rest keeps the name, even if it was given
+        for one of the faces that leave.
         """
         together = [*joined, *out]
         facts = [*_bound(together), *_bound(rest)]
@@ -118,7 +117,7 @@ class Corrections:
             facts.append(Fact(0, "name", rest[0].id, name=leaving[0].name))
         ended = [*self._touching(out), *self._between(out, joined), *(one.id for one in leaving)]
         moved = {one.id: target for one in out}
-        self._store.correct(said, facts=facts, ended=ended, moved=moved)
+        return self._store.correct(said, facts=facts, ended=ended, moved=moved)
 
     def _members(self, number: int) -> list[StoredFace]:
         members = self._store.members(number)

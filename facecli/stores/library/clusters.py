@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
     from facecli.stores.library.store import Library
 
+NEW = 0
+"""Stands for the number of a cluster that gets one when it is stored."""
+
 FactKind = Literal["same", "different", "name"]
 
 SIGHTING = """
@@ -149,11 +152,6 @@ class AlbumStore:
             )
         return numbers
 
-    def new_identity(self) -> int:
-        """Return a number for a cluster that was never used."""
-        with self.library.writing() as database:
-            return _new_identity(database.conn)
-
     def correct(
         self,
         said: str,
@@ -161,27 +159,32 @@ class AlbumStore:
         facts: Iterable[Fact] = (),
         ended: Iterable[int] = (),
         moved: Mapping[int, int] | None = None,
-    ) -> None:
+    ) -> int:
         """Store a correction, all of it or nothing; `undo` takes all of it back.
 
         `facts` are new, `ended` are ids of facts that no longer hold, and `moved` maps ids of faces
-        to their new clusters.
+        to their clusters. NEW stands for one with a number that was never used, which is added to
+        `said` and returned; without one, 0 is returned.
         """
+        moved = moved or {}
         with self.library.writing() as database:
+            new = _new_identity(database.conn) if NEW in moved.values() else 0
+            said = f"{said} {new}" if new else said
             add = "INSERT INTO correction (said, created) VALUES (?, ?) RETURNING id"
             (number,) = database.execute(add, (said, now())).fetchone()
             rows = [(number, fact.kind, fact.one, fact.other, fact.name) for fact in facts]
             database.conn.executemany(ADD_FACT, rows)
             end = "UPDATE fact SET ended_by = ? WHERE id = ? AND ended_by IS NULL"
             database.conn.executemany(end, [(number, fact) for fact in ended])
-            for sighting, identity in (moved or {}).items():
+            for sighting, identity in moved.items():
                 database.execute(
                     "INSERT INTO move SELECT ?, id, identity_id FROM sighting WHERE id = ?",
                     (number, sighting),
                 )
                 database.execute(
-                    "UPDATE sighting SET identity_id = ? WHERE id = ?", (identity, sighting)
+                    "UPDATE sighting SET identity_id = ? WHERE id = ?", (identity or new, sighting)
                 )
+        return new
 
     def undo(self) -> Correction | None:
         """Take the last correction back and return it; None if there is none.
