@@ -8,9 +8,14 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO
+
+try:
+    import fcntl
+except ImportError:  # not a Unix
+    fcntl = None  # type: ignore[assignment]
 
 PRIVATE = 0o600
 """File mode: only the owner can read and write. For all data about people."""
@@ -24,6 +29,7 @@ def replacing(path: Path, *, mode: int) -> Iterator[IO[bytes]]:
     """Open a file that replaces `path` when the block ends without an error.
 
     Until then, and after any error, the file at `path` stays as it was, and no other file is left.
+    What a killed program left beside it is removed when the same file is written again.
     A link stays a link: the file it leads to is replaced. A device or a pipe is never replaced:
     all bytes are written to it when the block has ended. Raises OSError, which names `path`, if it
     cannot be written.
@@ -58,18 +64,96 @@ def _is_replaceable(path: Path) -> bool:
 @contextmanager
 def _replacing(path: Path, mode: int) -> Iterator[IO[bytes]]:
     """Replace a regular file, or make a new one."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    with ExitStack() as held:
+        handle, draft = _open_draft(path, held)
+        try:
+            with os.fdopen(handle, "wb") as stream:
+                yield stream
+                stream.flush()
+                os.fsync(stream.fileno())
+            draft.chmod(mode)  # before the rename, so that nobody else can ever read `path`
+            draft.replace(path)
+        except BaseException:
+            draft.unlink(missing_ok=True)
+            raise
+
+
+def _open_draft(path: Path, held: ExitStack) -> tuple[int, Path]:
+    """Make an empty private file beside a path; return its descriptor and its path.
+
+    It has one name for each path, so that the next draft removes one that a killed program left.
+    Until `held` is closed, a lock shows that it is not left. Where the name cannot be used, as
+    another program writes the same file or the disk knows no locks, the name is one of a kind.
+    """
+    draft = path.with_name(f".{path.name}.part")
+    if fcntl is not None:
+        with suppress(OSError):
+            _remove_left(draft)
+            handle = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, PRIVATE)
+            try:
+                if _lock(handle, draft):
+                    held.callback(os.close, os.dup(handle))
+                    return handle, draft
+            except OSError:  # a disk without locks
+                draft.unlink()
+            os.close(handle)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    return handle, Path(name)
+
+
+def _remove_left(draft: Path) -> None:
+    """Remove a draft that nobody holds the lock of: who wrote it was killed."""
+    with suppress(FileNotFoundError):
+        handle = os.open(draft, os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        try:
+            if _lock(handle, draft):
+                draft.unlink()
+        finally:
+            os.close(handle)
+
+
+def _lock(handle: int, draft: Path) -> bool:
+    """Take the lock of an open file; return whether it was free and the file is still at a path."""
     try:
-        with os.fdopen(handle, "wb") as stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        Path(temporary).chmod(mode)  # before the rename, so that nobody else can ever read `path`
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return os.path.samestat(os.fstat(handle), os.lstat(draft))
+    except (BlockingIOError, FileNotFoundError):
+        return False
+
+
+DRAFT = ".facecli-"
+"""How the name of a file begins that is not done yet."""
+
+
+@contextmanager
+def creating(path: Path, *, mode: int) -> Iterator[IO[bytes]]:
+    """Open a file that gets its name when the block ends without an error, if the name is free.
+
+    After any error no file is left. Raises FileExistsError if something is there already, and
+    OSError, which names `path`, if it cannot be written.
+    """
+    try:
+        if os.path.lexists(path):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), os.fspath(path))
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=DRAFT)
+        draft = Path(name)
+        try:
+            with os.fdopen(handle, "wb") as stream:
+                yield stream
+                stream.flush()
+                os.fsync(stream.fileno())
+            draft.chmod(mode)
+            name_new(draft, path)
+        finally:
+            draft.unlink(missing_ok=True)
+    except OSError as error:
+        if error.filename is None or Path(error.filename).name.startswith(DRAFT):
+            error.filename, error.filename2 = os.fspath(path), None
         raise
 
+
+DRAFT = ".facecli-"
+"""How the name of a file begins that is not done yet."""
 
 NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 """What file systems without hard links answer, such as that of a memory stick."""

@@ -67,6 +67,19 @@ def run(monkeypatch: pytest.MonkeyPatch, gallery: Path) -> Callable[..., Result]
     return lambda *words: CliRunner().invoke(cli, list(map(str, words)))
 
 
+def with_little_room(*words: object) -> subprocess.CompletedProcess[str]:
+    """Run a command that can make no file larger than 20 kB, as on a full disk."""
+    code = (
+        "import resource, signal, sys\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\n"
+        "from facecli.cli import cli\n"
+        "cli.main(sys.argv[1:])"
+    )
+    command = [sys.executable, "-c", code, *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
 class TestBackup:
     def test_a_copy_is_private_whole_and_alone(self, gallery: Path, tmp_path: Path) -> None:
         file = tmp_path / "copy.db"
@@ -122,17 +135,9 @@ class TestBackup:
         assert not (tmp_path / "copy.db").exists()
 
     def test_a_full_disk_leaves_nothing(self, gallery: Path, tmp_path: Path) -> None:
-        code = (
-            "import resource, signal, sys\n"
-            "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
-            "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\n"
-            "from facecli.cli import cli\n"
-            "cli.main(sys.argv[1:])"
-        )
         folder = tmp_path / "full"
         folder.mkdir()
-        words = ["backup", str(folder / "copy.db"), "--db", str(gallery)]
-        done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True)
+        done = with_little_room("backup", folder / "copy.db", "--db", gallery)
         assert done.returncode == 2, done.stderr
         assert done.stderr.count("\n") == 1
         assert "disk" in done.stderr
@@ -246,6 +251,13 @@ class TestRestore:
         assert said in done.stderr
         assert names_in(gallery) == ["Ada", "Bob", "Cleo"]
 
+    def test_a_full_disk_keeps_what_was_there(self, copy: Path, gallery: Path) -> None:
+        done = with_little_room("restore", copy, "--yes", "--db", gallery)
+        assert done.returncode == 2, done.stderr
+        assert done.stderr.count("\n") == 1
+        assert "disk" in done.stderr
+        assert names_in(gallery) == ["Ada", "Bob", "Cleo"]
+
     @pytest.mark.parametrize("harm", ["page", "schema"])
     def test_a_damaged_database_is_mended_in_its_place(
         self, harm: str, copy: Path, gallery: Path
@@ -353,7 +365,7 @@ def test_a_kill_leaves_the_one_or_the_other_whole(tmp_path: Path, seed: int) -> 
     gallery_of(tmp_path / "gallery.db", "person 0")
     environment = {**os.environ, "PYTHONPATH": f"{Path(__file__).parent}:{Path.cwd()}"}
     child = subprocess.Popen(
-        [sys.executable, __file__, str(tmp_path)], stdout=subprocess.PIPE, env=environment
+        [sys.executable, __file__, "copy", str(tmp_path)], stdout=subprocess.PIPE, env=environment
     )
     assert child.stdout is not None
     until((tmp_path / "copy-0.db").exists)
@@ -366,6 +378,39 @@ def test_a_kill_leaves_the_one_or_the_other_whole(tmp_path: Path, seed: int) -> 
         assert examine(file, PEOPLE).entries == 1
     put_back(tmp_path / "large.db", tmp_path / "gallery.db", PEOPLE)
     assert len(names_in(tmp_path / "gallery.db")) == MANY
+
+
+def enroll_until_killed(folder: Path) -> None:
+    """Enroll pairs of people, each pair in one transaction."""
+    number = 0
+    while True:
+        with SqliteGallery(folder / "gallery.db") as gallery:
+            for _ in range(10):
+                pair = [f"{number} left", f"{number} right"]
+                number += 1
+                gallery.add([one for name in pair for one in takes(name, 2, seed=number)], CARD)
+
+
+@pytest.mark.slow
+def test_a_program_that_enrolls_all_the_time_is_never_half_in_a_backup(tmp_path: Path) -> None:
+    """And it goes on when an earlier state is put back under its feet."""
+    gallery = gallery_of(tmp_path / "gallery.db", "Ada")
+    environment = {**os.environ, "PYTHONPATH": f"{Path(__file__).parent}:{Path.cwd()}"}
+    child = subprocess.Popen([sys.executable, __file__, "enroll", str(tmp_path)], env=environment)
+    try:
+        until(lambda: len(names_in(gallery)) > 1)
+        for number in range(20):
+            file = tmp_path / f"copy-{number}.db"
+            assert back_up(gallery, file, PEOPLE).entries % 2 == 1
+            assert len(names_in(file)) % 2 == 1
+            if number % 5 == 4:
+                put_back(tmp_path / "copy-0.db", gallery, PEOPLE)
+                until(lambda: len(names_in(gallery)) > 5)
+        assert child.poll() is None
+    finally:
+        child.kill()
+        child.wait()
+    assert len(names_in(gallery)) % 2 == 1
 
 
 def test_an_older_backup_gets_todays_schema(tmp_path: Path) -> None:
@@ -388,4 +433,4 @@ def test_a_name_that_cannot_be_is_one_line(gallery: Path, tmp_path: Path) -> Non
 
 
 if __name__ == "__main__":
-    copy_until_killed(Path(sys.argv[1]))
+    (enroll_until_killed if sys.argv[1] == "enroll" else copy_until_killed)(Path(sys.argv[2]))

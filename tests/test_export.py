@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from facecli.albums.export import MANIFEST, export
+from facecli.albums.export import DRAFTS, MANIFEST, export
 from facecli.albums.grouping import Cluster, ClusteredFace, Grouping
 from facecli.errors import FacecliError
 
@@ -198,3 +198,14 @@ def test_names_that_are_not_utf_8_survive(tmp_path: Path) -> None:
         made = export(grouping(paths), tmp_path / "out")
     assert made.entries[1] == "person-1/" + odd.name
     assert (tmp_path / "out" / "person-1" / odd.name).is_file()
+
+
+@pytest.mark.parametrize("left", DRAFTS)
+def test_what_a_killed_export_left_is_no_file_of_the_user(
+    tmp_path: Path, photos: list[Path], left: str
+) -> None:
+    """Killed before the list of entries was there: the next run goes on, with links."""
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / left).symlink_to("nowhere")
+    assert export(grouping(photos), tmp_path / "out").linked
+    assert not (tmp_path / "out" / left).is_symlink()

@@ -110,7 +110,7 @@ def unwritable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         error.sqlite_errorcode = sqlite3.SQLITE_READONLY
         raise error
 
-    monkeypatch.setattr(connection, "_connect", refuse)
+    monkeypatch.setattr(connection, "connect", refuse)
     return place
 
 

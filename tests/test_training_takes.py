@@ -14,7 +14,7 @@ from synthetic import person_chips, write_people
 from torch import nn
 
 from facecli.cli import cli
-from facecli.errors import TrainingError
+from facecli.errors import FacecliError, TrainingError
 from facecli.models import checkpoints, sface
 from facecli.models.networks import FaceNetwork, SFaceLayer, SFaceTrunk, build
 from facecli.models.sface_import import ARCHITECTURE
@@ -103,7 +103,7 @@ def test_outlines_are_read_by_file_and_bad_ones_are_named(tmp_path: Path) -> Non
     with pytest.raises(TrainingError, match="line 2: corners must be numbers"):
         read_outlines(table, ("a/1.jpg",))
     table.write_text("file,x0\n")
-    with pytest.raises(TrainingError, match="needs the columns"):
+    with pytest.raises(FacecliError, match="needs the columns"):
         read_outlines(table, ("a/1.jpg",))
 
 

@@ -29,6 +29,13 @@ FORBIDDEN = re.compile(r'[\\/:*?"<>|\x00-\x1f]')
 UNFINISHED = ".facecli-copy.part"
 """The name of an unfinished copy, so that it is never taken for a file of the user."""
 
+UNRECORDED = f"{MANIFEST}.part"
+TRIAL = ".facecli-link"
+"""The names of an unfinished list and of a link made to try whether the disk allows links."""
+
+DRAFTS = (UNFINISHED, UNRECORDED, TRIAL)
+"""What an export that was killed may leave; the next one removes it."""
+
 COARSEST_SECONDS = 2.0
 """The largest difference of times between equal files: FAT stores times in steps of 2 s."""
 
@@ -68,6 +75,8 @@ def export(
     if dry_run:
         return Export(folder, tuple(planned), not copies)
     folder.mkdir(parents=True, exist_ok=True)
+    for draft in DRAFTS:
+        (folder / draft).unlink(missing_ok=True)
     linked = not copies and _can_link(folder)
     stamps = {} if linked else {name: _stamp(source) for name, source in planned.items()}
     now = Export(folder, tuple(planned), linked, stamps)
@@ -103,7 +112,8 @@ def _earlier(folder: Path) -> list[Export]:
         return []
     manifest = folder / MANIFEST
     if not manifest.exists():
-        if any(folder.iterdir()):
+        # An export that was killed before its list was complete has written nothing else.
+        if any(one.name not in DRAFTS for one in folder.iterdir()):
             raise FacecliError(
                 f"{display_name(folder)}: holds files that are not from an export; choose another"
             )
@@ -170,7 +180,7 @@ def _named(group: str, sources: Iterable[str]) -> Iterator[tuple[str, Path]]:
 
 def _can_link(folder: Path) -> bool:
     """Tell whether disk and account allow symbolic links, by making one."""
-    trial = folder / ".facecli-link"
+    trial = folder / TRIAL
     try:
         trial.symlink_to("nowhere")
         trial.unlink()
@@ -228,7 +238,7 @@ def _record(made: Export) -> None:
         "entries": made.entries,
         "stamps": dict(made.stamps),
     }
-    draft = made.folder / f"{MANIFEST}.part"
+    draft = made.folder / UNRECORDED
     draft.write_text(json.dumps(record, indent=1), encoding="utf-8")
     draft.replace(made.folder / MANIFEST)
 

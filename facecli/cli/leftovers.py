@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from facecli.cli.settings import Settings
 
 OTHER_FILES = (
-    "not touched: report pages, exported folders, XMP sidecars, CSV and JSON files, and backups; "
-    "erase those that show them"
+    "not touched: report pages, annotated pictures, exported folders and people, XMP sidecars, "
+    "CSV and JSON files, and backups; erase those that show them"
 )
 
 

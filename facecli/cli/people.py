@@ -22,6 +22,7 @@ from facecli.cli.output import (
     wants_json,
     warn,
 )
+from facecli.cli.people_transfer import export_people, import_people
 from facecli.cli.settings import Settings, pass_settings
 from facecli.errors import GalleryError
 from facecli.faces.tables import table_text
@@ -36,7 +37,11 @@ FINGERPRINT_SHOWN = 12
 
 @click.group()
 def people() -> None:
-    """List, rename, merge and forget enrolled people, and set their external ids."""
+    """List, rename, merge, forget, export and import enrolled people."""
+
+
+people.add_command(export_people)
+people.add_command(import_people)
 
 
 @people.command("list")

@@ -77,6 +77,11 @@ from facecli.records.survey import (
     StandingRecord,
     StrayRecord,
 )
+from facecli.records.transfer import (
+    PeopleExportedRecord,
+    PeopleImportRecord,
+    PersonImportRecord,
+)
 
 Record = (
     EnrollmentRecord
@@ -96,6 +101,9 @@ Record = (
     | PersonOfFolderRecord
     | PeopleFolderRecord
     | ForgottenRecord
+    | PeopleExportedRecord
+    | PersonImportRecord
+    | PeopleImportRecord
     | BackupRecord
     | RestoredRecord
     | StandingRecord

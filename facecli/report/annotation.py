@@ -9,7 +9,7 @@ from pathlib import Path
 from facecli.errors import FacecliError
 from facecli.faces.images import Decode, display_name
 from facecli.faces.opened import OpenedPicture, opened
-from facecli.files import PRIVATE, replacing
+from facecli.files import PRIVATE, creating
 from facecli.report.drawing import Mark, draw
 
 FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP"}
@@ -57,7 +57,7 @@ class Annotations:
         kind = FORMATS[file.suffix.lower()]
         if not self.one:
             self.out.mkdir(mode=0o700, exist_ok=True)
-        with replacing(file, mode=PRIVATE) as stream:
+        with creating(file, mode=PRIVATE) as stream:
             try:
                 pixels.save(stream, kind, quality=QUALITY)
             except (OSError, ValueError) as error:

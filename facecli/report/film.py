@@ -14,7 +14,7 @@ from PIL import Image
 
 from facecli.errors import FacecliError, check_extra
 from facecli.faces.images import display_name
-from facecli.files import PRIVATE, name_new
+from facecli.files import DRAFT, PRIVATE, name_new
 from facecli.gate.capture import Capture
 from facecli.gate.types import TrackedFace
 from facecli.report.annotation import check_new_file
@@ -132,7 +132,7 @@ class Film:
     def _open(self, at: float, size: tuple[int, ...]) -> None:
         import cv2
 
-        handle, draft = tempfile.mkstemp(dir=self.out.parent, prefix=".facecli-", suffix=ENDING)
+        handle, draft = tempfile.mkstemp(dir=self.out.parent, prefix=DRAFT, suffix=ENDING)
         os.close(handle)
         self._draft = Path(draft)
         self._began, self._size = at, (size[0], size[1])

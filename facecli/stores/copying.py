@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from facecli.errors import FacecliError
-from facecli.files import PRIVATE, name_new
+from facecli.files import DRAFT, PRIVATE, name_new
 from facecli.stores.connection import (
     connect,
     open_connection,
@@ -187,7 +187,7 @@ def _write_new(source: sqlite3.Connection, file: Path, what: Copyable, where: st
     if os.path.lexists(file):
         raise kind.error(f"{where}: it exists already: choose another name, or delete it first")
     try:
-        handle, made = tempfile.mkstemp(dir=file.parent, prefix=".facecli-")
+        handle, made = tempfile.mkstemp(dir=file.parent, prefix=DRAFT)
     except OSError as error:
         raise kind.error(f"{where}: {file.parent}: {error.strerror}") from error
     draft = Path(made)
@@ -258,7 +258,8 @@ def _write_over(source: sqlite3.Connection, database: Path, what: Copyable, wher
         if len(sizes) > 1:
             raise what.kind.error(f"{where}: its pages have another size: move it away first")
         _copy(source, target, what.kind, where)
-        with suppress(sqlite3.OperationalError):  # others may be reading
+        target.execute("PRAGMA busy_timeout = 0")
+        with suppress(sqlite3.OperationalError):  # others may be reading: the last one does it
             target.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 

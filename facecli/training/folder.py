@@ -78,7 +78,7 @@ class RunFolder:
         rows = zip(photos.paths, names, parts, strict=True)
         text = table_text(["path", "person", "split"], rows)
         with self._writing():
-            (self.path / "split.csv").write_bytes(text.encode(errors="backslashreplace"))
+            _write(self.path / "split.csv", text.encode(errors="backslashreplace"))
 
     def write_skipped(self, skipped: Sequence[str]) -> None:
         """List the photos that could not be used, one per line."""

@@ -11,7 +11,18 @@ from facecli.cli.annotating import Annotating, annotate_option, marks_of_cluster
 from facecli.cli.cluster.pages import contact_sheet, sort_faces
 from facecli.cli.cluster.sidecars import write_names
 from facecli.cli.options import PICTURES, Whole, cluster_count, command_options, library_options
-from facecli.cli.output import answer, counted, emit, note, shown, strong, table, wants_json, warn
+from facecli.cli.output import (
+    answer,
+    counted,
+    emit,
+    note,
+    progress,
+    shown,
+    strong,
+    table,
+    wants_json,
+    warn,
+)
 from facecli.cli.reports import publish_html, sheet_option
 from facecli.cli.settings import Settings, pass_settings
 from facecli.errors import FacecliError
@@ -116,8 +127,10 @@ def photos(
         _export(grouping, folder, copies=copies, dry_run=dry_run, as_csv=as_csv)
     if report is not None:
         publish_html(contact_sheet(settings, grouping, pictures), report)
-    for photo, marks in marks_of_clusters(grouping).items():
-        annotating.write(Path(photo), marks)
+    if annotate is not None:
+        drawn = marks_of_clusters(grouping)
+        for photo, marks in progress(drawn.items(), len(drawn), "Drawing"):
+            annotating.write(Path(photo), marks)
     failed = write_names(grouping, pictures, dry_run=dry_run, as_csv=as_csv) if xmp else 0
     ctx.exit(2 if annotating.end() or grouping.failures or failed else 0)
 
