@@ -73,6 +73,14 @@ def test_an_unreadable_photo_exits_with_2_and_the_rest_is_done(photos: Path) -> 
     assert outcome.stderr.count("4.png") == 1
 
 
+def test_the_summary_of_a_file_adds_up_to_the_photos(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "faces.npz"
+    text = f"{out}: 3 faces of 4 photos, 1 without a face, 1 not read\n"
+    assert embed(photos, "--out", out).stdout == text
+    made = json.loads(embed(photos, "--out", out, "--json").stdout)
+    assert (made["faces"], made["photos"], made["without_face"], made["failures"]) == (3, 4, 1, 1)
+
+
 def test_arrays_are_float32_in_step_and_private(photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "faces.npz"
     outcome = embed(photos / "1.png", photos / "2.png", "--out", out)

@@ -85,13 +85,20 @@ def test_val_that_is_not_supported_has_a_bound() -> None:
     assert (nine.val, nine.interval) == (None, exact_interval(9, 9))
     assert nine.threshold is not None
     half = Comparisons.of(np.linspace(0, 2.6, 100))
-    supported, beyond = (val_at(half, strangers, far) for far in (0.1, 0.01))
+    supported, beyond, far_beyond = (val_at(half, strangers, far) for far in (0.1, 0.02, 1e-4))
     assert supported.val is not None
+    most = exact_interval(round(100 * supported.val), 100).high
+    for point in (beyond, far_beyond):
+        assert point.interval is not None
+        assert (point.val, point.threshold, point.interval.high) == (None, None, most)
+        assert bound(point.missed_interval).startswith("at least")
+    # One of 300 strangers matches at most: FMR is 0.02 or less, beyond doubt.
     assert beyond.interval is not None
-    assert (beyond.val, beyond.threshold, beyond.interval.low) == (None, None, 0.0)
-    matched = round(100 * supported.val)
-    assert beyond.interval.high == exact_interval(matched, 100).high
-    assert bound(beyond.missed_interval).startswith("at least")
+    assert exact_interval(1, 300).high < 0.02 < exact_interval(2, 300).high
+    sure = val_at_far(np.linspace(0, 2.6, 100), np.linspace(1, 4, 300), 1 / 300)
+    assert beyond.interval.low == exact_interval(round(100 * sure), 100).low > 0
+    assert far_beyond.interval is not None
+    assert far_beyond.interval.low == 0
 
 
 def test_the_bounds_of_an_eer_hold_both_of_its_rates() -> None:

@@ -9,7 +9,7 @@ import click
 
 from facecli.cli.annotating import Annotating, annotate_option, marks_of_faces
 from facecli.cli.options import NETWORKS, PICTURES, library_option, options_for
-from facecli.cli.output import detail, emit, emit_json, progress, shown, warn
+from facecli.cli.output import counted, detail, emit, emit_json, progress, shown, warn
 from facecli.cli.samples import pictures_in
 from facecli.cli.settings import Settings, pass_settings
 from facecli.errors import FacecliError
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from facecli.faces.embedding import EmbeddedPicture
     from facecli.recognition.networks import Faces
+    from facecli.records.embedding import EmbeddingsFileRecord
     from facecli.types import Failure
 
 
@@ -64,10 +65,11 @@ def embed(
     annotating = Annotating(annotate, paths)
     card = settings.encoder().card
     pictures: list[EmbeddedPicture] = []
-    code = 0
+    code = lost = 0
     for result in _embedded(settings, paths, faces):
         code = max(code, _report(result, as_records=out is None))
         if isinstance(result, Failure):
+            lost += 1
             continue
         annotating.write(Path(result.source), marks_of_faces(result))
         if out is None:
@@ -78,9 +80,18 @@ def embed(
     if out is not None:
         _write_arrays(out, pictures, card.dimension)
         count = sum(len(picture.faces) for picture in pictures)
-        text = f"{shown(out)}: {count} faces of {len(pictures)} photos"
-        emit(records.embeddings_file(out, count, card), text)
+        photos = (len(pictures) + lost, sum(not one.faces for one in pictures), lost)
+        made = records.embeddings_file(out, card, faces=count, photos=photos)
+        emit(made, _summary(made))
     ctx.exit(max(code, annotating.end()))
+
+
+def _summary(made: EmbeddingsFileRecord) -> str:
+    """Return a line whose numbers add up to the photos given."""
+    text = f"{shown(made['path'])}: {counted(made['faces'], 'face')}"
+    text += f" of {counted(made['photos'], 'photo')}"
+    text += f", {made['without_face']} without a face" if made["without_face"] else ""
+    return text + (f", {made['failures']} not read" if made["failures"] else "")
 
 
 def _embedded(

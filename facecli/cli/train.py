@@ -175,6 +175,8 @@ def train(settings: Settings, /, config: Path | None, **values: Any) -> None:
     overrides = {name: value for name, value in overrides.items() if value not in (None, ())}
     values["time_budget"] = values["time_budget"] or math.inf
     request = TrainingRequest(device=settings.device, **values)
+    if values["validation_chips"] and values["validation"] is None:
+        raise FacecliError("--validation-chips needs --validation DATA")
     if "model" in settings.given:
         raise FacecliError("train does not use --model: give the model to start from with --init")
     unreadable: list[int] = []

@@ -10,7 +10,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from facecli.cli.completion import complete_name
-from facecli.cli.options import command_options
+from facecli.cli.options import command_options, refuse_with
 from facecli.cli.output import bad, counted, emit, good, shown
 from facecli.cli.settings import Settings, pass_settings
 from facecli.errors import PictureError
@@ -63,6 +63,8 @@ def verify(
     from facecli.calibration.verifier import PRIOR, load_verifier
     from facecli.recognition.verify import compare
 
+    if verifier_file is not None:
+        refuse_with(ctx, "--verifier, which has a limit of its own", "threshold")
     recognizer = settings.recognizer()
     point = recognizer.point()
     unit = None if verifier_file is None else load_verifier(verifier_file, recognizer.card)

@@ -11,6 +11,7 @@ from facecli.metrics import (
     Comparisons,
     Interval,
     exact_interval,
+    exact_limits,
     grouped_interval,
     interval,
     threshold_at_fmr,
@@ -148,23 +149,39 @@ def val_at(genuine: Comparisons, impostor: Comparisons, far: float) -> Val:
     """Return VAL at a FAR, without a value if the pairs do not support it.
 
     By the rule of 30, at least 30 impostor pairs must match at the FAR, and there must be at least
-    30 genuine pairs. With fewer genuine pairs, VAL has the exact interval of a proportion. With
-    fewer impostor pairs, it is at most VAL at the smallest FAR that they support, as VAL rises with
-    the FAR.
+    30 genuine pairs. Otherwise VAL has an interval, if anything is known of it.
     """
     point = Val(far, genuine.size, impostor.size)
-    measured = max(far, ERRORS_NEEDED / max(1, impostor.size))
-    if not genuine.size or measured > 1:
+    if not genuine.size or not impostor.size:
         return point
-    threshold = threshold_at_fmr(impostor, measured)
-    matched = int(genuine.matched(threshold))
-    known = exact_interval(matched, genuine.size)
     if not supported(far, impostor.size):
-        bound = replace(known, low=0.0)
-        return point if bound.high == 1 else replace(point, interval=bound)
+        return replace(point, interval=_val_bounds(genuine, impostor, far))
+    threshold = threshold_at_fmr(impostor, far)
+    known = exact_interval(int(genuine.matched(threshold)), genuine.size)
     if genuine.size < ERRORS_NEEDED:
         return replace(point, threshold=threshold, interval=known)
-    return replace(point, threshold=threshold, val=matched / genuine.size)
+    return replace(point, threshold=threshold, val=known.estimate)
+
+
+def _val_bounds(genuine: Comparisons, impostor: Comparisons, far: float) -> Interval | None:
+    """Return what is known of VAL at a FAR that the impostor pairs do not support.
+
+    VAL rises with the FAR. So it is at most VAL at the smallest FAR that they support, and at least
+    VAL at a threshold whose FMR is within the FAR, by the upper end of its exact interval.
+    """
+
+    def at(fmr: float) -> Interval:
+        matched = int(genuine.matched(threshold_at_fmr(impostor, fmr)))
+        return exact_interval(matched, genuine.size)
+
+    allowed = np.arange(min(ERRORS_NEEDED, impostor.size), dtype=np.float64)
+    _, ends = exact_limits(allowed, impostor.size)
+    sure = int(np.searchsorted(ends, far, side="right")) - 1
+    smallest = ERRORS_NEEDED / impostor.size
+    low = at(sure / impostor.size).low if sure >= 0 else 0.0
+    high = at(smallest).high if smallest <= 1 else 1.0
+    known = low > 0 or high < 1
+    return Interval(at(far).estimate, low, high) if known else None
 
 
 def eer_bounds(genuine: Comparisons, impostor: Comparisons, equal: float) -> Interval:

@@ -73,9 +73,26 @@ class EmbeddingsFileRecord(TypedDict):
     kind: Annotated[Literal["embeddings_file"], WrittenBy(("facecli embed --out",))]
     path: Annotated[str, "the file"]
     faces: Annotated[Count, "faces in the file"]
+    photos: Annotated[Count, "photos that were given"]
+    without_face: Annotated[Count, "of these, photos without a face"]
+    failures: Annotated[Count, "of these, photos that could not be read"]
     model: ModelName
 
 
-def embeddings_file(path: Path, faces: int, card: ModelCard) -> EmbeddingsFileRecord:
-    """Return the record of the file that embeddings were written to."""
-    return {"kind": "embeddings_file", "path": str(path), "faces": faces, "model": card.name}
+def embeddings_file(
+    path: Path, card: ModelCard, *, faces: int, photos: tuple[int, int, int]
+) -> EmbeddingsFileRecord:
+    """Return the record of the file that embeddings were written to.
+
+    `photos` counts all photos, those without a face, and those that could not be read.
+    """
+    given, without_face, failures = photos
+    return {
+        "kind": "embeddings_file",
+        "path": str(path),
+        "faces": faces,
+        "photos": given,
+        "without_face": without_face,
+        "failures": failures,
+        "model": card.name,
+    }

@@ -115,8 +115,8 @@ def photos(
         raise click.UsageError("--csv and --json exclude each other.")
     if folder is None and (copies or (dry_run and not xmp)):
         raise click.UsageError("--copy needs --export, and --dry-run needs --export or --xmp.")
-    if dry_run and annotate is not None:
-        raise click.UsageError("--dry-run writes nothing: it excludes --annotate.")
+    if dry_run and (annotate is not None or report is not None):
+        raise click.UsageError("--dry-run writes nothing: it excludes --annotate and --report.")
     if folder is not None:
         _check_export(folder, paths)
     annotating = Annotating(annotate, paths)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from facecli.cli.options import cluster_count, command_options, library_options
+from facecli.cli.options import cluster_count, command_options, library_options, refuse_with
 from facecli.cli.output import counted, emit, shown, table
 from facecli.cli.reports import facts_of, publish, report_option
 from facecli.cli.samples import naming, read_samples
@@ -37,6 +37,8 @@ def clustering(
     """
     from facecli.evaluation.clustering import measure_clustering
 
+    if k is not None:
+        refuse_with(ctx, "--k, which says how many clusters there are", "threshold")
     samples = read_samples(settings, data)
     card = settings.card()
     threshold = settings.threshold_for(card)

@@ -60,6 +60,8 @@ def lfw(
     from facecli.evaluation.lfw import measure_pairs
     from facecli.evaluation.pairlists import read_pairs
 
+    if listed is not None and place.is_file():
+        raise click.UsageError(f"--pairs is for a folder; {place} is a list itself.")
     pairs = read_pairs(place, listed)
     encoder = settings.encoder()
     scanned = scan(
