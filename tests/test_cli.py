@@ -93,6 +93,8 @@ DECIDING = {"model", "threshold", "device", "detector", "precision"}
 
 TAKEN: dict[str, set[str]] = {
     "people": set(),
+    "people export": {"model"},
+    "people import": {"model", "threshold"},
     "backup": set(),
     "restore": set(),
     "people-folder": set(),

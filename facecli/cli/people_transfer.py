@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from facecli.cli.completion import complete_name
-from facecli.cli.options import command_options
+from facecli.cli.options import options_for
 from facecli.cli.output import bad, counted, emit, emit_all, good, shown, table, warn
 from facecli.cli.settings import Settings, pass_settings
 from facecli.errors import GalleryError
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @click.command("export")
 @click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
 @click.argument("names", metavar="[NAME…]", nargs=-1, shell_complete=complete_name)
-@command_options
+@options_for("model")
 @pass_settings
 def export_people(settings: Settings, file: Path, names: tuple[str, ...]) -> None:
     """Write people with their embeddings to a new file, for another database.
@@ -62,7 +62,7 @@ def export_people(settings: Settings, file: Path, names: tuple[str, ...]) -> Non
     is_flag=True,
     help="Accept a face that looks like another person, such as a twin.",
 )
-@command_options
+@options_for("model", "threshold")
 @pass_settings
 @click.pass_context
 def import_people(
