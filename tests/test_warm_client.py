@@ -111,7 +111,7 @@ def test_without_a_service_nothing_is_relayed(runtime: Path) -> None:
     assert ask("1") == (NOT_RELAYED, b"", b"")
 
 
-def test_the_socket_a_killed_service_left_is_passed_over_and_taken_over(
+def test_the_socket_a_killed_service_left_is_passed_leftand_taken_over(
     service: subprocess.Popen[bytes], runtime: Path
 ) -> None:
     service.kill()
@@ -162,6 +162,27 @@ def test_a_folder_others_may_enter_is_not_trusted_by_either_side(
     assert ask("1")[0] == NOT_RELAYED
     with pytest.raises(PermissionError):
         open_socket()
+
+
+def test_what_a_service_left_that_was_killed_at_its_start_is_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And what one that starts at this moment has made is not."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    place = Path(relay.meeting_place())
+    place.parent.mkdir(mode=0o700)
+    over = subprocess.Popen([sys.executable, "-c", ""])
+    over.wait()
+    left, starting, mine = (
+        place.with_suffix(f".{pid}") for pid in (over.pid, os.getppid(), os.getpid())
+    )
+    for one in (left, starting, mine):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as bound:
+            bound.bind(str(one))
+    listener = open_socket()
+    assert listener is not None
+    listener.close()
+    assert set(place.parent.iterdir()) == {place, starting}
 
 
 def test_the_socket_is_for_its_owner_alone(service: subprocess.Popen[bytes], runtime: Path) -> None:

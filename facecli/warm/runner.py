@@ -46,13 +46,26 @@ def open_socket() -> socket.socket | None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as trial, suppress(OSError):
         trial.connect(str(place))
         return None
+    _remove_left(place)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     mine = place.with_suffix(f".{os.getpid()}")
+    mine.unlink(missing_ok=True)  # of a killed service that had the number of this process
     listener.bind(str(mine))
     mine.chmod(0o600)
     listener.listen(BACKLOG)
     mine.replace(place)  # replaces the socket of a service that was killed
     return listener
+
+
+def _remove_left(place: Path) -> None:
+    """Remove sockets of services that were killed before theirs was at its place."""
+    for left in place.parent.glob(f"{place.stem}.[0-9]*"):
+        try:
+            os.kill(int(left.suffix[1:]), 0)
+        except ProcessLookupError:
+            left.unlink(missing_ok=True)
+        except PermissionError:
+            pass  # another user's process has that number now
 
 
 def start_runner(listener: socket.socket, warmed_up: Callable[[], Run], memory: Memory) -> None:
