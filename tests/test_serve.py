@@ -226,6 +226,9 @@ def test_the_description_has_the_schema_of_every_answer(port: int) -> None:
         "/identify": "list of IdentificationRecord",
         "/enroll": "EnrollmentRecord",
         "/forget": "ForgottenRecord",
+        "/rename": "RenamedRecord",
+        "/merge": "MergedRecord",
+        "/embed": "list of EmbeddingRecord",
         "/people": "list of PersonRecord",
         "/health": "HealthRecord",
         "/gate": "SightingRecord",
@@ -289,7 +292,7 @@ def test_health_and_the_page_need_no_token(port: int) -> None:
     assert ask(port, "/", token=None)[0] == 200
 
 
-@pytest.mark.parametrize("path", ["/enroll?name=Eve", "/forget"])
+@pytest.mark.parametrize("path", ["/enroll?name=Eve", "/forget", "/rename", "/merge", "/embed"])
 def test_changes_need_the_administrators_token(port: int, path: str) -> None:
     for token in (None, TOKEN):
         assert ask(port, path, b"{}", token=token)[0] == 401

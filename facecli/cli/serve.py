@@ -41,7 +41,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 @click.option(
     "--admin-token-file",
     type=_FILE,
-    help="Clients that send the token in this file may enroll and forget people.",
+    help="Clients that send the token in this file may change who is enrolled and get embeddings.",
 )
 @log_option
 @command_options
@@ -58,8 +58,8 @@ def serve(
 
     While it runs, the commands enroll, verify and identify of the same user use its loaded
     networks; their answers stay the same. /openapi.json describes the HTTP interface. Without
-    --admin-token-file nobody can enroll or forget people over HTTP. Without --token-file the
-    service listens on this machine only. Press Ctrl-C to stop.
+    --admin-token-file nobody can change who is enrolled over HTTP, or get embeddings. Without
+    --token-file the service listens on this machine only. Press Ctrl-C to stop.
     """
     try:
         import fastapi  # noqa: F401 - reports a missing package before anything is loaded

@@ -14,6 +14,7 @@ from facecli.records.fields import (
     Sha256,
     WrittenBy,
 )
+from facecli.records.people import Quality, quality
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,12 +26,13 @@ if TYPE_CHECKING:
 class EmbeddingRecord(TypedDict):
     """The embedding of one face."""
 
-    kind: Annotated[Literal["embedding"], WrittenBy(("facecli embed",))]
+    kind: Annotated[Literal["embedding"], WrittenBy(("facecli embed", "POST /embed"))]
     path: Annotated[str, "the photo"]
     sha256: Annotated[Sha256, "hash of the photo's file"]
     face: Annotated[Count, "number of the face by size; 0 for the main one, if asked for"]
     box: Annotated[Box, "where the face is"]
     confidence: Annotated[Probability, "how sure the detector is"]
+    quality: Annotated[Quality, "what was measured of the face"]
     model: ModelName
     fingerprint: Fingerprint
     embedding: Annotated[Sequence[float], "a unit vector; the default model's has 128 numbers"]
@@ -46,6 +48,7 @@ def embeddings(picture: EmbeddedPicture, card: ModelCard) -> list[EmbeddingRecor
             "face": place,
             "box": face.detection.box,
             "confidence": face.detection.confidence,
+            "quality": quality(face.quality),
             "model": card.name,
             "fingerprint": card.fingerprint,
             "embedding": vector.tolist(),

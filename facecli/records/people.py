@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Quality(TypedDict):
-    """What was measured of a face when it was enrolled."""
+    """What was measured of a face when it was found."""
 
     eye_distance: Annotated[
         float, Unit("pixels", 0), "between the eyes, in the photo at its full size"
@@ -87,20 +87,25 @@ def _template(one: types.Template) -> Template:
         "fingerprint": one.fingerprint,
         "image_sha256": one.image_sha256,
         "box": one.box,
-        "quality": {
-            "eye_distance": one.quality.eye_distance,
-            "sharpness": one.quality.sharpness,
-            "brightness": one.quality.brightness,
-            "turn": one.quality.turn,
-        },
+        "quality": quality(one.quality),
         "created": one.created,
+    }
+
+
+def quality(measured: types.Quality) -> Quality:
+    """Return what was measured of a face."""
+    return {
+        "eye_distance": measured.eye_distance,
+        "sharpness": measured.sharpness,
+        "brightness": measured.brightness,
+        "turn": measured.turn,
     }
 
 
 RenamedRecord = TypedDict(
     "RenamedRecord",
     {
-        "kind": Annotated[Literal["renamed"], WrittenBy(("facecli people rename",))],
+        "kind": Annotated[Literal["renamed"], WrittenBy(("facecli people rename", "POST /rename"))],
         "id": Annotated[int, "number of the person"],
         "from": Annotated[str, "the name before"],
         "to": Annotated[str, "the new name"],
@@ -206,7 +211,7 @@ def external_id(now: types.Person, before: str | None) -> ExternalIdRecord:
 MergedRecord = TypedDict(
     "MergedRecord",
     {
-        "kind": Annotated[Literal["merged"], WrittenBy(("facecli people merge",))],
+        "kind": Annotated[Literal["merged"], WrittenBy(("facecli people merge", "POST /merge"))],
         "from": Annotated[str, "the person who is gone"],
         "into": Annotated[str, "the person who has the templates now"],
         "templates": Annotated[Count, "templates that this person has now"],

@@ -18,8 +18,12 @@ SHORTEST_TOKEN = 32
 OPEN = frozenset({"/", "/page.js", "/page.css", "/health"})
 """Paths that need no token: the page, which asks for the token, and the health check."""
 
-ADMIN = frozenset({"/enroll", "/forget"})
-"""Paths that change the gallery."""
+ADMIN = frozenset({"/enroll", "/forget", "/rename", "/merge", "/embed"})
+"""Paths that change the gallery, and the one that hands out embeddings.
+
+An embedding is biometric data: whoever has it can recognise the person elsewhere, and what is given
+away cannot be forgotten. The other answers hold names and numbers.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +39,9 @@ class Access:
     """The rules of access. The administrator's token is valid for every request.
 
     Without `token`, everyone who can reach the service may use it. Without `admin`, nobody may
-    change the gallery. On `loopback`, the Host header must name this machine. This stops DNS
-    rebinding: a web site that points its own name to this machine to read the answers.
+    change the gallery or get embeddings. On `loopback`, the Host header must name this machine.
+    This stops DNS rebinding: a web site that points its own name to this machine to read the
+    answers.
     """
 
     token: bytes | None

@@ -6,10 +6,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import Body, FastAPI, Query, Request
+from fastapi import FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import PlainTextResponse, Response
-from pydantic import AfterValidator, Base64Bytes, BaseModel, model_validator
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
@@ -19,12 +18,14 @@ from facecli.recognition.identify import CANDIDATES
 from facecli.recognition.networks import Faces
 from facecli.records import health as records
 from facecli.records import stamped, to_json
+from facecli.records.embedding import EmbeddingRecord
 from facecli.records.enrollment import EnrollmentRecord
 from facecli.records.gate import SightingRecord
 from facecli.records.kinds import Record
-from facecli.records.people import ForgottenRecord, PersonRecord
+from facecli.records.people import ForgottenRecord, MergedRecord, PersonRecord, RenamedRecord
 from facecli.records.recognition import IdentificationRecord, VerificationRecord
 from facecli.server.access import Access
+from facecli.server.bodies import Merging, Names, Pair, Renaming
 from facecli.server.limits import Lanes, LimitedApp, Workers
 from facecli.server.metrics import CONTENT_TYPE, Metrics
 from facecli.server.schemas import answer
@@ -50,48 +51,6 @@ DESCRIPTION = (
 )
 
 
-def _is_text(text: str) -> str:
-    """Return a text; raise ValueError if it holds half a character, as JSON may spell it."""
-    if any("\ud800" <= character <= "\udfff" for character in text):
-        raise ValueError("not text: half of a surrogate pair")
-    return text
-
-
-Name = Annotated[str, AfterValidator(_is_text)]
-"""A person's name."""
-
-
-class Side(BaseModel):
-    """A photo in base64, or the name of an enrolled person."""
-
-    photo: Base64Bytes | None = None
-    person: Name | None = None
-
-    @model_validator(mode="after")
-    def _is_one(self) -> Side:
-        if (self.photo is None) is (self.person is None):
-            raise ValueError("give either photo or person")
-        return self
-
-    @property
-    def given(self) -> bytes | str:
-        """The photo as bytes, or the name of the person."""
-        return self.person if self.photo is None else self.photo  # type: ignore[return-value]
-
-
-class Pair(BaseModel):
-    """Two sides to compare."""
-
-    a: Side
-    b: Side
-
-
-class Names(BaseModel):
-    """People to forget."""
-
-    names: Annotated[list[Name], Body(min_length=1)]
-
-
 def build(
     service: RecognitionService, sessions: Sessions, access: Access, lanes: Lanes
 ) -> LimitedApp:
@@ -108,6 +67,7 @@ def build(
     limited = LimitedApp(app, access, lanes, metrics)
     _add_questions(app, service, lanes.looks, metrics)
     _add_changes(app, service, lanes)
+    _add_embedding(app, service, lanes.admin)
     _add_state(app, service, limited, metrics)
     _add_page(app, sessions, lanes.looks, metrics)
     _add_errors(app)
@@ -188,6 +148,34 @@ def _add_changes(app: FastAPI, service: RecognitionService, lanes: Lanes) -> Non
     async def forget(people: Names) -> Response:
         """Erase people with all their templates. Needs the administrator's token."""
         return _json(await lanes.quick.do(lambda: service.forget(people.names)))
+
+    @app.post("/rename", responses={200: answer(RenamedRecord, "The person has the new name")})
+    async def rename(names: Renaming) -> Response:
+        """Rename a person. Refused if another person has the name.
+
+        Needs the administrator's token.
+        """
+        return _json(await lanes.quick.do(lambda: service.rename(names.before, names.now)))
+
+    @app.post("/merge", responses={200: answer(MergedRecord, "The templates belong to one person")})
+    async def merge(people: Merging) -> Response:
+        """Move all templates of one person to another, and remove the first.
+
+        Needs the administrator's token.
+        """
+        return _json(await lanes.quick.do(lambda: service.merge(people.source, people.target)))
+
+
+def _add_embedding(app: FastAPI, service: RecognitionService, admin: Workers) -> None:
+    @app.post(
+        "/embed",
+        openapi_extra=PICTURE,
+        responses={200: answer(EmbeddingRecord, "Each face, largest first", many=True)},
+    )
+    async def embed(request: Request, faces: Faces = "all") -> Response:
+        """Compute the embeddings of the faces in a photo. Needs the administrator's token."""
+        photo = await _picture(request)
+        return _json_list(await admin.do(lambda: service.embed(photo, faces=faces)))
 
 
 def _add_state(

@@ -4,22 +4,33 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from facecli.errors import PictureError
+from facecli.errors import FaceError, PictureError
+from facecli.faces.embedding import EmbeddedPicture
 from facecli.faces.images import EncodedPicture
 from facecli.recognition.networks import Faces
 from facecli.recognition.recognizer import Recognizer
 from facecli.recognition.roster import EnrollmentRequest
 from facecli.recognition.screening import Outcome
 from facecli.recognition.verify import Enrolled, compare
+from facecli.records.embedding import EmbeddingRecord, embeddings
 from facecli.records.enrollment import EnrollmentRecord, enrollment
-from facecli.records.people import ForgottenRecord, PersonRecord, forgotten, person
+from facecli.records.people import (
+    ForgottenRecord,
+    MergedRecord,
+    PersonRecord,
+    RenamedRecord,
+    forgotten,
+    merged,
+    person,
+    renamed,
+)
 from facecli.records.recognition import (
     IdentificationRecord,
     VerificationRecord,
     identification,
     verification,
 )
-from facecli.types import Failure
+from facecli.types import NO_FACE_FOUND, Failure
 
 PHOTO = "photo"
 """The name of a picture without a file name, in records and messages."""
@@ -37,7 +48,7 @@ class EnrollmentOptions:
 
 
 class RecognitionService:
-    """Verify, identify, enroll and forget people with one gallery.
+    """Recognise people with one gallery, and change who is in it.
 
     Every method raises PictureError if a photo cannot be read, FaceError if a photo has no face but
     needs one, and GalleryError if the gallery cannot be read.
@@ -63,14 +74,25 @@ class RecognitionService:
     ) -> list[IdentificationRecord]:
         """Identify each face in a photo."""
         recognizer = self.recognizer
-        pictures = list(recognizer.embed(EncodedPicture(photo, PHOTO), faces=faces))
-        for one in pictures:
-            if isinstance(one, Failure):
-                raise PictureError(f"{PHOTO}: {one.reason}")
+        picture = self._embedded(photo, faces)
         # Read after the embedding: a person forgotten meanwhile must not match.
         snapshot = recognizer.snapshot()
-        answers = recognizer.answers(pictures, snapshot, k=k, gap=gap)
+        answers = recognizer.answers([picture], snapshot, k=k, gap=gap)
         return [identification(one, recognizer.card, snapshot.point) for one in answers]
+
+    def embed(self, photo: bytes, *, faces: Faces) -> list[EmbeddingRecord]:
+        """Return the embedding of each face in a photo; raise FaceError if there is none."""
+        picture = self._embedded(photo, faces)
+        if not picture.faces:
+            raise FaceError(f"{PHOTO}: {NO_FACE_FOUND}")
+        return embeddings(picture, self.recognizer.card)
+
+    def _embedded(self, photo: bytes, faces: Faces) -> EmbeddedPicture:
+        """Return a photo with its faces; raise PictureError if it cannot be read."""
+        (picture,) = self.recognizer.embed(EncodedPicture(photo, PHOTO), faces=faces)
+        if isinstance(picture, Failure):
+            raise PictureError(f"{PHOTO}: {picture.reason}")
+        return picture
 
     def enroll(self, photo: bytes, options: EnrollmentOptions) -> EnrollmentRecord:
         """Enroll a person from a photo, or give the reasons for a refusal.
@@ -96,6 +118,16 @@ class RecognitionService:
     def forget(self, names: list[str]) -> ForgottenRecord:
         """Erase people with all their templates."""
         return forgotten(self.recognizer.forget(names))
+
+    def rename(self, before: str, now: str) -> RenamedRecord:
+        """Give a person another name, as `facecli people rename` does."""
+        with self.recognizer.place.open() as gallery:
+            return renamed(before, gallery.rename(before, now))
+
+    def merge(self, source: str, target: str) -> MergedRecord:
+        """Move a person's templates to another, as `facecli people merge` does."""
+        with self.recognizer.place.open() as gallery:
+            return merged(source, gallery.merge(source, target))
 
     def counts(self) -> tuple[int, int]:
         """Return the number of people and of templates enrolled."""

@@ -1,0 +1,63 @@
+"""What the requests with JSON hold."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import AfterValidator, Base64Bytes, BaseModel, Field, model_validator
+
+
+def _is_text(text: str) -> str:
+    """Return a text; raise ValueError if it holds half a character, as JSON may spell it."""
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise ValueError("not text: half of a surrogate pair")
+    return text
+
+
+Name = Annotated[str, AfterValidator(_is_text)]
+"""A person's name."""
+
+
+class Side(BaseModel):
+    """A photo in base64, or the name of an enrolled person."""
+
+    photo: Base64Bytes | None = None
+    person: Name | None = None
+
+    @model_validator(mode="after")
+    def _is_one(self) -> Side:
+        if (self.photo is None) is (self.person is None):
+            raise ValueError("give either photo or person")
+        return self
+
+    @property
+    def given(self) -> bytes | str:
+        """The photo as bytes, or the name of the person."""
+        return self.person if self.photo is None else self.photo  # type: ignore[return-value]
+
+
+class Pair(BaseModel):
+    """Two sides to compare."""
+
+    a: Side
+    b: Side
+
+
+class Names(BaseModel):
+    """People to forget."""
+
+    names: Annotated[list[Name], Field(min_length=1)]
+
+
+class Renaming(BaseModel):
+    """A person's name and the new one, in the words of the answer."""
+
+    before: Annotated[Name, Field(alias="from", description="the name now")]
+    now: Annotated[Name, Field(alias="to", description="the new name")]
+
+
+class Merging(BaseModel):
+    """Two people who are one, in the words of the answer."""
+
+    source: Annotated[Name, Field(alias="from", description="the person who will be gone")]
+    target: Annotated[Name, Field(alias="into", description="the person who gets the templates")]
