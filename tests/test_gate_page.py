@@ -21,7 +21,7 @@ import pytest
 from PIL import Image
 from waiting import PATIENT
 
-from facecli.server.app import PAGE
+from facecli.server.described import PAGE
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

@@ -29,7 +29,7 @@ from waiting import PATIENT
 from facecli.cli import cli
 from facecli.cli.settings import Settings
 from facecli.portraits import eileen_collins, grace_hopper
-from facecli.server.app import PAGE
+from facecli.server.described import PAGE
 from facecli.types import Detector, Encoder
 
 if TYPE_CHECKING:

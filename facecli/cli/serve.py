@@ -57,9 +57,9 @@ def serve(
     """Run an HTTP service with a camera page, and make other commands faster.
 
     While it runs, the commands enroll, verify and identify of the same user use its loaded
-    networks; their answers stay the same. /openapi.json describes the HTTP interface. Without
-    --admin-token-file nobody can change who is enrolled over HTTP, or get embeddings. Without
-    --token-file the service listens on this machine only. Press Ctrl-C to stop.
+    networks; their answers stay the same. The pages /api and /openapi.json describe the HTTP
+    interface. Without --admin-token-file nobody can change who is enrolled over HTTP, or get
+    embeddings. Without --token-file the service listens on this machine only. Press Ctrl-C to stop.
     """
     try:
         import fastapi  # noqa: F401 - reports a missing package before anything is loaded

@@ -8,6 +8,7 @@ import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from facecli.errors import FacecliError
 from facecli.faces.images import display_name
@@ -15,8 +16,12 @@ from facecli.faces.images import display_name
 SHORTEST_TOKEN = 32
 """Characters. As hexadecimal digits, 32 characters hold 128 bits."""
 
-OPEN = frozenset({"/", "/page.js", "/page.css", "/health"})
-"""Paths that need no token: the page, which asks for the token, and the health check."""
+OPEN = frozenset({"/", "/page.js", "/page.css", "/health", "/api"})
+"""Paths that need no token.
+
+They are the page, which asks for the token, the health check, and the description for people: a
+browser that opens it cannot send a token, and it holds nothing of the gallery.
+"""
 
 ADMIN = frozenset({"/enroll", "/forget", "/rename", "/merge", "/embed"})
 """Paths that change the gallery, and the one that hands out embeddings.
@@ -48,6 +53,12 @@ class Access:
     admin: bytes | None
     loopback: bool
 
+    def needed(self, path: str) -> Literal["token", "administrator"] | None:
+        """Return whose token a path needs: anybody's, the administrator's, or none."""
+        if path in ADMIN:
+            return "administrator"
+        return None if path in OPEN or self.token is None else "token"
+
     def refusal(self, path: str, headers: Mapping[bytes, bytes]) -> Refusal | None:
         """Return why a request is refused, or None."""
         host = headers.get(b"host", b"").decode("latin-1")
@@ -56,19 +67,18 @@ class Access:
         origin = headers.get(b"origin")
         if origin is not None and origin.partition(b"://")[2] != headers.get(b"host"):
             return Refusal(403, "another web site may not use this service")
-        if path in OPEN:
+        needed = self.needed(path)
+        if needed is None:
             return None
-        if path in ADMIN:
+        if needed == "administrator":
             if self.admin is None:
                 return Refusal(403, "the service was started without --admin-token-file")
             known = [self.admin]
         else:
             known = [one for one in (self.token, self.admin) if one is not None]
-            if self.token is None:
-                return None
         if _is_given(known, headers):
             return None
-        whose = "the administrator's token" if path in ADMIN else "a token"
+        whose = "the administrator's token" if needed == "administrator" else "a token"
         return Refusal(401, f"{whose} is needed: Authorization: Bearer TOKEN")
 
     def administers(self, headers: Mapping[bytes, bytes]) -> bool:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import PlainTextResponse, Response
+from fastapi.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
@@ -26,13 +25,13 @@ from facecli.records.people import ForgottenRecord, MergedRecord, PersonRecord, 
 from facecli.records.recognition import IdentificationRecord, VerificationRecord
 from facecli.server.access import Access
 from facecli.server.bodies import Merging, Names, Pair, Renaming
+from facecli.server.described import PAGE, page, secured
 from facecli.server.limits import Lanes, LimitedApp, Workers
 from facecli.server.metrics import CONTENT_TYPE, Metrics
 from facecli.server.schemas import answer
 from facecli.server.service import EnrollmentOptions, RecognitionService
 from facecli.server.sessions import Sessions
 
-PAGE = Path(__file__).parent / "page"
 PAGES = {
     "/": ("index.html", "text/html; charset=utf-8"),
     "/page.js": ("page.js", "text/javascript; charset=utf-8"),
@@ -45,6 +44,8 @@ PICTURE: dict[str, Any] = {
         "content": {"image/*": {"schema": {"type": "string", "format": "binary"}}},
     }
 }
+GAP = "two people closer than this in squared L2 are ambiguous; else 5 % of the threshold"
+WhichFaces = Annotated[Faces, Query(description="all faces, or the main one")]
 DESCRIPTION = (
     "Every number is a squared L2 between unit vectors: 0 for the same picture, at most 4, lower "
     "is more alike. The records are those of `facecli --json`."
@@ -71,6 +72,7 @@ def build(
     _add_state(app, service, limited, metrics)
     _add_page(app, sessions, lanes.looks, metrics)
     _add_errors(app)
+    _add_description(app, access, lanes.quick)
     limited.paths = frozenset(_paths(app))
     limited.bodies = frozenset(_paths(app, "POST"))
     return limited
@@ -110,9 +112,9 @@ def _add_questions(
     )
     async def identify(
         request: Request,
-        k: Annotated[int, Query(ge=1, le=100)] = CANDIDATES,
-        gap: Annotated[float | None, Query(ge=0, le=4)] = None,
-        faces: Faces = "all",
+        k: Annotated[int, Query(ge=1, le=100, description="people listed for a face")] = CANDIDATES,
+        gap: Annotated[float | None, Query(ge=0, le=4, description=GAP)] = None,
+        faces: WhichFaces = "all",
     ) -> Response:
         """Tell who is in a photo, among the people enrolled."""
         photo = await _picture(request)
@@ -132,11 +134,11 @@ def _add_changes(app: FastAPI, service: RecognitionService, lanes: Lanes) -> Non
     )
     async def enroll(
         request: Request,
-        name: str,
-        external_id: str | None = None,
-        largest: bool = False,
-        allow_look_alike: bool = False,
-        dry_run: bool = False,
+        name: Annotated[str, Query(description="the person", examples=["Ada Lovelace"])],
+        external_id: Annotated[str | None, Query(description="the key in another system")] = None,
+        largest: Annotated[bool, Query(description="take the main face of several")] = False,
+        allow_look_alike: Annotated[bool, Query(description="even if like another person")] = False,
+        dry_run: Annotated[bool, Query(description="store nothing")] = False,
     ) -> Response:
         """Enroll a person from a photo. Needs the administrator's token."""
         photo = await _picture(request)
@@ -172,7 +174,7 @@ def _add_embedding(app: FastAPI, service: RecognitionService, admin: Workers) ->
         openapi_extra=PICTURE,
         responses={200: answer(EmbeddingRecord, "Each face, largest first", many=True)},
     )
-    async def embed(request: Request, faces: Faces = "all") -> Response:
+    async def embed(request: Request, faces: WhichFaces = "all") -> Response:
         """Compute the embeddings of the faces in a photo. Needs the administrator's token."""
         photo = await _picture(request)
         return _json_list(await admin.do(lambda: service.embed(photo, faces=faces)))
@@ -222,7 +224,15 @@ def _add_page(app: FastAPI, sessions: Sessions, looks: Workers, metrics: Metrics
         responses={200: answer(SightingRecord, "What is in view")},
     )
     async def gate(
-        request: Request, session: Annotated[str, Query(pattern="^[0-9a-f]{32}$")]
+        request: Request,
+        session: Annotated[
+            str,
+            Query(
+                pattern="^[0-9a-f]{32}$",
+                description="a random number that the page keeps",
+                examples=["0123456789abcdef0123456789abcdef"],
+            ),
+        ],
     ) -> Response:
         """Send one frame of a camera. The answer holds the faces in view and the new decisions."""
         frame = await _picture(request)
@@ -232,6 +242,18 @@ def _add_page(app: FastAPI, sessions: Sessions, looks: Workers, metrics: Metrics
 
     for path, (file, kind) in PAGES.items():
         app.get(path, include_in_schema=False)(_page((PAGE / file).read_bytes(), kind))
+
+
+def _add_description(app: FastAPI, access: Access, quick: Workers) -> None:
+    """Describe all paths so far, to programs and to people. No path may be added after this."""
+
+    @app.get("/api", include_in_schema=False)
+    async def api(request: Request) -> Response:
+        address = f"http://{request.headers.get('host', '127.0.0.1')}"
+        return HTMLResponse(await quick.do(lambda: page(described, address)))
+
+    described = app.openapi()  # kept until a path is added, and sent as /openapi.json
+    secured(described, access)
 
 
 def _page(content: bytes, kind: str) -> Any:

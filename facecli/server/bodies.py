@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import AfterValidator, Base64Bytes, BaseModel, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    Base64Bytes,
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    model_validator,
+)
 
 
 def _is_text(text: str) -> str:
@@ -16,6 +24,11 @@ def _is_text(text: str) -> str:
 
 Name = Annotated[str, AfterValidator(_is_text)]
 """A person's name."""
+
+
+def _example(body: dict[str, JsonValue]) -> ConfigDict:
+    """Return the settings of a body with an example of it for the description."""
+    return ConfigDict(json_schema_extra={"examples": [body]})
 
 
 class Side(BaseModel):
@@ -39,6 +52,8 @@ class Side(BaseModel):
 class Pair(BaseModel):
     """Two sides to compare."""
 
+    model_config = _example({"a": {"person": "Ada Lovelace"}, "b": {"person": "Grace Hopper"}})
+
     a: Side
     b: Side
 
@@ -46,11 +61,15 @@ class Pair(BaseModel):
 class Names(BaseModel):
     """People to forget."""
 
+    model_config = _example({"names": ["Ada Lovelace"]})
+
     names: Annotated[list[Name], Field(min_length=1)]
 
 
 class Renaming(BaseModel):
     """A person's name and the new one, in the words of the answer."""
+
+    model_config = _example({"from": "A. Lovelace", "to": "Ada Lovelace"})
 
     before: Annotated[Name, Field(alias="from", description="the name now")]
     now: Annotated[Name, Field(alias="to", description="the new name")]
@@ -58,6 +77,8 @@ class Renaming(BaseModel):
 
 class Merging(BaseModel):
     """Two people who are one, in the words of the answer."""
+
+    model_config = _example({"from": "G. Hopper", "into": "Grace Hopper"})
 
     source: Annotated[Name, Field(alias="from", description="the person who will be gone")]
     target: Annotated[Name, Field(alias="into", description="the person who gets the templates")]

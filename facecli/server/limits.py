@@ -22,6 +22,7 @@ from facecli.server.arrivals import (
     has_body,
     let_finish,
 )
+from facecli.server.described import STYLE_HASH
 from facecli.server.lookers import UNTIL
 from facecli.server.metrics import Metrics
 
@@ -47,7 +48,8 @@ MOST_SECONDS = 30.0
 RETRY_SECONDS = 1
 
 SAFE = {
-    b"content-security-policy": b"default-src 'none'; script-src 'self'; style-src 'self'; "
+    b"content-security-policy": b"default-src 'none'; script-src 'self'; "
+    b"style-src 'self' 'sha256-" + STYLE_HASH.encode() + b"'; "
     b"img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
     b"frame-ancestors 'none'",
     b"cross-origin-resource-policy": b"same-origin",
