@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_service import ADMIN, TOKEN, running
+from fake_service import ADMIN, HANGING, HUNGRY, TOKEN, running
 from fakes import PaintedFace, paint
+from PIL import Image
 from test_serve import as_photo, ask, said_by_command
+from waiting import until
 
 from facecli.server.access import Access, Refusal
 
@@ -122,3 +124,15 @@ def test_a_gallery_that_fails_is_not_the_clients_mistake(port: int, folder: Path
     finally:
         database.write_bytes(whole)
     assert statuses == [503, 503, 200]
+
+
+def test_a_hostile_photo_to_embed_is_ended_and_the_next_is_answered(tmp_path: Path) -> None:
+    """It is decoded where `/identify` decodes: in a process that is ended and replaced."""
+    good = paint(tmp_path / "good.png", PaintedFace(0))
+    with running(tmp_path / "g.db", "hostile") as (_, port):
+        assert ask(port, "/embed", good, token=ADMIN)[0] == 200
+        for width, expected in ((HUNGRY, 422), (HANGING, 503)):
+            Image.new("RGB", (width, 300)).save(tmp_path / "bad.png")
+            status, said, _ = ask(port, "/embed", tmp_path / "bad.png", token=ADMIN)
+            assert (status, said["kind"]) == (expected, "error")
+            until(lambda: ask(port, "/embed", good, token=ADMIN)[0] == 200)

@@ -156,13 +156,17 @@ def test_what_needs_no_photo_searched_is_answered_while_all_places_are_taken(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("path", ["/verify", "/forget", "/enroll?name=%ED%A0%80"])
+@pytest.mark.parametrize(
+    "path", ["/verify", "/forget", "/rename", "/merge", "/enroll?name=%ED%A0%80"]
+)
 def test_half_a_character_is_the_clients_mistake(port: int, path: str, photo: Path) -> None:
     """JSON can spell half of a surrogate pair, which was a traceback and status 500."""
     half = b'"x\\ud83d"'
     bodies = {
         "/verify": b'{"a": {"person": ' + half + b'}, "b": {"person": "Ada"}}',
         "/forget": b'{"names": [' + half + b"]}",
+        "/rename": b'{"from": "Ada", "to": ' + half + b"}",
+        "/merge": b'{"from": "Ada", "into": ' + half + b"}",
     }
     headers = {"Content-Type": "application/json"} if path in bodies else {}
     status, said, _ = ask(port, path, bodies.get(path, photo.read_bytes()), token=ADMIN, **headers)

@@ -34,8 +34,10 @@ def _example(body: dict[str, JsonValue]) -> ConfigDict:
 class Side(BaseModel):
     """A photo in base64, or the name of an enrolled person."""
 
-    photo: Base64Bytes | None = None
-    person: Name | None = None
+    photo: Annotated[Base64Bytes | None, Field(description="the file of the photo, in base64")] = (
+        None
+    )
+    person: Annotated[Name | None, Field(description="the name of an enrolled person")] = None
 
     @model_validator(mode="after")
     def _is_one(self) -> Side:
@@ -54,8 +56,8 @@ class Pair(BaseModel):
 
     model_config = _example({"a": {"person": "Ada Lovelace"}, "b": {"person": "Grace Hopper"}})
 
-    a: Side
-    b: Side
+    a: Annotated[Side, Field(description="one side")]
+    b: Annotated[Side, Field(description="the other side")]
 
 
 class Names(BaseModel):
@@ -63,7 +65,7 @@ class Names(BaseModel):
 
     model_config = _example({"names": ["Ada Lovelace"]})
 
-    names: Annotated[list[Name], Field(min_length=1)]
+    names: Annotated[list[Name], Field(min_length=1, description="their names")]
 
 
 class Renaming(BaseModel):
