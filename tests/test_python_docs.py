@@ -6,6 +6,7 @@ import ast
 import asyncio
 import json
 import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +100,8 @@ def posted(app: Any, path: str, body: bytes) -> Any:
         "query_string": b"",
         "headers": [],
     }
-    asyncio.run(app(scope, receive, send))
+    with ThreadPoolExecutor(1) as thread:  # a browser of other tests may run in this one
+        thread.submit(asyncio.run, app(scope, receive, send)).result()
     return json.loads(b"".join(message.get("body", b"") for message in sent))
 
 
