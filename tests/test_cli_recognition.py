@@ -494,7 +494,10 @@ def test_cluster_tells_humans(run: Run, crowd: Path) -> None:
     result = run("cluster", crowd)
     assert result.exit_code == 0
     assert "seen once" in result.stdout
-    assert "6 faces in 7 photos: 2 people, 1 seen once (threshold 0.5 squared L2)" in result.stdout
+    assert (
+        "6 faces in 7 photos, 1 without a face: 2 people, 1 seen once (threshold 0.5 squared L2)"
+        in result.stdout
+    )
     assert "n.png: no face found" in result.stderr
 
 

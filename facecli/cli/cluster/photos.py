@@ -221,8 +221,10 @@ def _summarised(grouping: Grouping) -> str:
     people = counted(len(grouping.people), "person", "people")
     weak = sum(face.weak for face in grouping.seen_once)
     poor = f", {weak} of them too poor to tell" if weak else ""
+    rest = {"without a face": len(grouping.without_face), "not readable": len(grouping.failures)}
+    failed = "".join(f", {count} {what}" for what, count in rest.items() if count)
     lines.append(
-        f"{faces} in {photos}: {people}, "
+        f"{faces} in {photos}{failed}: {people}, "
         f"{len(grouping.seen_once)} {rare}{poor} (threshold {grouping.threshold:.4g} squared L2)"
     )
     return "\n".join(lines)
