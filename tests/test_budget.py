@@ -118,7 +118,7 @@ def test_a_decode_takes_no_more_than_the_budget(kind: str, tmp_path: Path) -> No
     file, ordinary = tmp_path / "picture", tmp_path / "ordinary"
     file.write_bytes(KINDS[kind]())
     ordinary.write_bytes(saved(Image.new("F", (300, 200)), "TIFF"))
-    run = [sys.executable, "-c", DECODE, file, str(SMALL), ordinary]
+    run = [sys.executable, "-c", DECODE, str(file), str(SMALL), str(ordinary)]
     done = subprocess.run(run, capture_output=True, text=True, check=True)
     taken, _, said = done.stdout.partition(" ")
     assert int(taken) <= SMALL + SLACK, done.stdout

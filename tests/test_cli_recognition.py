@@ -352,7 +352,8 @@ def test_an_address_is_no_photo_and_the_line_says_so(
     run: Run, enrolled: None, photos: Path, command: str
 ) -> None:
     address = "https://example.org/ada.jpg"
-    others = {"enroll": ["Ada"], "verify": [photos / "ada.png"]}.get(command, [])
+    before: dict[str, list[object]] = {"enroll": ["Ada"], "verify": [photos / "ada.png"]}
+    others = before.get(command, [])
     result = run(command, *others, address)
     assert result.exit_code == 2
     assert "download it first" in result.output

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import pytest
@@ -95,7 +95,8 @@ def test_the_page_says_which_token_each_path_needs(port: int, page: str) -> None
 
 
 def test_a_service_without_a_token_asks_for_none() -> None:
-    described = {"components": {}, "paths": {"/people": {"get": {}}, "/embed": {"post": {}}}}
+    paths: dict[str, Any] = {"/people": {"get": {}}, "/embed": {"post": {}}}
+    described: dict[str, Any] = {"components": {}, "paths": paths}
     secured(described, Access(token=None, admin=None, loopback=True))
     assert described["paths"] == {
         "/people": {"get": {"security": []}},

@@ -27,6 +27,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
@@ -43,7 +44,7 @@ from facecli.models.encoders import load_encoder
 from facecli.portraits import eileen_collins, grace_hopper
 from facecli.stores.gallery.sqlite.store import SqliteGallery
 from facecli.stores.opening import gallery_at
-from facecli.types import Detector
+from facecli.types import Detector, PixelArray
 
 ROUNDS = 5
 PHOTOS = 100
@@ -126,7 +127,8 @@ def verifications(peers: Path, folder: Path) -> dict[str, Cost]:
     }
     given = {"face_recognition": [str(folder / "known"), str(folder / "unknown")]}
     commands = {name: [*words, *given.get(name, pair)] for name, words in tools.items()}
-    return costs({name: lambda c=c: c for name, c in commands.items() if Path(c[0]).exists()})
+    there = {name: words for name, words in commands.items() if Path(words[0]).exists()}
+    return costs({name: partial(list, words) for name, words in there.items()})
 
 
 def embeddings(peers: Path, photos: Sequence[Path], folder: Path) -> dict[str, Cost]:
@@ -167,22 +169,21 @@ def per_face() -> str:
         side = encoder.card.geometry.size
         one = np.asarray(Image.fromarray(chip).resize((side, side)))
         taken = [
-            milliseconds({name: lambda e=encoder, n=n, one=one: e.embed([one] * n)}, of=n)[name]
-            for n in (1, 8)
+            milliseconds({name: partial(encoder.embed, [one] * n)}, of=n)[name] for n in (1, 8)
         ]
         rows.append((f"{name}, ONNX Runtime", *(f"{ms:.1f} ms" for ms in taken)))
     return table(("", "1 face", "8 faces, each"), [*rows, *_on_openvino(chip)])
 
 
-def _on_openvino(chip: np.ndarray) -> list[tuple[str, ...]]:
+def _on_openvino(chip: PixelArray) -> list[tuple[str, ...]]:
     """Return the rows of OpenVINO, if it is installed."""
     if importlib.util.find_spec("openvino") is None:
         return []
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for precision in ("float32", "bf16"):
         encoder = load_encoder(precision=precision)
         encoder.embed(stack_chips([chip] * 300, 112))  # OpenVINO takes over after some hundreds
-        taken = milliseconds({precision: lambda e=encoder: e.embed([chip] * 8)}, of=8)[precision]
+        taken = milliseconds({precision: partial(encoder.embed, [chip] * 8)}, of=8)[precision]
         rows.append((f"facecli-128, OpenVINO, {precision}", "", f"{taken:.1f} ms"))
     return rows
 
@@ -199,7 +200,7 @@ def per_picture() -> str:
     for side in SIDES:
         pictures = [Image.open(path()).convert("RGB") for path in (grace_hopper, eileen_collins)]
         pictures = [ImageOps.contain(one, (side, side)) for one in pictures]
-        works = {name: lambda d=d, p=pictures: d.detect(p) for name, d in detectors.items()}
+        works = {name: partial(one.detect, pictures) for name, one in detectors.items()}
         taken = milliseconds(works, of=len(pictures))
         rows.append((f"{side} pixels", *(f"{ms:.0f} ms" for ms in taken.values())))
     return table(("longer side", *detectors), rows)
