@@ -7,7 +7,7 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO
@@ -34,9 +34,9 @@ def replacing(path: Path, *, mode: int) -> Iterator[IO[bytes]]:
     all bytes are written to it when the block has ended. Raises OSError, which names `path`, if it
     cannot be written.
     """
-    try:
+    with _named(path):
         if _is_replaceable(path):
-            with _replacing(Path(os.path.realpath(path)), mode) as stream:
+            with _written(Path(os.path.realpath(path)), mode, Path.replace) as stream:
                 yield stream
             return
         with tempfile.TemporaryFile() as draft:
@@ -44,9 +44,31 @@ def replacing(path: Path, *, mode: int) -> Iterator[IO[bytes]]:
             draft.seek(0)
             with path.open("wb") as stream:
                 shutil.copyfileobj(draft, stream)
+
+
+@contextmanager
+def creating(path: Path, *, mode: int) -> Iterator[IO[bytes]]:
+    """Open a file that gets its name when the block ends without an error, if the name is free.
+
+    After any error no file is left; what a killed program left beside it is removed when the same
+    file is written again. Raises FileExistsError if something is there already, and OSError, which
+    names `path`, if it cannot be written.
+    """
+    with _named(path):
+        if os.path.lexists(path):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), os.fspath(path))
+        with _written(path, mode, name_new) as stream:
+            yield stream
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Let the error of a draft, and that of a full disk, which names no file, name a path."""
+    try:
+        yield
     except OSError as error:
         if error.filename is None or Path(error.filename).name.startswith(f".{path.name}."):
-            error.filename = os.fspath(path)  # a full disk's error names no file
+            error.filename, error.filename2 = os.fspath(path), None
         raise
 
 
@@ -62,30 +84,38 @@ def _is_replaceable(path: Path) -> bool:
 
 
 @contextmanager
-def _replacing(path: Path, mode: int) -> Iterator[IO[bytes]]:
-    """Replace a regular file, or make a new one."""
+def _written(path: Path, mode: int, name: Callable[[Path, Path], object]) -> Iterator[IO[bytes]]:
+    """Write a draft, and let `name` give it the name of a path."""
+    with drafting(path) as (handle, draft):
+        with os.fdopen(handle, "wb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        draft.chmod(mode)  # before it has its name, so that nobody else can ever read `path`
+        name(draft, path)
+
+
+@contextmanager
+def drafting(path: Path, *, ending: str = "") -> Iterator[tuple[int, Path]]:
+    """Make an empty private file beside a path; give its descriptor, to be closed, and its path.
+
+    Give it its name with `name_new` or `Path.replace` in the block. After an error it is removed.
+    It has one name for each path, so that the next draft removes one that a killed program left.
+    In the block a lock shows that it is not left. Where the name cannot be used, as another program
+    writes the same file or the disk knows no locks, the name is one of a kind.
+    """
     with ExitStack() as held:
-        handle, draft = _open_draft(path, held)
+        handle, draft = _open_draft(path, ending, held)
         try:
-            with os.fdopen(handle, "wb") as stream:
-                yield stream
-                stream.flush()
-                os.fsync(stream.fileno())
-            draft.chmod(mode)  # before the rename, so that nobody else can ever read `path`
-            draft.replace(path)
+            yield handle, draft
         except BaseException:
             draft.unlink(missing_ok=True)
             raise
 
 
-def _open_draft(path: Path, held: ExitStack) -> tuple[int, Path]:
-    """Make an empty private file beside a path; return its descriptor and its path.
-
-    It has one name for each path, so that the next draft removes one that a killed program left.
-    Until `held` is closed, a lock shows that it is not left. Where the name cannot be used, as
-    another program writes the same file or the disk knows no locks, the name is one of a kind.
-    """
-    draft = path.with_name(f".{path.name}.part")
+def _open_draft(path: Path, ending: str, held: ExitStack) -> tuple[int, Path]:
+    """Open a draft, and lock it until `held` is closed."""
+    draft = path.with_name(f".{path.name}.part{ending}")
     if fcntl is not None:
         with suppress(OSError):
             _remove_left(draft)
@@ -97,7 +127,7 @@ def _open_draft(path: Path, held: ExitStack) -> tuple[int, Path]:
             except OSError:  # a disk without locks
                 draft.unlink()
             os.close(handle)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=ending)
     return handle, Path(name)
 
 
@@ -121,48 +151,15 @@ def _lock(handle: int, draft: Path) -> bool:
         return False
 
 
-@contextmanager
-def creating(path: Path, *, mode: int) -> Iterator[IO[bytes]]:
-    """Open a file that gets its name when the block ends without an error, if the name is free.
-
-    After any error no file is left; what a killed program left beside it is removed when the same
-    file is written again. Raises FileExistsError if something is there already, and OSError, which
-    names `path`, if it cannot be written.
-    """
-    try:
-        if os.path.lexists(path):
-            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), os.fspath(path))
-        with ExitStack() as held:
-            handle, draft = _open_draft(path, held)
-            try:
-                with os.fdopen(handle, "wb") as stream:
-                    yield stream
-                    stream.flush()
-                    os.fsync(stream.fileno())
-                draft.chmod(mode)
-                name_new(draft, path)
-            finally:
-                draft.unlink(missing_ok=True)
-    except OSError as error:
-        if error.filename is None or Path(error.filename).name.startswith(f".{path.name}."):
-            error.filename, error.filename2 = os.fspath(path), None
-        raise
-
-
-DRAFT = ".facecli-"
-"""How the name of a file begins that is not done yet."""
-
 NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 """What file systems without hard links answer, such as that of a memory stick."""
 
 
 def name_new(draft: Path, file: Path) -> None:
-    """Give a file that is done its name; raise FileExistsError if another file has it.
-
-    The name of the draft may be left; remove it.
-    """
+    """Give a draft that is done its name; raise FileExistsError if another file has it."""
     try:
         os.link(draft, file)
+        draft.unlink()
     except OSError as error:
         if error.errno not in NO_LINKS:
             raise

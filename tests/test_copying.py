@@ -88,6 +88,15 @@ class TestBackup:
         assert names_in(file) == ["Ada", "Bob"]
         assert sorted(path.name for path in tmp_path.iterdir()) == ["copy.db", "gallery.db"]
 
+    def test_what_a_killed_backup_left_goes_with_the_next(
+        self, gallery: Path, tmp_path: Path
+    ) -> None:
+        for ending in ("", *BESIDE):
+            (tmp_path / f".copy.db.part{ending}").write_bytes(b"left by a kill")
+        back_up(gallery, tmp_path / "copy.db", PEOPLE)
+        assert names_in(tmp_path / "copy.db") == ["Ada", "Bob"]
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["copy.db", "gallery.db"]
+
     def test_it_has_what_is_only_in_the_log_of_a_program_that_goes_on(
         self, gallery: Path, tmp_path: Path
     ) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
@@ -14,7 +14,7 @@ from PIL import Image
 
 from facecli.errors import FacecliError, check_extra
 from facecli.faces.images import display_name
-from facecli.files import DRAFT, PRIVATE, name_new
+from facecli.files import drafting, name_new
 from facecli.gate.capture import Capture
 from facecli.gate.types import TrackedFace
 from facecli.report.annotation import check_new_file
@@ -73,7 +73,8 @@ class Film:
         self._rate = capture.rate
         capture.close()
         self.out = out
-        self._draft: Path | None = None
+        self._held = ExitStack()
+        self._draft = out
         self._video: Any = None
         self._size = (0, 0)
         self._waiting: list[tuple[float, Image.Image]] = []
@@ -84,15 +85,17 @@ class Film:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: Any
+    ) -> None:
         try:
             if kind is None:
-                self._finish()
+                with self._held:
+                    self._finish()
         finally:
             if self._video is not None:
                 self._video.release()
-            if self._draft is not None:
-                self._draft.unlink(missing_ok=True)
+            self._held.__exit__(kind, error, trace)
 
     def add(self, at: float, frame: Image.Image, faces: Sequence[TrackedFace] | None) -> None:
         """Take the next frame, at a time in seconds; faces only if this frame was looked at."""
@@ -132,18 +135,19 @@ class Film:
     def _open(self, at: float, size: tuple[int, ...]) -> None:
         import cv2
 
-        handle, draft = tempfile.mkstemp(dir=self.out.parent, prefix=DRAFT, suffix=ENDING)
+        handle, self._draft = self._held.enter_context(drafting(self.out, ending=ENDING))
         os.close(handle)
-        self._draft = Path(draft)
         self._began, self._size = at, (size[0], size[1])
         code = cv2.VideoWriter.fourcc(*CODEC)
-        self._video = cv2.VideoWriter(draft, cv2.CAP_FFMPEG, code, self._rate, self._size)
+        self._video = cv2.VideoWriter(
+            str(self._draft), cv2.CAP_FFMPEG, code, self._rate, self._size
+        )
         if not self._video.isOpened():
             raise self._failure("OpenCV cannot write it")
 
     def _finish(self) -> None:
         """Write the rest, check that all is there, and give the film its name."""
-        if self._video is None or self._draft is None:
+        if self._video is None:
             return
         self._let_go(None)
         self._video.release()
@@ -151,7 +155,6 @@ class Film:
         made.close()
         if made.frames < self.frames:
             raise self._failure("it could not be written: is the disk full?")
-        self._draft.chmod(PRIVATE)
         try:
             name_new(self._draft, self.out)
         except OSError as error:

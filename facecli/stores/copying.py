@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from facecli.errors import FacecliError
-from facecli.files import DRAFT, PRIVATE, name_new
+from facecli.files import drafting, name_new
 from facecli.stores.connection import (
     connect,
     open_connection,
@@ -187,25 +186,20 @@ def _write_new(source: sqlite3.Connection, file: Path, what: Copyable, where: st
     if os.path.lexists(file):
         raise kind.error(f"{where}: it exists already: choose another name, or delete it first")
     try:
-        handle, made = tempfile.mkstemp(dir=file.parent, prefix=DRAFT)
+        with drafting(file) as (handle, draft), os.fdopen(handle):
+            try:
+                with translated(kind, where):
+                    _fill(draft, source, kind, where)
+                with _reading(draft, what, where):
+                    pass
+            finally:
+                for ending in BESIDE:
+                    draft.with_name(draft.name + ending).unlink(missing_ok=True)
+            os.fsync(handle)
+            name_new(draft, file)
+            _keep_name(file.parent)
     except OSError as error:
         raise kind.error(f"{where}: {file.parent}: {error.strerror}") from error
-    draft = Path(made)
-    try:
-        with translated(kind, where):
-            _fill(draft, source, kind, where)
-        with _reading(draft, what, where):
-            pass
-        draft.chmod(PRIVATE)
-        os.fsync(handle)
-        name_new(draft, file)
-        _keep_name(file.parent)
-    except OSError as error:
-        raise kind.error(f"{where}: {error.strerror}") from error
-    finally:
-        os.close(handle)
-        for ending in ("", *BESIDE):
-            draft.with_name(draft.name + ending).unlink(missing_ok=True)
 
 
 def _fill(draft: Path, source: sqlite3.Connection, kind: Kind, where: str) -> None:
