@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from facecli.errors import FacecliError
-from facecli.recognition.roster import EnrollmentRequest, named_photos, read_source
+from facecli.recognition.roster import EnrollmentRequest, named_photos
+from facecli.recognition.roster_files import read_source
 from facecli.types import Failure
 
 HOSTILE = 'Zoë <b>O\'Neil "Z" \U0001f600'

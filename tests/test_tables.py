@@ -15,7 +15,8 @@ from facecli.errors import FacecliError
 from facecli.evaluation.pairlists import read_pairs
 from facecli.evaluation.subgroups import read_answers
 from facecli.faces.tables import read_table, table_text
-from facecli.recognition.roster import EnrollmentRequest, read_source
+from facecli.recognition.roster import EnrollmentRequest
+from facecli.recognition.roster_files import read_source
 
 COLUMNS = ("name", "path", "external_id")
 

@@ -169,7 +169,8 @@ def _requests(
     The result is empty for `cluster`, since its faces come from the library.
     """
     from facecli.errors import FacecliError
-    from facecli.recognition.roster import named_photos, read_source
+    from facecli.recognition.roster import named_photos
+    from facecli.recognition.roster_files import read_source
 
     if cluster:
         if name is None or photos or source is not None:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from PIL import Image, TiffImagePlugin
+from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 
 from facecli.errors import PictureError
@@ -168,7 +168,7 @@ def _bytes(image: Image.Image, scale: int) -> tuple[int, int]:
         return pixels * loading, pixels * held
     if isinstance(image, JpegImageFile):
         return own + _coefficients(image), own
-    if isinstance(image, TiffImagePlugin.TiffImageFile):
+    if image.format == "TIFF":
         turned = own if orientation(image) in UPRIGHT else 0
         return own + max(turned, _piece(image)), own
     if image.format == "BMP":
@@ -195,8 +195,10 @@ def _first_scan(image: JpegImageFile) -> int:
     return head[2] if len(head) == 3 else 0
 
 
-def _piece(image: TiffImagePlugin.TiffImageFile) -> int:
+def _piece(image: Any) -> int:
     """Return the bytes of a strip or tile of a TIFF, which is unpacked in one piece."""
+    from PIL import TiffImagePlugin  # slow to import, and there already where there is a TIFF
+
     tags = image.tag_v2
     bits = tags.get(TiffImagePlugin.BITSPERSAMPLE, (1,))
     samples = max(int(tags.get(TiffImagePlugin.SAMPLESPERPIXEL, 1)), len(bits))
@@ -207,7 +209,7 @@ def _piece(image: TiffImagePlugin.TiffImageFile) -> int:
             int(tags[one]) for one in (TiffImagePlugin.TILEWIDTH, TiffImagePlugin.TILELENGTH)
         )
         pixels = width * height
-    return pixels * samples * max(map(int, bits)) // 8
+    return int(pixels * samples * max(map(int, bits)) // 8)
 
 
 def upright_size(image: Image.Image) -> tuple[int, int]:
