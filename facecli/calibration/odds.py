@@ -215,16 +215,15 @@ def _interval(
     shares: RateArray, variance: RateArray, *, pairs: int, people: int
 ) -> tuple[RateArray, RateArray]:
     """Return the ends of Korn and Graubard's interval of each share, for `people` clusters."""
-    from scipy.special import betaincinv, ndtri, stdtrit
+    from scipy.special import ndtri, stdtrit
+
+    from facecli.metrics.bounds import exact_limits
 
     tail = (1 - CONFIDENCE) / 2
     few_people = (ndtri(tail) / stdtrit(people - 1, tail)) ** 2
     alone = shares * (1 - shares) / pairs
     effective = pairs * few_people * alone / np.maximum(variance, alone)
-    matched = effective * shares
-    low = betaincinv(matched, effective - matched + 1, tail)
-    high = betaincinv(matched + 1, effective - matched, 1 - tail)
-    return low, high
+    return exact_limits(effective * shares, effective)
 
 
 def sentence(odds: Odds, *, enrolled: int | None = None) -> str:

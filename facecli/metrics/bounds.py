@@ -21,7 +21,7 @@ def exact_interval(errors: float, of: float) -> Interval:
     return Interval(errors / of if of > 0 else 0.0, float(low), float(high))
 
 
-def exact_limits(errors: RateArray, of: float) -> tuple[RateArray, RateArray]:
+def exact_limits(errors: RateArray, of: RateArray | float) -> tuple[RateArray, RateArray]:
     """Return the ends of `exact_interval` for each number of errors, float64 of its shape."""
     from scipy.special import betaincinv
 

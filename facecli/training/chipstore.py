@@ -18,6 +18,7 @@ from facecli.errors import TrainingError
 from facecli.faces.acquisition import failure
 from facecli.faces.images import open_picture
 from facecli.faces.prominence import main_face
+from facecli.files import PRIVATE, replacing
 from facecli.text import read_json_object
 from facecli.types import Acquisition, BoolArray, ChipGeometry, Failure, FailureKind, PixelArray
 
@@ -78,7 +79,8 @@ def load_chips(
             usable, failures = _write(cached, rows, len(files), geometry.size, on_photo)
             lost = [(one.source, one.reason, str(one.kind)) for one in failures]
             known = {"key": key, "usable": usable, "skipped": lost}
-            _write_whole(notes, json.dumps(known).encode())
+            with replacing(notes, mode=PRIVATE) as stream:
+                stream.write(json.dumps(known).encode())
         chips: PixelArray = np.load(cached, mmap_mode="r")
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
@@ -122,26 +124,15 @@ def _write(
     """
     usable, failures = [], []
     blank = bytes(size * size * 3)
-    temporary = path.with_name(f".{path.name}.part")
-    try:
-        with temporary.open("wb") as stream:
-            header = {"descr": "|u1", "fortran_order": False, "shape": (count, size, size, 3)}
-            np.lib.format.write_array_header_1_0(stream, header)
-            for row in rows:
-                usable.append(not isinstance(row, Failure))
-                failures += [row] if isinstance(row, Failure) else []
-                stream.write(blank if isinstance(row, Failure) else row.tobytes())
-                on_photo()
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path, mode=PRIVATE) as stream:
+        header = {"descr": "|u1", "fortran_order": False, "shape": (count, size, size, 3)}
+        np.lib.format.write_array_header_1_0(stream, header)
+        for row in rows:
+            usable.append(not isinstance(row, Failure))
+            failures += [row] if isinstance(row, Failure) else []
+            stream.write(blank if isinstance(row, Failure) else row.tobytes())
+            on_photo()
     return usable, failures
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.part")
-    temporary.write_bytes(content)
-    temporary.replace(path)
 
 
 def _ready_made(files: list[Path], geometry: ChipGeometry) -> Iterator[PixelArray | Failure]:

@@ -114,10 +114,8 @@ class RunFolder:
 
     def keep_before(self, embeddings: FloatArray) -> None:
         """Store the embeddings (n, 128) of the validation photos by the model to compare with."""
-        with self._writing():
-            temporary = self.path / ".before.part.npy"
-            np.save(temporary, embeddings)
-            temporary.replace(self.path / "before.npy")
+        with self._writing(), replacing(self.path / "before.npy", mode=PRIVATE) as stream:
+            np.save(stream, embeddings)
 
     def before(self) -> FloatArray | None:
         """Return the embeddings that `keep_before` stored; None if there are none."""
