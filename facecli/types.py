@@ -128,6 +128,13 @@ NO_FACE_FOUND = "no face found"
 """How every command says that a picture shows no face."""
 
 
+class Subject(StrEnum):
+    """What a model looks at."""
+
+    FACE = "face"
+    PICTURE = "picture"
+
+
 @dataclass(frozen=True, slots=True)
 class ModelCard:
     """Everything that is known about one model, as stored in its checkpoint.
@@ -155,6 +162,11 @@ class ModelCard:
     config: dict[str, Any] = field(default_factory=dict)
     history: tuple[dict[str, Any], ...] = ()
     impostors: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def subject(self) -> Subject:
+        """What the model looks at: a face, which a detector finds, or the whole picture."""
+        return Subject(self.architecture.get("subject", Subject.FACE))
 
 
 @dataclass(frozen=True, slots=True)
