@@ -12,6 +12,7 @@ import torch
 
 from facecli.errors import ModelError
 from facecli.faces.chips import geometry_at
+from facecli.models.block_trunks import ROWS
 from facecli.models.dlib_format import resnet29_architecture
 from facecli.models.graphs import CHIPS, EMBEDDINGS, encoder_graph, has_graph
 from facecli.models.networks import FaceNetwork, build
@@ -60,6 +61,7 @@ ARCHITECTURES = {
     "sface mirrored": ({**ARCHITECTURE, "mirror": True}, SFACE_GEOMETRY),
     "dlib": (resnet29_architecture({"5": 1}), geometry_at(150)),
     "joined": ({**resnet29_architecture({"3": 4, "5": 2}), "joined": True}, geometry_at(150)),
+    **{name: (row.architecture(name, 32), row.geometry) for name, row in ROWS.items()},
     "deeper, uneven": (
         {**resnet29_architecture({"2": 5, "3": 3}), "deeper": {"2": 1, "5": 2}, "dimension": 17},
         geometry_at(150),

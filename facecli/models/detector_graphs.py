@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from facecli.models.checkpoints import Weights
-from facecli.models.graphs import GraphBuilder
+from facecli.models.graph_builder import GraphBuilder
 from facecli.models.onnx_format import Graph, Shape
 from facecli.types import FloatArray
 

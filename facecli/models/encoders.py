@@ -3,6 +3,7 @@
 Three kinds of model: those shipped in the package, those that `facecli train` or `facecli models
 import-dlib` wrote (in the user's model folder, or any path), and facenet-pytorch's two
 InceptionResnetV1 networks, whose weights a user brings. Only networks without a graph need PyTorch.
+Bare trunks have a card too, since training may start from them.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import platformdirs
 from facecli.errors import ModelError, check_extra
 from facecli.faces.chips import geometry_at
 from facecli.models import DIMENSION, checkpoints
+from facecli.models.bare_trunks import TRUNKS
 from facecli.models.graphs import has_graph
 from facecli.text import shown
 from facecli.types import Encoder, ModelCard
@@ -99,6 +101,8 @@ def read_card(name_or_path: str) -> ModelCard:
     """Return a model's card; raise ModelError if there is none."""
     if name_or_path in INCEPTION:
         return _inception_card(name_or_path)
+    if name_or_path in TRUNKS:
+        return TRUNKS[name_or_path].card()
     return checkpoints.read_card(find_model(name_or_path))
 
 
@@ -116,6 +120,11 @@ def load_encoder(
         raise ModelError(
             f"{name_or_path} is a trunk that gives 512 numbers, without a head; make its "
             f"{DIMENSION}-d head with: facecli train DATA --init {name_or_path} --out MODEL"
+        )
+    if name_or_path in TRUNKS:
+        raise ModelError(
+            f"{name_or_path} is a trunk without a head; make a model of it with: "
+            f"facecli train DATA --detector none --trunk {name_or_path} --out MODEL"
         )
     path = find_model(name_or_path)
     card = checkpoints.read_card(path)

@@ -1,4 +1,4 @@
-"""The networks: a chip goes in, a unit vector of 128 numbers comes out.
+"""The networks: a chip goes in, a unit vector of 128 numbers or so comes out.
 
 An architecture is a small dictionary, stored in every model card, from which `build` makes the
 module; the weights then come from the checkpoint.
@@ -14,6 +14,8 @@ from torch.nn import functional
 
 from facecli.errors import ModelError
 from facecli.models import sface, torchvision_standin
+from facecli.models.block_networks import BlockTrunk
+from facecli.models.block_trunks import ROWS
 from facecli.models.dlib_format import STAGES
 
 INCEPTION_DIMENSION = 512
@@ -196,7 +198,7 @@ class FaceNetwork(nn.Module):
 
     def embed_maps(self, maps: Tensor, cut: int) -> Tensor:
         """Map what the first `cut` layers of the trunk gave to unit vectors (n, dimension)."""
-        assert isinstance(self.trunk, SFaceTrunk)
+        assert isinstance(self.trunk, SFaceTrunk | BlockTrunk)
         return self.embed_features(self.trunk.layers[cut:](maps).flatten(1))
 
     def embed_features(self, features: Tensor) -> Tensor:
@@ -224,13 +226,15 @@ def lifted(low: Tensor) -> Tensor:
     return torch.cat([low, height], dim=-1)
 
 
-def _trunk(architecture: dict[str, Any]) -> ResNet29 | SFaceTrunk | InceptionBody:
+def _trunk(architecture: dict[str, Any]) -> ResNet29 | SFaceTrunk | InceptionBody | BlockTrunk:
     if architecture["network"] == "resnet29":
         return ResNet29(architecture["taps"], architecture.get("deeper"))
     if architecture["network"] == "sface":
         return SFaceTrunk()
     if architecture["network"] == "inception-resnet-v1":
         return InceptionBody()
+    if architecture["network"] in ROWS:
+        return BlockTrunk(architecture["network"])
     raise ModelError(f"unknown network {architecture['network']!r}")
 
 

@@ -95,8 +95,17 @@ def resolve_torch_device(name: str) -> str:
 
 def read_inception(path: Path) -> dict[str, torch.Tensor]:
     """Return the trunk weights in a file of facenet-pytorch; raise ModelError if it has none."""
+    state = read_state(path)
+    return {f"trunk.body.{key}": state[key] for key in state if not key.startswith("logits.")}
+
+
+def read_state(path: Path) -> dict[str, torch.Tensor]:
+    """Return the weights in a file of PyTorch's, of which no code is run.
+
+    Raises ModelError if it has none.
+    """
     try:
         state: dict[str, torch.Tensor] = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many types for a damaged file
         raise ModelError(f"{path}: cannot be read as weights") from error
-    return {f"trunk.body.{key}": state[key] for key in state if not key.startswith("logits.")}
+    return state

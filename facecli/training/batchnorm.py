@@ -27,6 +27,7 @@ class NormalisedConvolution(nn.Conv2d):
             cast("tuple[int, int]", plain.kernel_size),
             stride=cast("tuple[int, int]", plain.stride),
             padding=cast("tuple[int, int]", plain.padding),
+            groups=plain.groups,
         )
         self.load_state_dict(plain.state_dict())
         self.norm = nn.BatchNorm2d(plain.out_channels)
@@ -50,6 +51,7 @@ class NormalisedConvolution(nn.Conv2d):
             cast("tuple[int, int]", self.kernel_size),
             stride=cast("tuple[int, int]", self.stride),
             padding=cast("tuple[int, int]", self.padding),
+            groups=self.groups,
         )
         mean, variance = self.norm.running_mean, self.norm.running_var
         assert mean is not None

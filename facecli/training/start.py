@@ -9,6 +9,7 @@ import torch
 
 from facecli.errors import TrainingError
 from facecli.models import DIMENSION, checkpoints, encoders
+from facecli.models.bare_trunks import TRUNKS, trunk_weights
 from facecli.models.networks import FaceNetwork, build
 from facecli.models.torch_encoder import load_weights
 from facecli.training.config import TrainingConfig
@@ -74,6 +75,8 @@ def load_start(
 def _weights(model: str) -> dict[str, FloatArray]:
     if model in encoders.INCEPTION:
         return {name: value.numpy() for name, value in encoders.load_inception(model).items()}
+    if model in TRUNKS:
+        return trunk_weights(model)
     return dict(checkpoints.load(encoders.find_model(model))[0])
 
 
