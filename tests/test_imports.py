@@ -31,6 +31,7 @@ FLOORS = (
 """Lowest first. A room imports from lower floors only, never from a room beside it."""
 
 TORCH_MODULES = {
+    "models.bare_trunks",
     "models.block_networks",
     "models.detector_import",
     "models.encoders",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import cast
 
 from torch import Tensor, nn
@@ -11,11 +12,15 @@ from facecli.models.block_trunks import ROWS, Block
 
 
 class ConvolutionBlock(nn.Module):
-    """The convolutions of a block, with their activations and the shortcut."""
+    """The convolutions of a block, with their activations and the shortcut.
 
-    def __init__(self, block: Block) -> None:
+    `side` is that of the map that goes in; the paddings are for it.
+    """
+
+    def __init__(self, block: Block, side: int) -> None:
         super().__init__()
         self.block = block
+        self.paddings = [one.padding(given) for one, given in block.sides(side)]
         self.convolutions = nn.ModuleList(
             nn.Conv2d(
                 one.channels_in,
@@ -30,11 +35,11 @@ class ConvolutionBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map (n, channels_in, h, w) to (n, channels_out, h / stride, w / stride)."""
         y = x
-        for about, convolution in zip(self.block.convolutions, self.convolutions, strict=True):
-            rows, columns = (about.padding(side) for side in y.shape[2:])
-            y = cast("Tensor", convolution(functional.pad(y, (*columns, *rows))))
+        parts = zip(self.block.convolutions, self.paddings, self.convolutions, strict=True)
+        for about, padding, convolution in parts:
+            y = cast("Tensor", convolution(functional.pad(y, (*padding, *padding))))
             if about.limit is not None:
-                y = y.clamp(0.0, about.limit) if about.limit < float("inf") else functional.relu(y)
+                y = y.clamp(0.0, about.limit) if math.isfinite(about.limit) else functional.relu(y)
         return x + y if self.block.adds else y
 
 
@@ -57,9 +62,8 @@ class BlockTrunk(nn.Module):
         super().__init__()
         row = ROWS[network]
         self.features = row.features
-        self.layers = nn.Sequential(
-            *map(ConvolutionBlock, row.blocks), Features(averaged=row.averaged)
-        )
+        blocks = [ConvolutionBlock(block, side) for block, side in row.sides()]
+        self.layers = nn.Sequential(*blocks, Features(averaged=row.averaged))
 
     def forward(self, x: Tensor) -> Tensor:
         """Map normalised chips (n, 3, size, size) to features (n, `features`)."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,6 +52,18 @@ class Block:
     convolutions: tuple[Convolution, ...]
     adds: bool = False
 
+    def sides(self, side: int) -> Iterator[tuple[Convolution, int]]:
+        """Yield each convolution with the side of its map; `side` is that of the first one's."""
+        for convolution in self.convolutions:
+            yield convolution, side
+            side = convolution.after(side)
+
+    def after(self, side: int) -> int:
+        """Return the side of the map that a map of this side gives."""
+        for convolution in self.convolutions:
+            side = convolution.after(side)
+        return side
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -69,16 +82,17 @@ class Row:
     def features(self) -> int:
         """Number of features."""
         channels = self.blocks[-1].convolutions[-1].channels_out
-        return channels if self.averaged else channels * self.last_side**2
+        if self.averaged:
+            return channels
+        *_, (last, side) = self.sides()
+        return channels * last.after(side) ** 2
 
-    @property
-    def last_side(self) -> int:
-        """Side of the last map."""
+    def sides(self) -> Iterator[tuple[Block, int]]:
+        """Yield each block with the side of the map that goes into it."""
         side = self.size
         for block in self.blocks:
-            for convolution in block.convolutions:
-                side = convolution.after(side)
-        return side
+            yield block, side
+            side = block.after(side)
 
     @property
     def geometry(self) -> ChipGeometry:
@@ -93,6 +107,7 @@ class Row:
             "dimension": dimension,
             "mean": list(self.mean),
             "scale": self.scale,
+            "mirror": False,
         }
 
 

@@ -171,13 +171,11 @@ def _averaged(steps: GraphBuilder, x: str, side: int, wanted: int) -> str:
 def _blocks(steps: GraphBuilder, x: str, architecture: dict[str, Any]) -> tuple[str, int]:
     """Add a trunk of blocks, as `block_networks.BlockTrunk` has it."""
     row = ROWS[architecture["network"]]
-    side = row.size
-    for place, block in enumerate(row.blocks):
+    for place, (block, side) in enumerate(row.sides()):
         y = x
-        for number, convolution in enumerate(block.convolutions):
+        for number, (convolution, given) in enumerate(block.sides(side)):
             name = f"trunk.layers.{place}.convolutions.{number}"
-            y = _convolution_of_block(steps, y, name, convolution, side)
-            side = convolution.after(side)
+            y = _convolution_of_block(steps, y, name, convolution, given)
         x = steps.add("Add", x, y) if block.adds else y
     pooled = steps.add("GlobalAveragePool", x) if row.averaged else x
     return steps.add("Flatten", pooled), row.features
