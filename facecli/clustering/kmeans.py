@@ -46,6 +46,24 @@ def spherical_kmeans(
     return labels
 
 
+def kmeans_from_scratch(
+    embeddings: FloatArray, k: int, *, starts: int, iterations: int, seed: int = 0
+) -> IntArray:
+    """Return the closest clusters of several starts of `spherical_kmeans`, int64 (n,) in 0..k-1.
+
+    `embeddings` (n, d) are unit rows; k is at most n. Closest are those with the least squared L2
+    from all rows to their centroids. The starts are those of `spread_rows`, by seeds from `seed`.
+    """
+    found, least = np.zeros(len(embeddings), np.int64), np.inf
+    for number in range(seed, seed + starts):
+        start = embeddings[spread_rows(embeddings, k, seed=number)]
+        labels = spherical_kmeans(embeddings, start, iterations=iterations)
+        squared = paired_squared_l2(embeddings, mean_directions(embeddings, labels)[labels])
+        if (spread := float(squared.sum(dtype=np.float64))) < least:
+            found, least = labels, spread
+    return found
+
+
 def spread_rows(embeddings: FloatArray, k: int, *, seed: int = 0) -> IntArray:
     """Choose k different rows of unit vectors (n, d) to start from, int64 (k,), k at most n.
 
