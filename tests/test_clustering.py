@@ -510,11 +510,11 @@ def test_k_means_from_scratch_finds_groups_that_lie_apart() -> None:
 def test_more_starts_bring_rows_closer_to_their_centroids() -> None:
     rows = normalize(np.random.default_rng(2).normal(size=(60, 8)))
     spreads = []
-    for starts in (1, 5, 20):
+    for starts in (1, 5, 50):
         labels = kmeans_from_scratch(rows, 10, starts=starts, iterations=20)
         squared = (rows - mean_directions(rows, labels)[labels]) ** 2
         spreads.append(float(squared.sum()))
-    assert spreads[0] > spreads[1] >= spreads[2]
+    assert spreads[0] >= spreads[1] > spreads[2]
 
 
 def test_k_means_from_scratch_of_equal_rows_fills_every_cluster() -> None:

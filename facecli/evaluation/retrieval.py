@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from facecli.clustering.kmeans import kmeans_from_scratch
-from facecli.evaluation.folders import person_numbers
+from facecli.evaluation.folders import FollowWork, person_numbers, silent
 from facecli.evaluation.rates import REPLICATES, Rate
 from facecli.evaluation.samples import Samples
 from facecli.metrics import (
@@ -73,13 +73,15 @@ class RetrievalResult:
         return recall | {"MAP@R": self.map_at_r, "R-precision": self.r_precision}
 
 
-def measure_retrieval(samples: Samples) -> RetrievalResult:
+def measure_retrieval(samples: Samples, *, watch: FollowWork = silent) -> RetrievalResult:
     """Search for every photo of named people among the others, and cluster them.
 
     Raises ValueError if nobody has two photos.
     """
     labels = person_numbers(samples)
-    found = retrieve(samples.embeddings, labels)
+    found = retrieve(
+        samples.embeddings, labels, watch=lambda blocks: watch(blocks, "Searching photos")
+    )
     people = len(np.unique(found.query_classes))
     means = _means(found, people)
     named = labels >= 0

@@ -15,7 +15,7 @@ beyond R do not count. All three are means over queries, in [0, 1]; higher is be
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -90,6 +90,7 @@ def retrieve(
     ks: Sequence[int] = KS,
     apart: npt.ArrayLike | None = None,
     block: int = COMPARISONS_HELD,
+    watch: Callable[[Sequence[IntArray]], Iterable[IntArray]] = iter,
 ) -> Retrieval:
     """Search for each unit row of `embeddings` (n, d) among the others, nearest first.
 
@@ -99,7 +100,8 @@ def retrieve(
 
     Rows with the same value in `apart` (n,), numbers or text, do not find each other. With colours
     as labels and products in `apart`, a query asks for another product of its colour; R counts only
-    rows that can be found. About `block` comparisons are held at a time, 12 bytes each.
+    rows that can be found. About `block` comparisons are held at a time, 12 bytes each. `watch`
+    wraps the list of blocks, for a progress bar.
 
     Raises ValueError for rows that are not unit vectors, a k below 1, labels or `apart` of another
     length, and if no row has another one to find.
@@ -112,7 +114,7 @@ def retrieve(
         raise ValueError("no row has another one of its class to find")
     hits = np.empty((len(queries), len(ks)), np.bool_)
     average, share = np.empty(len(queries)), np.empty(len(queries))
-    for some in _blocks(known.relevant[queries], max(1, block // len(rows))):
+    for some in watch(_blocks(known.relevant[queries], max(1, block // len(rows)))):
         asked = queries[some]
         right = _right(known, asked, depth=max(*ks, int(known.relevant[asked].max())))
         hits[some] = np.stack([right[:, :k].any(axis=1) for k in ks], axis=1)
@@ -140,14 +142,13 @@ def _known(
     return known, _Known(rows, classes, group, relevant)
 
 
-def _blocks(relevant: IntArray, height: int) -> Iterator[IntArray]:
-    """Yield places of queries, at most `height` at a time, those of a similar R together.
+def _blocks(relevant: IntArray, height: int) -> list[IntArray]:
+    """Return places of queries, at most `height` at a time, those of a similar R together.
 
     A block sorts as many neighbours as its largest R, so one large class must not slow down all.
     """
     order = np.argsort(relevant, kind="stable")
-    for start in range(0, len(order), height):
-        yield order[start : start + height]
+    return [order[start : start + height] for start in range(0, len(order), height)]
 
 
 def _right(known: _Known, queries: IntArray, *, depth: int) -> BoolArray:

@@ -83,7 +83,7 @@ def folders(
     samples = read_samples(settings, data)
     with naming(data):
         result = measure_folder(samples, threshold=threshold, watch=watched)
-    nearest = measure_retrieval(samples)
+    nearest = measure_retrieval(samples, watch=watched)
     groups = [_measured(samples, split, threshold) for split in splits_of(samples)]
     found = [*records.of_folder(result, samples, card), retrieval(nearest, card)]
     for one in groups:
