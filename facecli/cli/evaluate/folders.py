@@ -86,8 +86,7 @@ def folders(
     nearest = measure_retrieval(samples, watch=watched)
     groups = [_measured(samples, split, threshold) for split in splits_of(samples)]
     found = [*records.of_folder(result, samples, card), retrieval(nearest, card)]
-    for one in groups:
-        found += records.of_groups(one, card)
+    found += [record for one in groups for record in records.of_groups(one, card)]
     texts = [_described(result, nearest, samples, card.name), *map(_groups_described, groups)]
     emit_all(found, "\n\n".join(texts))
     if report is not None:
