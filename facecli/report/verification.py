@@ -172,7 +172,7 @@ def _retrieval_table(found: RetrievalResult) -> Table:
     rows = [(name, share(one.value), span(one.interval)) for name, one in found.named().items()]
     rows.append(("NMI", found.nmi_reason if found.nmi is None else share(found.nmi), ""))
     said = EXPLAINED | {
-        f"Recall@{k}": f"photos with one of their own person among the {k} nearest"
+        f"Recall@{k}": f"photos with one of their own person among the nearest {k}"
         for k in found.recall
     }
     return Table(
@@ -180,8 +180,8 @@ def _retrieval_table(found: RetrievalResult) -> Table:
         ("measure", "mean", "95 % interval", "what it says"),
         tuple((*cells, said[cells[0]]) for cells in rows),
         note=f"{found.queries:,} photos of {found.people:,} people with two or more ask, each "
-        f"among {found.photos - 1:,} others. Compare models on the same photos only: all of these "
-        "are lower among more people, and NMI is high by chance where people have few photos.",
+        f"among {found.photos - 1:,} others. Compare models on the same photos only: the more "
+        "people, the lower are all but NMI, which is high by chance where people have few photos.",
     )
 
 
