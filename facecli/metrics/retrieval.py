@@ -1,11 +1,10 @@
 """Measure retrieval: every row of a labelled set asks which of the others are nearest to it.
 
-Recall@K is the share of queries with at least one row of their own class among the K nearest
-(Jégou, Douze & Schmid, "Product quantization for nearest neighbor search", PAMI 33, 2011; in metric
-learning, Oh Song et al., "Deep metric learning via lifted structured feature embedding", CVPR 2016,
-section 5). R-precision and MAP@R are those of Musgrave, Belongie & Lim, "A metric learning reality
-check", ECCV 2020, section 3.2: with R other rows of the query's class, R-precision is the share of
-that class among the R nearest, and
+Recall@K is the share of queries with at least one row of their own class among the K nearest (in
+metric learning: Oh Song et al., "Deep metric learning via lifted structured feature embedding",
+CVPR 2016). R-precision and MAP@R are those of Musgrave, Belongie & Lim, "A metric learning reality
+check", ECCV 2020: with R other rows of the query's class, R-precision is the share of that class
+among the R nearest, and
 
     MAP@R = 1/R · the sum over i = 1 … R of P(i), if the i-th nearest is of the class, else 0
 
