@@ -75,6 +75,37 @@ def test_folders_counts_all_pairs(people: Path) -> None:
     assert [Path(path).name for path in hardest[0]["paths"]] == ["00.png", "12.png"]
 
 
+def test_folders_says_what_is_nearest_to_each_photo(people: Path) -> None:
+    """All is found, so the intervals are those of 9 photos, and of 3 people, without an error."""
+    paint(people / "Dan" / "00.png", PaintedFace(5))
+    result = run("folders", people, "--json")
+    (found,) = records(result, "retrieval")
+    assert (found["photos"], found["queries"], found["people"]) == (10, 9, 3)
+    assert [one["k"] for one in found["recall"]] == [1, 2, 4, 8]
+    assert found["recall"][0] == {"k": 1, **mean_of_photos(low=0.6637)}
+    assert found["map_at_r"] == found["r_precision"] == mean_of_photos(low=0.0)
+    assert (found["nmi"], found["nmi_reason"]) == (pytest.approx(1.0), None)
+    assert found["model"] == "fake-128"
+    text = run("folders", people).stdout
+    assert re.search(r"^Recall@8 +1\.0000 +0\.6637 to 1\.0000$", text, re.MULTILINE)
+    assert re.search(r"^MAP@R +1\.0000 +0\.0000 to 1\.0000$", text, re.MULTILINE)
+    assert re.search(r"^NMI +1\.0000 +-$", text, re.MULTILINE)
+    assert "of 9 photos of 3 people with two or more, each among 9 others" in text
+
+
+def mean_of_photos(*, low: float) -> dict[str, Any]:
+    """Return the fields of a mean of 1."""
+    return {"value": 1.0, "low": pytest.approx(low, abs=1e-4), "high": 1.0}
+
+
+def test_folders_says_why_there_is_no_nmi(people: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("facecli.evaluation.retrieval.LARGEST_CLUSTERING", 1)
+    reason = "too many to cluster: 9 photos of 3 people"
+    (found,) = records(run("folders", people, "--json"), "retrieval")
+    assert (found["nmi"], found["nmi_reason"]) == (None, reason)
+    assert reason in run("folders", people).stdout
+
+
 def test_folders_obeys_the_threshold(people: Path) -> None:
     (rates,) = records(run("folders", people, "--json", "--threshold", "0.2"), "error_rates")
     assert (rates["threshold"], rates["fnmr"]["errors"]) == (0.2, 3)

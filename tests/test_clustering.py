@@ -17,7 +17,12 @@ from sklearn.cluster import KMeans
 from facecli.clustering import cluster, number_by_size
 from facecli.clustering import linkage as linking
 from facecli.clustering.constraints import conflicting_pairs
-from facecli.clustering.kmeans import mean_directions, spherical_kmeans
+from facecli.clustering.kmeans import (
+    kmeans_from_scratch,
+    mean_directions,
+    spherical_kmeans,
+    spread_rows,
+)
 from facecli.clustering.linkage import average_linkage, smallest
 from facecli.metrics import bcubed_score
 from facecli.types import FloatArray, IntArray
@@ -478,3 +483,41 @@ def test_real_faces_are_clustered_far_better_than_from_random_seeds(faces: Path)
     random = KMeans(250, n_init=3, random_state=0).fit_predict(rows)
     assert bcubed_score(truth, automatic).f > 0.85
     assert bcubed_score(truth, given_k).f > bcubed_score(truth, random).f + 0.1
+
+
+@given(st.integers(0, 10**6), st.integers(1, 30))
+def test_rows_to_start_from_are_different_and_the_same_for_a_seed(seed: int, k: int) -> None:
+    """Half of the thirty rows are copies, so that equal ones must be chosen from 16 on."""
+    rows = np.repeat(normalize(np.random.default_rng(seed).normal(size=(15, 8))), 2, axis=0)
+    chosen = spread_rows(rows, k, seed=seed)
+    assert len(set(chosen.tolist())) == k
+    assert set(chosen.tolist()) <= set(range(30))
+    np.testing.assert_array_equal(chosen, spread_rows(rows, k, seed=seed))
+    if k >= 15:
+        # Rounding leaves a copy a little from its row, so one may be chosen before the last row.
+        assert len({row // 2 for row in chosen.tolist()}) >= 14
+
+
+def test_k_means_from_scratch_finds_groups_that_lie_apart() -> None:
+    random = np.random.default_rng(0)
+    people = np.repeat(np.arange(8), 5)
+    rows = normalize(np.eye(8, 128)[people] + 0.01 * random.normal(size=(40, 128)))
+    labels = kmeans_from_scratch(rows, 8, starts=10, iterations=20)
+    assert len(set(zip(people.tolist(), labels.tolist(), strict=True))) == 8
+    assert set(labels.tolist()) == set(range(8))
+
+
+def test_more_starts_bring_rows_closer_to_their_centroids() -> None:
+    rows = normalize(np.random.default_rng(2).normal(size=(60, 8)))
+    spreads = []
+    for starts in (1, 5, 50):
+        labels = kmeans_from_scratch(rows, 10, starts=starts, iterations=20)
+        squared = (rows - mean_directions(rows, labels)[labels]) ** 2
+        spreads.append(float(squared.sum()))
+    assert spreads[0] >= spreads[1] > spreads[2]
+
+
+def test_k_means_from_scratch_of_equal_rows_fills_every_cluster() -> None:
+    rows = np.repeat(normalize([[1.0, 2.0]]), 6, axis=0)
+    labels = kmeans_from_scratch(rows, 4, starts=2, iterations=20)
+    assert set(labels.tolist()) == {0, 1, 2, 3}

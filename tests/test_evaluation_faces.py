@@ -16,6 +16,7 @@ from facecli.evaluation.folders import measure_folder
 from facecli.evaluation.identification import closed_set, open_set
 from facecli.evaluation.lfw import measure_pairs
 from facecli.evaluation.pairlists import read_pairs
+from facecli.evaluation.retrieval import measure_retrieval
 from facecli.evaluation.samples import Samples, gather
 from facecli.metrics.verification import RateArray
 from facecli.stores.library import Library
@@ -106,6 +107,23 @@ def test_folders_agrees_with_an_independent_computation(
     (fmr, fnmr), (fmr_after, fnmr_after) = rates[after - 1], rates[after]
     share = (fnmr - fmr) / (fnmr - fmr + fmr_after - fnmr_after)
     assert result.eer == exactly(fmr + share * (fmr_after - fmr))
+
+
+def test_retrieval_agrees_with_an_independent_computation(samples: Samples) -> None:
+    squared, people = squared_of_all(samples), np.array(samples.people)
+    np.fill_diagonal(squared, np.inf)
+    right = people[np.argsort(squared, axis=1)] == people[:, None]
+    others = right.sum(axis=1) - 1  # the last place is the photo itself
+    asks = np.flatnonzero(others)
+    precisions = [
+        sum(right[row, :i].mean() for i in range(1, others[row] + 1) if right[row, i - 1])
+        / others[row]
+        for row in asks
+    ]
+    found = measure_retrieval(samples)
+    assert found.queries == len(asks)
+    assert found.recall[1].value == pytest.approx(right[asks, 0].mean())
+    assert found.map_at_r.value == pytest.approx(np.mean(precisions))
 
 
 def test_identification_agrees_with_an_independent_computation(

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Sequence
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facecli.metrics import PartitionScore, bcubed_score, pairwise_score
+from facecli.metrics import (
+    PartitionScore,
+    bcubed_score,
+    normalized_mutual_information,
+    pairwise_score,
+)
 
 partitions = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=1, max_size=30)
 
@@ -84,3 +90,38 @@ def test_nothing_to_score_and_lengths_that_differ_are_refused(
         score([], [])
     with pytest.raises(ValueError, match="different shapes"):
         score([0, 1], [0])
+
+
+def test_nmi_by_hand() -> None:
+    """Four faces of two people, in clusters of three and one: they share 3/4 ln 4/3."""
+    shared = 3 / 4 * math.log(4 / 3)
+    entropy = (math.log(2) + math.log(4) / 4 + 3 / 4 * math.log(4 / 3)) / 2
+    found = normalized_mutual_information(["a", "a", "b", "b"], [0, 0, 0, 1])
+    assert found == pytest.approx(shared / entropy)
+
+
+@given(partitions)
+def test_nmi_is_that_of_scikit_learn(faces: list[tuple[int, int]]) -> None:
+    cluster = pytest.importorskip("sklearn.metrics.cluster")
+    people, clusters = zip(*faces, strict=True)
+    expected = cluster.normalized_mutual_info_score(people, clusters)
+    assert normalized_mutual_information(people, clusters) == pytest.approx(expected, abs=1e-9)
+
+
+@given(partitions)
+def test_nmi_is_symmetric_a_share_and_blind_to_names(faces: list[tuple[int, int]]) -> None:
+    people, clusters = zip(*faces, strict=True)
+    found = normalized_mutual_information(people, clusters)
+    assert 0 <= found <= 1
+    assert normalized_mutual_information(clusters, people) == pytest.approx(found)
+    renamed = [f"cluster {7 * cluster % 5}" for cluster in clusters]
+    assert normalized_mutual_information(people, renamed) == pytest.approx(found)
+    assert normalized_mutual_information(people, people) == pytest.approx(1.0)
+
+
+def test_nmi_of_what_says_nothing() -> None:
+    assert normalized_mutual_information([0, 0, 1, 1], [0, 1, 0, 1]) == pytest.approx(0.0)
+    assert normalized_mutual_information([0, 0, 1, 1], [5, 5, 5, 5]) == 0.0
+    assert normalized_mutual_information([3, 3], ["x", "x"]) == 1.0
+    with pytest.raises(ValueError, match="no faces"):
+        normalized_mutual_information([], [])

@@ -53,6 +53,7 @@ def test_folders_shows_rates_plots_groups_and_the_hardest_pairs(
     for heading in (
         "ROC",
         "DET",
+        "What is nearest to each photo",
         "By sex",
         "Most similar pairs of different people",
         "1 photo without a face",
@@ -60,6 +61,9 @@ def test_folders_shows_rates_plots_groups_and_the_hardest_pairs(
         assert f">{heading}</h2>" in html
     assert html.count("data:image/jpeg;base64,") == 2 * (12 + 20)  # all genuine, 20 impostor
     assert "not supported by 12 genuine pairs" in html
+    assert "12 photos of 4 people with two or more ask, each among 11 others" in html
+    for measure in ("Recall@1", "Recall@8", "MAP@R", "R-precision", "NMI"):
+        assert f">{measure}</th>" in html
     assert "O&#39;Neil" in html
     assert "<img src=x" not in html
 

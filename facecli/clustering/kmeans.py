@@ -1,4 +1,4 @@
-"""Spherical k-means from a given start.
+"""Spherical k-means from a given start, and a start where none is known.
 
 Dhillon & Modha, "Concept decompositions for large sparse text data using clustering", Machine
 Learning 42, 2001: Lloyd's two steps with unit centroids. On unit vectors the nearest centroid by
@@ -44,6 +44,49 @@ def spherical_kmeans(
             break
         labels, centroids = found, mean_directions(embeddings, found, weights)
     return labels
+
+
+def kmeans_from_scratch(
+    embeddings: FloatArray, k: int, *, starts: int, iterations: int, seed: int = 0
+) -> IntArray:
+    """Return the closest clusters of several starts of `spherical_kmeans`, int64 (n,) in 0..k-1.
+
+    `embeddings` (n, d) are unit rows; k is at most n. Closest are those with the least squared L2
+    from all rows to their centroids. The starts are those of `spread_rows`, by seeds from `seed`.
+    """
+    found, least = np.zeros(len(embeddings), np.int64), np.inf
+    for number in range(seed, seed + starts):
+        start = embeddings[spread_rows(embeddings, k, seed=number)]
+        labels = spherical_kmeans(embeddings, start, iterations=iterations)
+        squared = paired_squared_l2(embeddings, mean_directions(embeddings, labels)[labels])
+        if (spread := float(squared.sum(dtype=np.float64))) < least:
+            found, least = labels, spread
+    return found
+
+
+def spread_rows(embeddings: FloatArray, k: int, *, seed: int = 0) -> IntArray:
+    """Choose k different rows of unit vectors (n, d) to start from, int64 (k,), k at most n.
+
+    Each is drawn in proportion to its squared L2 from the nearest one already chosen, so they
+    spread over the data: k-means++ (Arthur & Vassilvitskii, SODA 2007). Equal seeds choose equally.
+    """
+    random = np.random.default_rng(seed)
+    chosen = np.empty(k, np.int64)
+    squared = np.ones(len(embeddings), np.float64)
+    for place in range(k):
+        heaped = np.cumsum(squared)
+        if not heaped[-1]:  # every row left equals a chosen one: any will do
+            squared[:] = 1.0
+            squared[chosen[:place]] = 0.0
+            heaped = np.cumsum(squared)
+        drawn = random.random() * heaped[-1]
+        row = int(np.searchsorted(heaped[:-1], drawn, side="right"))
+        chosen[place] = row
+        # A dot product of each row on one thread: the threads of a matrix product cost more here.
+        near = 2.0 - 2.0 * np.vecdot(embeddings, embeddings[row])
+        np.minimum(squared, near.clip(0.0), out=squared)
+        squared[row] = 0.0
+    return chosen
 
 
 def mean_directions(

@@ -2,8 +2,14 @@
 
 from facecli.metrics.bounds import exact_interval, exact_limits, grouped_interval
 from facecli.metrics.identification import mate_ranks
+from facecli.metrics.means import draw_classes, paired_difference, resampled_means
 from facecli.metrics.pairs import AllPairs, ListedPairs, all_pairs, nearest_impostors
-from facecli.metrics.partitions import PartitionScore, bcubed_score, pairwise_score
+from facecli.metrics.partitions import (
+    PartitionScore,
+    bcubed_score,
+    normalized_mutual_information,
+    pairwise_score,
+)
 from facecli.metrics.resampling import (
     Interval,
     bootstrap_by_person,
@@ -13,6 +19,7 @@ from facecli.metrics.resampling import (
     resampled_rates,
     times_drawn,
 )
+from facecli.metrics.retrieval import KS, Retrieval, retrieve
 from facecli.metrics.searches import Searches, resampled_shares, resampled_vals
 from facecli.metrics.verification import (
     Comparisons,
@@ -31,6 +38,7 @@ from facecli.metrics.verification import (
 )
 
 __all__ = [
+    "KS",
     "AllPairs",
     "Comparisons",
     "FoldAccuracy",
@@ -38,6 +46,7 @@ __all__ = [
     "Interval",
     "ListedPairs",
     "PartitionScore",
+    "Retrieval",
     "Searches",
     "accuracy_at",
     "all_pairs",
@@ -46,6 +55,7 @@ __all__ = [
     "best_accuracy_threshold",
     "bootstrap_by_person",
     "bootstrap_difference",
+    "draw_classes",
     "draw_people",
     "eer",
     "exact_interval",
@@ -56,10 +66,14 @@ __all__ = [
     "interval",
     "mate_ranks",
     "nearest_impostors",
+    "normalized_mutual_information",
+    "paired_difference",
     "pairwise_score",
+    "resampled_means",
     "resampled_rates",
     "resampled_shares",
     "resampled_vals",
+    "retrieve",
     "ten_fold_accuracy",
     "ten_fold_val",
     "threshold_at_fmr",

@@ -55,6 +55,31 @@ def bcubed_score(people: npt.ArrayLike, clusters: npt.ArrayLike) -> PartitionSco
     )
 
 
+def normalized_mutual_information(people: npt.ArrayLike, clusters: npt.ArrayLike) -> float:
+    """Return how much people and clusters say about each other: NMI, in [0, 1].
+
+    It is the mutual information divided by the mean of both entropies (arithmetic, as scikit-learn
+    does; Vinh, Epps & Bailey, "Information theoretic measures for clusterings comparison", JMLR 11,
+    2010). It is 1 if clusters are people, also if there is one of each, and 0 if they are
+    independent. By chance it rises with the number of clusters, so compare it only for the same
+    faces.
+    """
+    both, person, cluster = _contingency(people, clusters)
+    of_person, in_cluster = np.bincount(person, both), np.bincount(cluster, both)
+    entropy = (_entropy(of_person) + _entropy(in_cluster)) / 2
+    if not entropy:
+        return 1.0
+    shared = 2 * entropy - _entropy(both)
+    return min(1.0, max(0.0, shared / entropy))
+
+
+def _entropy(sizes: npt.NDArray[np.generic]) -> float:
+    """Return the entropy of the shares of these sizes, all above 0, in nats."""
+    shares = np.asarray(sizes, np.float64)
+    shares = shares / shares.sum()
+    return float(-(shares * np.log(shares)).sum())
+
+
 def _contingency(
     people: npt.ArrayLike, clusters: npt.ArrayLike
 ) -> tuple[IntArray, IntArray, IntArray]:

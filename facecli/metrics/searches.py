@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from facecli.metrics.means import resampled_means
 from facecli.metrics.verification import RateArray
 from facecli.types import BoolArray, FloatArray, IntArray
 
@@ -42,13 +43,7 @@ def resampled_shares(errors: BoolArray, person: IntArray, draws: IntArray) -> Ra
     people); `person` is the column of each search in it, int64 (m,). A draw without searches is
     NaN.
     """
-    people = draws.shape[1]
-    wrong = np.stack([np.bincount(person[one], minlength=people) for one in errors.T], axis=1)
-    searches = draws @ np.bincount(person, minlength=people)
-    rates: RateArray = np.full((len(draws), wrong.shape[1]), np.nan)
-    some = searches > 0
-    rates[some] = (draws @ wrong)[some] / searches[some, None]
-    return rates
+    return resampled_means(errors, person, draws)
 
 
 def resampled_vals(

@@ -64,6 +64,7 @@ from facecli.records.people import (
     RenamedRecord,
 )
 from facecli.records.recognition import IdentificationRecord, VerificationRecord
+from facecli.records.retrieval import RetrievalRecord
 from facecli.records.scores import ClusteringScoreRecord, RobustnessRecord
 from facecli.records.searches import (
     ClosedSetRecord,
@@ -131,6 +132,7 @@ Record = (
     | ValAtFarRecord
     | HardestPairRecord
     | RateDifferenceRecord
+    | RetrievalRecord
     | LfwRecord
     | ClosedSetRecord
     | OpenSetRecord

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from facecli.evaluation.folders import FolderResult
 from facecli.evaluation.lfw import ASSUMPTION, BASELINES, LfwResult
 from facecli.evaluation.rates import Val, bound
+from facecli.evaluation.retrieval import RetrievalResult
 from facecli.evaluation.samples import Samples
 from facecli.evaluation.subgroups import VAL_SHOWN, Subgroups
 from facecli.metrics import ListedPairs
@@ -28,6 +29,7 @@ def folders_page(
     *,
     chips: ChipsOf,
     facts: Facts,
+    retrieval: RetrievalResult,
     subgroups: Sequence[Subgroups] = (),
 ) -> Page:
     """Return the page of a folder of people, with the pairs that should be looked at."""
@@ -43,6 +45,7 @@ def folders_page(
             plots.det(curves, threshold=result.threshold),
             plots.histograms(result.histogram, threshold=result.threshold),
             _val_table(result.val),
+            _retrieval_table(retrieval),
             *(section for split in subgroups for section in _subgroup_tables(split)),
             FacePairs(
                 "Most similar pairs of different people",
@@ -154,6 +157,32 @@ def _val(point: Val) -> str:
         return share(point.val)
     known = bound(point.interval)
     return f"{known} ({reason})" if known else reason
+
+
+EXPLAINED = {
+    "MAP@R": "as R-precision, and the first places count more",
+    "R-precision": "share of the person's own among the R nearest, R being how many there are",
+    "NMI": "agreement of people and as many k-means clusters",
+}
+"""What each measure of retrieval says; Recall@K is explained by its K."""
+
+
+def _retrieval_table(found: RetrievalResult) -> Table:
+    """Return Recall@K, MAP@R, R-precision and NMI, each with what it says."""
+    rows = [(name, share(one.value), span(one.interval)) for name, one in found.named().items()]
+    rows.append(("NMI", found.nmi_reason if found.nmi is None else share(found.nmi), ""))
+    said = EXPLAINED | {
+        f"Recall@{k}": f"photos with one of their own person among the nearest {k}"
+        for k in found.recall
+    }
+    return Table(
+        "What is nearest to each photo",
+        ("measure", "mean", "95 % interval", "what it says"),
+        tuple((*cells, said[cells[0]]) for cells in rows),
+        note=f"{found.queries:,} photos of {found.people:,} people with two or more ask, each "
+        f"among {found.photos - 1:,} others. Compare models on the same photos only: the more "
+        "people, the lower are all but NMI, which is high by chance where people have few photos.",
+    )
 
 
 def _subgroup_tables(split: Subgroups) -> list[Section]:

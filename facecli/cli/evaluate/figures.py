@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from facecli.evaluation.rates import Rate, Val
+    from facecli.evaluation.retrieval import RetrievalResult
     from facecli.metrics import Interval
 
 
@@ -70,3 +71,13 @@ def point_cells(
         known = f"{known} ({reason})"
     limits = "" if reason and interval is None else between(interval)
     return known, limits, "" if point.threshold is None else f"{point.threshold:.4f}"
+
+
+RETRIEVAL_HEADER = ("nearest photos", "mean", "95 % interval")
+
+
+def retrieval_rows(found: RetrievalResult) -> list[tuple[str, ...]]:
+    """Return the cells under RETRIEVAL_HEADER: Recall@K, MAP@R, R-precision and NMI."""
+    rows = [(name, share(one.value), between(one.interval)) for name, one in found.named().items()]
+    nmi = found.nmi_reason if found.nmi is None else share(found.nmi)
+    return [*rows, ("NMI", nmi, "-")]

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 import click
 
 from facecli.cli.evaluate.figures import (
+    RETRIEVAL_HEADER,
     VAL_HEADER,
     between,
+    retrieval_rows,
     said,
     said_found,
     share,
@@ -23,11 +25,13 @@ from facecli.cli.reports import facts_of, publish, report_option
 from facecli.cli.samples import naming, read_samples
 from facecli.cli.settings import Settings, pass_settings
 from facecli.records import pairs as records
+from facecli.records.retrieval import retrieval
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from facecli.evaluation.folders import FolderResult
+    from facecli.evaluation.retrieval import RetrievalResult
     from facecli.evaluation.samples import Samples
     from facecli.evaluation.subgroups import Group, Split, Subgroups
     from facecli.metrics import ListedPairs
@@ -67,9 +71,11 @@ def folders(
 
     Each person has a folder in DIR, or a CSV file lists path and person. All photos are compared
     with each other. Intervals come from resampling people. If too few errors support a rate, its
-    bound is shown. Exit codes: 1 if a photo has no face, 2 if a photo could not be read.
+    bound is shown. Recall@K, MAP@R, R-precision and NMI say what is nearest to each photo. Exit
+    codes: 1 if a photo has no face, 2 if a photo could not be read.
     """
     from facecli.evaluation.folders import measure_folder
+    from facecli.evaluation.retrieval import measure_retrieval
 
     splits_of = _grouping(groups_file, by)
     card = settings.card()
@@ -77,18 +83,20 @@ def folders(
     samples = read_samples(settings, data)
     with naming(data):
         result = measure_folder(samples, threshold=threshold, watch=watched)
+    nearest = measure_retrieval(samples, watch=watched)
     groups = [_measured(samples, split, threshold) for split in splits_of(samples)]
-    found = records.of_folder(result, samples, card)
-    for one in groups:
-        found += records.of_groups(one, card)
-    texts = [_described(result, samples, card.name), *map(_groups_described, groups)]
+    found = [*records.of_folder(result, samples, card), retrieval(nearest, card)]
+    found += [record for one in groups for record in records.of_groups(one, card)]
+    texts = [_described(result, nearest, samples, card.name), *map(_groups_described, groups)]
     emit_all(found, "\n\n".join(texts))
     if report is not None:
         from facecli.report.verification import folders_page
 
         chips = settings.library().chips
         facts = facts_of(card, threshold)
-        page = folders_page(result, samples, chips=chips, facts=facts, subgroups=groups)
+        page = folders_page(
+            result, samples, chips=chips, facts=facts, retrieval=nearest, subgroups=groups
+        )
         publish(page, report)
     ctx.exit(2 if samples.unreadable else bool(samples.failures))
 
@@ -121,7 +129,7 @@ def _measured(samples: Samples, split: Split, threshold: float) -> Subgroups:
     return measure_groups(samples, split, threshold=threshold, watch=watched)
 
 
-def _described(result: FolderResult, samples: Samples, model: str) -> str:
+def _described(result: FolderResult, nearest: RetrievalResult, samples: Samples, model: str) -> str:
     lines = [
         f"{counted(result.photos, 'photo')} of {counted(result.people, 'person', 'people')}, "
         f"model {shown(model)}, threshold {result.threshold:.4g} squared L2",
@@ -132,6 +140,10 @@ def _described(result: FolderResult, samples: Samples, model: str) -> str:
         + said_found(result.missed, "other photos not found first"),
         "",
         table(VAL_HEADER, map(val_row, result.val)),
+        "",
+        table(RETRIEVAL_HEADER, retrieval_rows(nearest)),
+        f"of {counted(nearest.queries, 'photo')} of {counted(nearest.people, 'person', 'people')} "
+        f"with two or more, each among {nearest.photos - 1:,} others",
         "",
         _pairs_table("nearest strangers", result.hardest_impostor, samples),
         "",
