@@ -33,6 +33,7 @@ from facecli.records.health import (
     DiagnosisRecord,
     ErrorRecord,
     FindingRecord,
+    GlassesRecord,
     HealthRecord,
 )
 from facecli.records.lfw import LfwRecord
@@ -149,6 +150,7 @@ Record = (
     | DiagnosisRecord
     | DemoStepRecord
     | DemoRecord
+    | GlassesRecord
     | ConfigurationFileRecord
     | SettingRecord
     | HealthRecord
