@@ -29,11 +29,14 @@ def has_tsne() -> bool:
 
 
 def project(embeddings: FloatArray) -> Plane:
-    """Return places from 0 to 1 on either axis, float64 (n, 2), of at most MOST rows (n, d)."""
+    """Return places from 0 to 1 on either axis, float64 (n, 2), of at most MOST rows (n, d).
+
+    Rows that are all the same, as of a network that has collapsed, lie in one place.
+    """
     if len(embeddings) > MOST:
         raise ValueError(f"at most {MOST} faces are laid out, not {len(embeddings)}")
     rows = np.asarray(embeddings, dtype=np.float64)
-    if len(rows) < FEWEST or not has_tsne():
+    if len(rows) < FEWEST or not has_tsne() or not np.ptp(rows, axis=0).any():
         places = _principal(rows)
     else:
         from sklearn.manifold import TSNE
