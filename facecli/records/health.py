@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Literal, TypedDict
 
 from facecli.records.fields import Count, WrittenBy
@@ -10,6 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from facecli.doctor import Finding
+    from facecli.training.glasses import Collection
 
 
 class FindingRecord(TypedDict):
@@ -69,6 +71,33 @@ def demo_step(command: str, code: int, *, right: bool) -> DemoStepRecord:
 def demo(folder: Path, gallery: Path, *, right: bool) -> DemoRecord:
     """Return the record of the end of the demo."""
     return {"kind": "demo", "right": right, "folder": str(folder), "gallery": str(gallery)}
+
+
+class GlassesRecord(TypedDict):
+    """Glasses were drawn to train on."""
+
+    kind: Annotated[Literal["glasses"], WrittenBy(("facecli demo",))]
+    folder: Annotated[str, "the folder with a folder of pictures for each product"]
+    products: Annotated[Count, "how many products there are"]
+    pictures: Annotated[Count, "how many pictures there are"]
+    colour: Annotated[str, "the table of the lens colour of each product"]
+    shape: Annotated[str, "the table of the frame shape of each product"]
+    commands: Annotated[Sequence[str], "commands to go on with, as you would type them"]
+
+
+def glasses(
+    made: Collection, *, products: int, pictures: int, commands: Sequence[str]
+) -> GlassesRecord:
+    """Return the record of drawn glasses."""
+    return {
+        "kind": "glasses",
+        "folder": str(made.pictures),
+        "products": products,
+        "pictures": pictures,
+        "colour": str(made.colour),
+        "shape": str(made.shape),
+        "commands": list(commands),
+    }
 
 
 class HealthRecord(TypedDict):

@@ -33,6 +33,7 @@ from facecli.records.health import (
     DiagnosisRecord,
     ErrorRecord,
     FindingRecord,
+    GlassesRecord,
     HealthRecord,
 )
 from facecli.records.lfw import LfwRecord
@@ -151,6 +152,7 @@ Record = (
     | DiagnosisRecord
     | DemoStepRecord
     | DemoRecord
+    | GlassesRecord
     | ConfigurationFileRecord
     | SettingRecord
     | HealthRecord

@@ -92,7 +92,30 @@ class FacePairs:
     kind: ClassVar[str] = "faces"
 
 
-Section = Text | Numbers | Table | Figure | FacePairs
+@dataclass(frozen=True, slots=True)
+class Shot:
+    """One picture of a row, uint8 (size, size, 3) RGB, with a title and a detail.
+
+    `right` says whether it has the class of the row's first picture; None for that one itself.
+    """
+
+    chip: PixelArray
+    title: str
+    detail: str
+    right: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Shots:
+    """Rows of pictures: the first of a row was asked about, the others are the answers."""
+
+    heading: str
+    rows: tuple[tuple[Shot, ...], ...]
+    note: str = ""
+    kind: ClassVar[str] = "shots"
+
+
+Section = Text | Numbers | Table | Figure | FacePairs | Shots
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,11 +12,19 @@ from facecli.evaluation.growth import GallerySize
 from facecli.evaluation.rates import Curve, Histogram
 from facecli.evaluation.robustness import Robustness
 from facecli.report.page import Figure
-from facecli.report.svg import FIRST, INK, RULE, SECOND, SERIES, drawing, finished
+from facecli.report.svg import (
+    FIRST,
+    INK,
+    RULE,
+    SECOND,
+    SERIES,
+    drawing,
+    finished,
+    percent,
+    shortened,
+    style_of,
+)
 from facecli.text import shown
-
-DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (5, 2, 1.5, 2)))
-"""One for each series, so that they differ on paper without colours too."""
 
 GROWING: dict[str, Callable[[GallerySize], float | None]] = {
     "FPIR": lambda one: one.fpir,
@@ -24,9 +32,6 @@ GROWING: dict[str, Callable[[GallerySize], float | None]] = {
     "not first": lambda one: None if one.rank_one is None else 1 - one.rank_one,
 }
 """Rates that change with the number of people enrolled. All are errors: lower is better."""
-
-LABEL = 28
-"""Longest name in a legend, in characters: half the width of a plot."""
 
 DET_TICKS = (1e-6, 1e-5, 1e-4, 1e-3, 0.01, 0.05, 0.2, 0.5)
 
@@ -37,13 +42,15 @@ def roc(curves: Mapping[str, Curve], *, threshold: float) -> Figure:
         axes = canvas.subplots()
         for place, (name, curve) in enumerate(curves.items()):
             there = curve.fmr > 0
-            axes.plot(curve.fmr[there], 1 - curve.fnmr[there], label=_label(name), **_style(place))
+            axes.plot(
+                curve.fmr[there], 1 - curve.fnmr[there], label=shortened(name), **style_of(place)
+            )
         _mark(axes, [(x, 1 - y) for x, y in _ringed(curves, threshold) if x > 0], threshold)
         axes.set_xscale("log")
         axes.minorticks_off()
         axes.set_ylim(top=1.0)
         axes.xaxis.set_major_formatter(_rate)
-        axes.yaxis.set_major_formatter(_percent)
+        axes.yaxis.set_major_formatter(percent)
         axes.set_xlabel("false accept rate (FAR)")
         axes.set_ylabel("genuine pairs accepted (VAL)")
         axes.legend(loc="lower right")
@@ -59,7 +66,7 @@ def det(curves: Mapping[str, Curve], *, threshold: float) -> Figure:
         for place, (name, curve) in enumerate(curves.items()):
             inside = (curve.fmr > 0) & (curve.fmr <= 0.5) & (curve.fnmr > 0) & (curve.fnmr <= 0.5)
             fmr, fnmr = curve.fmr[inside], curve.fnmr[inside]
-            axes.plot(ndtri(fmr), ndtri(fnmr), label=_label(name), **_style(place))
+            axes.plot(ndtri(fmr), ndtri(fnmr), label=shortened(name), **style_of(place))
             lowest = min([lowest, *fmr, *fnmr])
         ringed = [(x, y) for x, y in _ringed(curves, threshold) if 0 < x <= 0.5 and 0 < y <= 0.5]
         _mark(axes, [(ndtri(x), ndtri(y)) for x, y in ringed], threshold)
@@ -73,8 +80,17 @@ def det(curves: Mapping[str, Curve], *, threshold: float) -> Figure:
         return finished(canvas, heading="DET", alt=alt + _in_words(curves, threshold))
 
 
-def histograms(histogram: Histogram, *, threshold: float) -> Figure:
-    """Draw genuine and impostor squared L2, each as shares, since there are far more impostors."""
+def histograms(
+    histogram: Histogram,
+    *,
+    threshold: float,
+    heading: str = "Squared L2 of pairs",
+    limit: float | None = None,
+) -> Figure:
+    """Draw genuine and impostor squared L2, each as shares, since there are far more impostors.
+
+    With a `limit` the axis ends there, so that two figures can be compared.
+    """
     edges = histogram.edges
     kinds = [("genuine", histogram.genuine, FIRST), ("impostor", histogram.impostor, SECOND)]
     with drawing() as canvas:
@@ -86,7 +102,7 @@ def histograms(histogram: Histogram, *, threshold: float) -> Figure:
         marked = f"threshold {threshold:.3g}"
         axes.axvline(threshold, color=INK, linewidth=1.2, linestyle=(0, (4, 2)), label=marked)
         last = np.flatnonzero(histogram.genuine + histogram.impostor).max(initial=0)
-        axes.set_xlim(0, edges[last + 1])
+        axes.set_xlim(0, limit or edges[last + 1])
         axes.set_ylim(bottom=0)
         axes.set_yticks([])
         axes.spines["left"].set_visible(False)
@@ -97,7 +113,7 @@ def histograms(histogram: Histogram, *, threshold: float) -> Figure:
             for name, counts, _ in kinds
         )
         alt = f"Histograms of squared L2: {said}; {marked}."
-        return finished(canvas, heading="Squared L2 of pairs", alt=alt)
+        return finished(canvas, heading=heading, alt=alt)
 
 
 def cmc(rates: Sequence[float]) -> Figure:
@@ -108,7 +124,7 @@ def cmc(rates: Sequence[float]) -> Figure:
         axes.plot(ranks, rates, color=FIRST, marker="o", markersize=4)
         axes.set_xticks(ranks)
         axes.set_ylim(top=1.0)
-        axes.yaxis.set_major_formatter(_percent)
+        axes.yaxis.set_major_formatter(percent)
         axes.set_xlabel("rank")
         axes.set_ylabel("mate at this rank or nearer")
         said = ", ".join(
@@ -122,10 +138,10 @@ def open_set(curve: Curve, *, threshold: float, enrolled: int) -> Figure:
     with drawing() as canvas:
         axes = canvas.subplots()
         for place, (name, rates) in enumerate((("FPIR", curve.fmr), ("FNIR", curve.fnmr))):
-            axes.plot(curve.thresholds, rates, label=name, **_style(place))
+            axes.plot(curve.thresholds, rates, label=name, **style_of(place))
         marked = f"threshold {threshold:.3g}"
         axes.axvline(threshold, color=INK, linewidth=1.2, linestyle=(0, (4, 2)), label=marked)
-        axes.yaxis.set_major_formatter(_percent)
+        axes.yaxis.set_major_formatter(percent)
         axes.set_xlabel("threshold, squared L2")
         axes.set_ylabel(f"share of searches among {enrolled:,} people")
         axes.legend(loc="center left")
@@ -144,7 +160,7 @@ def growth(sizes: Sequence[GallerySize]) -> Figure:
                 (one.size, value(one), one.measured) for one in sizes if value(one) is not None
             ]
             axes.plot(
-                [one[0] for one in known], [one[1] for one in known], label=name, **_style(place)
+                [one[0] for one in known], [one[1] for one in known], label=name, **style_of(place)
             )
             for measured in (True, False):
                 some = [one for one in known if one[2] == measured]
@@ -160,7 +176,7 @@ def growth(sizes: Sequence[GallerySize]) -> Figure:
         axes.set_xscale("log")
         axes.minorticks_off()
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
-        axes.yaxis.set_major_formatter(_percent)
+        axes.yaxis.set_major_formatter(percent)
         axes.set_ylim(bottom=0)
         axes.set_xlabel("people enrolled")
         axes.set_ylabel("share of searches")
@@ -192,7 +208,7 @@ def sweep(summary: Sequence[Robustness]) -> Figure:
         axes.invert_yaxis()
         axes.grid(visible=False)
         axes.tick_params(length=0)
-        axes.xaxis.set_major_formatter(_percent)
+        axes.xaxis.set_major_formatter(percent)
         axes.margins(x=0, y=0.01)
         axes.spines["left"].set_visible(False)
         canvas.legend(loc="outside upper center", ncols=3, handlelength=1, columnspacing=1.2)
@@ -210,21 +226,6 @@ def _places(series: Iterable[str]) -> list[float]:
         places.append(places[-1] + (1.0 if name == before else 1.6) if places else 0.0)
         before = name
     return places
-
-
-def _label(name: str) -> str:
-    """Return a group's name for a legend, which leaves out names that start with _."""
-    text = shown(name)
-    short = text if len(text) <= LABEL else f"{text[: LABEL - 1]}…"
-    return f" {short}" if short.startswith("_") else short
-
-
-def _style(place: int) -> dict[str, Any]:
-    """Return colour and dashes of a series, from 0; the first sixteen are all different."""
-    return {
-        "color": SERIES[place % len(SERIES)],
-        "linestyle": DASHES[(place + place // len(SERIES)) % len(DASHES)],
-    }
 
 
 def _mark(axes: Any, places: Sequence[tuple[float, float]], threshold: float) -> None:
@@ -258,7 +259,3 @@ def _in_words(curves: Mapping[str, Curve], threshold: float) -> str:
 def _rate(value: float, _: object = None) -> str:
     """Write a small rate as 1e-4, and a rate of 1 % or more in percent."""
     return f"{value:.0%}" if value >= 0.01 or not value else f"{value:.0e}".replace("e-0", "e-")
-
-
-def _percent(value: float, _: object = None) -> str:
-    return f"{100 * value:.4g} %"

@@ -29,18 +29,25 @@ def has_tsne() -> bool:
 
 
 def project(embeddings: FloatArray) -> Plane:
-    """Return places from 0 to 1 on either axis, float64 (n, 2), of at most MOST rows (n, d)."""
+    """Return places from 0 to 1 on either axis, float64 (n, 2), of at most MOST rows (n, d).
+
+    Rows that are all the same, as of a network that has collapsed, lie in one place.
+    """
     if len(embeddings) > MOST:
         raise ValueError(f"at most {MOST} faces are laid out, not {len(embeddings)}")
     rows = np.asarray(embeddings, dtype=np.float64)
-    if len(rows) < FEWEST or not has_tsne():
+    if len(rows) < FEWEST or not has_tsne() or not np.ptp(rows, axis=0).any():
         places = _principal(rows)
     else:
         from sklearn.manifold import TSNE
+        from threadpoolctl import threadpool_limits  # scikit-learn brings it
 
         # Among unit vectors the order by squared L2, TSNE's own measure, is that by angle.
         perplexity = min(PERPLEXITY, (len(rows) - 1) / 3)
-        places = TSNE(perplexity=perplexity, init="pca", random_state=0).fit_transform(rows)
+        tsne = TSNE(perplexity=perplexity, init="pca", random_state=0)
+        # It waits for all its threads thousands of times: on a busy machine one is 4 times as fast.
+        with threadpool_limits(1):
+            places = tsne.fit_transform(rows)
     low, high = places.min(axis=0, initial=np.inf), places.max(axis=0, initial=-np.inf)
     scaled: Plane = (places - low) / np.where(high > low, high - low, 1.0)
     return scaled

@@ -12,6 +12,7 @@ from xml.etree import ElementTree
 
 from facecli.errors import MissingExtra
 from facecli.report.page import Figure
+from facecli.text import shown
 
 INK, SOFT, RULE = "#0a0a01", "#0a0a02", "#0a0a03"
 FIRST, SECOND, THIRD, FOURTH = "#0a0a04", "#0a0a05", "#0a0a06", "#0a0a07"
@@ -28,6 +29,12 @@ PAGE_COLOURS = {
     FOURTH: "var(--fourth, #cc79a7)",
 }
 """Blue, vermilion, green and purple: they differ for any colour vision (Okabe & Ito 2008)."""
+
+DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (5, 2, 1.5, 2)))
+"""One for each series, so that they differ on paper without colours too."""
+
+LABEL = 28
+"""Longest name in a legend, in characters: half the width of a plot."""
 
 WIDTH, HEIGHT = 4.6, 3.3
 """Inches: with 72 units per inch, a phone of 360 pixels shows letters of 9 points as 9 pixels."""
@@ -80,6 +87,26 @@ def finished(canvas: Any, *, heading: str, alt: str, note: str = "") -> Figure:
     data = io.BytesIO()
     canvas.savefig(data, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     return Figure(heading=heading, svg=_adapted(data.getvalue(), heading), alt=alt, note=note)
+
+
+def shortened(name: str) -> str:
+    """Return a group's name for a legend, which leaves out names that start with _."""
+    text = shown(name)
+    short = text if len(text) <= LABEL else f"{text[: LABEL - 1]}…"
+    return f" {short}" if short.startswith("_") else short
+
+
+def style_of(place: int) -> dict[str, Any]:
+    """Return colour and dashes of a series, from 0; the first sixteen are all different."""
+    return {
+        "color": SERIES[place % len(SERIES)],
+        "linestyle": DASHES[(place + place // len(SERIES)) % len(DASHES)],
+    }
+
+
+def percent(value: float, _: object = None) -> str:
+    """Write a share in percent, as on an axis."""
+    return f"{100 * value:.4g} %"
 
 
 def _adapted(data: bytes, name: str) -> str:
