@@ -68,7 +68,8 @@ def _check_options(kind: ObjectiveKind, given: Mapping[str, float]) -> None:
 
 
 def _triplet(one: Setting) -> Objective:
-    return PlainObjective(partial(pair_losses.triplet, mining=one.mining, **one.options))
+    function = partial(pair_losses.triplet, margin=one.options["margin"], mining=one.mining)
+    return PlainObjective(function)
 
 
 SCALE = Option(16, 1, 512, "what cosines are multiplied by before the softmax")

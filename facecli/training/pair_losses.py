@@ -3,7 +3,7 @@
 Rows are unit vectors (n, d), all with a known label. Losses of this module that take `Pairs` pair
 up the rows of each class in the order of the batch, the first with the second, the third with the
 fourth; a last row without a partner is left out. Pairs of one class are never each other's
-negatives.
+negatives. Options come as numbers: `synthetic` is 1, or 0 for pooling only.
 """
 
 from __future__ import annotations
@@ -84,12 +84,12 @@ def n_pair(pairs: Pairs, *, scale: float) -> Terms:
     return Terms(_cross_entropy(pairs, pairs.a @ pairs.p.T, scale))
 
 
-def symm_n_pair(pairs: Pairs, *, scale: float, synthetic: bool) -> Terms:
+def symm_n_pair(pairs: Pairs, *, scale: float, synthetic: float) -> Terms:
     """Return the N-pair loss whose negatives are the hardest pairs of points of two classes.
 
     `synthesis.pooled_similarity` says which (Gu and Ko 2020, section 3).
     """
-    pooled = synthesis.pooled_similarity(pairs.a, pairs.p, synthetic=synthetic)
+    pooled = synthesis.pooled_similarity(pairs.a, pairs.p, synthetic=bool(synthetic))
     return Terms(_cross_entropy(pairs, pooled.hardest, scale), _measured(pairs, pooled))
 
 
@@ -104,14 +104,14 @@ def _measured(pairs: Pairs, pooled: synthesis.Pooled) -> dict[str, Tensor]:
     return {"synthetic": synthesis.share(pooled.synthetic, pairs.other)}
 
 
-def symm_triplet(pairs: Pairs, *, margin: float, synthetic: bool) -> Terms:
+def symm_triplet(pairs: Pairs, *, margin: float, synthetic: float) -> Terms:
     """Return the triplet loss of each pair against the hardest negative of each other class.
 
     A pair and a class cost max(0, ‖a−p‖² − ‖x−n‖² + margin), where x of the pair and n of the
     other are the nearest points of the two (Gu and Ko 2020, section 3). The mean is over those that
     cost more than 0.
     """
-    pooled = synthesis.pooled_similarity(pairs.a, pairs.p, synthetic=synthetic)
+    pooled = synthesis.pooled_similarity(pairs.a, pairs.p, synthetic=bool(synthetic))
     # The difference of two squared L2 is twice the difference of the cosines.
     cost = functional.relu(2.0 * (pooled.hardest - pairs.cosine[:, None]) + margin)
     cost = cost.where(pairs.other, 0.0)
@@ -132,13 +132,13 @@ def angular(pairs: Pairs, *, angle: float) -> Terms:
     return Terms(functional.softplus(exponents.flatten(1).logsumexp(dim=1)).mean())
 
 
-def symm_angular(pairs: Pairs, *, angle: float, synthetic: bool) -> Terms:
+def symm_angular(pairs: Pairs, *, angle: float, synthetic: float) -> Terms:
     """Return the angular loss with the largest exponent of each two classes.
 
     `synthesis.pooled_angles` says which (Gu and Ko 2020, section 3).
     """
     tangent = math.tan(math.radians(angle))
-    pooled = synthesis.pooled_angles(pairs.a, pairs.p, tangent=tangent, synthetic=synthetic)
+    pooled = synthesis.pooled_angles(pairs.a, pairs.p, tangent=tangent, synthetic=bool(synthetic))
     exponents = pooled.hardest.masked_fill(~pairs.other, -torch.inf)
     loss = functional.softplus(exponents.logsumexp(dim=1)).mean()
     return Terms(loss, _measured(pairs, pooled))
@@ -162,13 +162,13 @@ def lifted(embeddings: Tensor, labels: Tensor, *, margin: float) -> Terms:
     return Terms(cost.square().mean() / 2.0)
 
 
-def symm_lifted(pairs: Pairs, *, margin: float, synthetic: bool) -> Terms:
+def symm_lifted(pairs: Pairs, *, margin: float, synthetic: float) -> Terms:
     """Return the lifted structure loss with the nearest points of each two classes.
 
     Both sums of a pair run over the other pairs, and hold the same pooled distances (Gu and Ko
     2020, section 3).
     """
-    pooled = synthesis.pooled_similarity(pairs.a, pairs.p, synthetic=synthetic)
+    pooled = synthesis.pooled_similarity(pairs.a, pairs.p, synthetic=bool(synthetic))
     negatives = (margin - _l2(pooled.hardest)).masked_fill(~pairs.other, -torch.inf)
     cost = functional.relu(negatives.logsumexp(dim=1) + math.log(2.0) + _l2(pairs.cosine))
     return Terms(cost.square().mean() / 2.0, _measured(pairs, pooled))

@@ -22,6 +22,10 @@ ROUNDING = 1e-6
 """A synthetic pair counts as harder only by more than float32 is off in a similarity."""
 
 
+AT_ONCE = 64
+"""Classes compared with all others at a time: their values then fit into a processor's cache."""
+
+
 @dataclass(frozen=True, slots=True)
 class Pooled:
     """The hardest negatives between m classes.
@@ -45,6 +49,11 @@ class _Candidates:
     weights: Tensor
     offset: Tensor
     originals: int
+
+    def part(self, first: int) -> _Candidates:
+        """Return those of `AT_ONCE` classes."""
+        some = slice(first, first + AT_ONCE)
+        return _Candidates(self.weights[some], self.offset[some], self.originals)
 
 
 def symmetric(a: Tensor, p: Tensor) -> Tensor:
@@ -123,13 +132,29 @@ def _choose(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return which candidates are hardest, two int64 (m, m), and whether that is synthetic."""
     aa, ap, pa, pp = blocks
-    m, rows, columns = len(aa), left.weights.shape[1], right.weights.shape[1]
-    originals = torch.stack([torch.cat([aa, ap], dim=1), torch.cat([pa, pp], dim=1)], dim=1)
-    sides = torch.bmm(left.weights, originals).view(m, rows, 1, 2, m)
-    by_a, by_p = right.weights.permute(2, 1, 0)
+    cosines = torch.stack([torch.cat([aa, ap], dim=1), torch.cat([pa, pp], dim=1)], dim=1)
+    parts = [
+        _choose_some(cosines[first : first + AT_ONCE], left.part(first), right)
+        for first in range(0, len(aa), AT_ONCE)
+    ]
+    place, synthetic = (torch.cat(part) for part in zip(*parts, strict=True))
+    columns = right.weights.shape[1]
+    row = place.div(columns, rounding_mode="floor")
+    return row, place - row * columns, synthetic
+
+
+def _choose_some(cosines: Tensor, left: _Candidates, right: _Candidates) -> tuple[Tensor, Tensor]:
+    """Return for some classes, n of m, the place (n, m) of the hardest, and if it is synthetic.
+
+    `cosines` (n, 2, 2m) are between their two originals and those of all m classes. A place counts
+    the k·l combinations of candidates in the order of the left ones.
+    """
+    n, rows, _ = left.weights.shape
+    m, columns, _ = right.weights.shape
+    by_a, by_p = right.weights.permute(2, 1, 0).contiguous()  # so that the values are, too
+    sides = torch.bmm(left.weights, cosines).view(n, rows, 1, 2, m)
     values = torch.addcmul(sides[..., 0, :] * by_a, sides[..., 1, :], by_p)
     values += left.offset[:, :, None, None]
-    best, place = values.view(m, rows * columns, m).max(dim=1)
+    best, place = values.view(n, rows * columns, m).max(dim=1)
     plain = values[:, : left.originals, : right.originals].amax(dim=(1, 2))
-    row = place.div(columns, rounding_mode="floor")
-    return row, place - row * columns, best > plain + ROUNDING
+    return place, best > plain + ROUNDING
