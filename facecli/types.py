@@ -271,23 +271,6 @@ class ForgetReceipt:
     scrubbed: bool
 
 
-@dataclass(frozen=True, slots=True)
-class GalleryStatistics:
-    """What a health check reports about a gallery.
-
-    `size` is the size of the database with its log, in bytes. `private` is true if only the owner
-    can read the file.
-    """
-
-    path: str
-    size: int
-    private: bool
-    schema_version: int
-    people: int
-    templates: int
-    models: tuple[StoredModel, ...]
-
-
 class Detector(Protocol):
     """Finds faces; `version` changes whenever a picture would give other detections."""
 

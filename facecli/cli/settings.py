@@ -62,6 +62,7 @@ class Settings:
         self.given: set[str] = set()
         self._detector = detector
         self._encoder = encoder
+        self._card: ModelCard | None = None
         self._gallery = gallery
         self._library = library
         self._opened: GalleryStore | None = None
@@ -74,7 +75,16 @@ class Settings:
         return self.db or data_file(*GALLERY)
 
     def detector(self) -> Detector:
-        """Return the face detector."""
+        """Return the detector that the model needs; raise ModelError if --detector is another."""
+        if self._detector is None:
+            from facecli.models.subjects import detector_for
+
+            self._check_detector()
+            self._detector = detector_for(self.card(), self.detector_name, device=self.device)
+        return self._detector
+
+    def named_detector(self) -> Detector:
+        """Return the detector of --detector, also `none`, for training: no card says which yet."""
         if self._detector is None:
             from facecli.models.detectors import load_detector
 
@@ -97,6 +107,7 @@ class Settings:
 
         from facecli.recognition.networks import load_networks, these_networks
 
+        self._check_detector()
         if self._detector is not None and self._encoder is not None:
             return partial(these_networks, self._detector, self._encoder)
         return partial(
@@ -120,9 +131,18 @@ class Settings:
         """Return the model's card without loading its network."""
         if self._encoder is not None:
             return self._encoder.card
-        from facecli.models.encoders import read_card
+        if self._card is None:
+            from facecli.models.encoders import read_card
 
-        return read_card(self.model_name)
+            self._card = read_card(self.model_name)
+        return self._card
+
+    def _check_detector(self) -> None:
+        """Raise ModelError if --detector was given and does not go with the model."""
+        if "detector_name" in self.given:
+            from facecli.models.subjects import check_detector
+
+            check_detector(self.card(), self.detector_name)
 
     def has_gallery(self) -> bool:
         """Return whether there is a gallery to open."""
@@ -160,6 +180,7 @@ class Settings:
         from facecli.recognition.networks import Networks
         from facecli.recognition.recognizer import Recognizer
 
+        self._check_detector()  # before a gallery is made for it
         networks = Networks(
             card=self.card,
             detector=self.detector,

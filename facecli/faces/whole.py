@@ -46,7 +46,5 @@ def _central_square(size: tuple[int, int]) -> Detection:
 
 
 def _places_in(corner: Point, side: float) -> Landmarks:
-    one, two, three, four, five = (
-        (corner[0] + x * side, corner[1] + y * side) for x, y in PLACES
-    )
+    one, two, three, four, five = ((corner[0] + x * side, corner[1] + y * side) for x, y in PLACES)
     return one, two, three, four, five

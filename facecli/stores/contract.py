@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self
 
 from facecli.types import (
     Calibration,
     ForgetReceipt,
-    GalleryStatistics,
     ModelCard,
     NewTemplate,
     Person,
@@ -18,6 +18,23 @@ from facecli.types import (
     Template,
     TemplateMatrix,
 )
+
+
+@dataclass(frozen=True, slots=True)
+class GalleryStatistics:
+    """What a health check reports about a gallery.
+
+    `size` is the size of the database with its log, in bytes. `private` is true if only the owner
+    can read the file.
+    """
+
+    path: str
+    size: int
+    private: bool
+    schema_version: int
+    people: int
+    templates: int
+    models: tuple[StoredModel, ...]
 
 
 class GalleryStore(Protocol):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
+from facecli.stores.contract import GalleryStatistics
 from facecli.stores.database import Store
 from facecli.stores.embeddings import damaged, decode
 from facecli.stores.gallery import refusals
@@ -20,7 +21,6 @@ from facecli.stores.times import now
 from facecli.types import (
     Calibration,
     ForgetReceipt,
-    GalleryStatistics,
     ModelCard,
     NewTemplate,
     Person,
