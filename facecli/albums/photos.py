@@ -76,6 +76,7 @@ def sort_photos(
             k=k,
             min_photos=min_photos,
             namer=namer,
+            subject=card.subject,
         )
 
     grouping = sort()
