@@ -62,8 +62,8 @@ def group(
     With `rates`, as `threshold_among` takes them, many faces are sorted with less than the
     threshold. Two faces of one photo never share a cluster. A cluster keeps the number of the
     earlier cluster that it shares most faces with. `subject` is what the model looks at: clusters
-    of faces and of whole pictures have nothing in common. Raises FaceError if there are no faces, or if
-    they cannot make `k` clusters.
+    of faces and of whole pictures have nothing in common. Raises FaceError if there are no faces,
+    or if they cannot make `k` clusters.
     """
     seen = [one for one in pictures if isinstance(one, EmbeddedPicture)]
     if not any(picture.faces for picture in seen):

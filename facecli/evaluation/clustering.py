@@ -45,7 +45,8 @@ def measure_clustering(
 ) -> ClusteringResult:
     """Cluster the samples as `facecli cluster` does, and score the clusters by their people.
 
-    `rates` are those of `threshold_among`, `subject` is what the model looks at. Raises FaceError if nobody is named.
+    `rates` are those of `threshold_among`, `subject` is what the model looks at. Raises
+    FaceError if nobody is named.
     """
     named = np.array([bool(person) for person in samples.people], dtype=bool)
     if not named.any():

@@ -54,15 +54,18 @@ def measure_quality(landmarks: Landmarks, chip: PixelArray, *, geometry: ChipGeo
     """Measure one face; `landmarks` in pixels of the full picture, `chip` uint8 (n, n, 3).
 
     The same part of the face is measured at the same size whatever the chip's `geometry`, so that
-    one limit serves all models. Of a whole picture all is measured: the thing may be anywhere.
+    one limit serves all models. A whole picture is measured to its edges, since the thing may be
+    anywhere; it has no eyes and no turn, which are 0.
     """
+    if geometry == picture_geometry(geometry.size):
+        seen = _inside(chip)
+        return Quality(0.0, _sharpness(seen), float(seen.mean()), 0.0)
     left, right, nose = (complex(*point) for point in landmarks[:3])
     eyes = right - left
     distance = abs(eyes)
     # Measured along the line through the eyes: a tilted head does not count as turned.
     aside = ((nose - (left + right) / 2) / eyes).real if distance else 0.0
-    whole = geometry == picture_geometry(geometry.size)
-    grey = _inside(chip) if whole else _middle(chip, geometry)
+    grey = _middle(chip, geometry)
     return Quality(
         eye_distance=distance,
         sharpness=_sharpness(grey),
