@@ -50,6 +50,7 @@ def _examine(settings: Settings) -> int:
     """Show every finding; return the exit code."""
     from facecli.doctor import examine
 
+    settings.check_detector()
     problems = 0
     for finding in examine(
         load_detector=lambda: _detector(settings),
