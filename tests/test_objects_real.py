@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from fake_service import ADMIN, ENTRY, TOKEN, real_service, relaying
+from fake_service import ADMIN, ENTRY, real_service, relaying
 from PIL import Image
 from test_serve import ask
 
@@ -195,25 +195,27 @@ class TestService:
     def test_answers(self, shop: Shop, port: int) -> None:
         apple, again, pear = (shop.folder / "shop" / name for name in
                               ("Apple/0.png", "Apple/1.png", "Pear/0.png"))  # fmt: skip
-        enrolled = ask(port, "/enroll?name=Apple", apple, token=ADMIN)
-        assert (enrolled.status, enrolled.json["outcome"]) == (200, "accepted")
+        status, enrolled, _ = ask(port, "/enroll?name=Apple", apple, token=ADMIN)
+        assert (status, enrolled["outcome"]) == (200, "accepted")
         blank = shop.folder / "blank.png"
         Image.new("RGB", (99, 70), "teal").save(blank)
-        refused = ask(port, "/enroll?name=Nothing", blank, token=ADMIN)
-        assert (refused.status, refused.json["reasons"]) == (422, ["blank: all pixels are alike"])
-        (found,) = ask(port, "/identify", again).json
+        status, refused, _ = ask(port, "/enroll?name=Nothing", blank, token=ADMIN)
+        assert (status, refused["reasons"]) == (422, ["blank: all pixels are alike"])
+        _, (found,), _ = ask(port, "/identify", again)
         assert (found["status"], found["person"]) == ("match", "Apple")
-        (stranger,) = ask(port, "/identify", pear).json
+        _, (stranger,), _ = ask(port, "/identify", pear)
         assert (stranger["status"], stranger["strangers"]) == ("unknown", None)
         sides = {
             side: {"photo": base64.b64encode(path.read_bytes()).decode()}
             for side, path in (("a", apple), ("b", again))
         }
-        assert ask(port, "/verify", sides).json["same"]
-        (row,) = ask(port, "/embed", pear, token=ADMIN).json
+        assert ask(port, "/verify", sides)[1]["same"]
+        _, (row,), _ = ask(port, "/embed", pear, token=ADMIN)
         assert len(row["embedding"]) == 128
-        session = f"/gate?session={'0' * 32}"
-        assert len(ask(port, session, apple).json["faces"]) == 1
+        assert len(ask(port, f"/gate?session={'0' * 32}", apple)[1]["faces"]) == 1
+        line = shop.folder / "line.png"
+        Image.new("RGB", (99, 1)).save(line)
+        assert ask(port, "/identify", line)[0] == 422
 
     def test_lends_other_commands_its_networks_but_never_a_wrong_detector(
         self, shop: Shop, port: int
@@ -249,4 +251,3 @@ def test_the_geometry_of_the_checkpoint_is_that_of_whole_pictures(thing_model: P
     """It survives the card's JSON to the last digit, which tells how quality is measured."""
     card = checkpoints.read_card(thing_model)
     assert card.geometry == picture_geometry(150)
-    assert TOKEN != ADMIN
