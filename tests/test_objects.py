@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
@@ -26,12 +27,15 @@ from PIL import Image
 from facecli.albums.sidecars import read_regions
 from facecli.albums.xmp import ENDING
 from facecli.cli import cli
-from facecli.cli.settings import Settings
+from facecli.cli.options import training_detector_option
+from facecli.cli.settings import Settings, pass_settings
 from facecli.faces.whole import WholePicture
+from facecli.portraits import grace_hopper
 from facecli.stores.gallery.sqlite.store import SqliteGallery
 from facecli.stores.library import Library
 from facecli.stores.library.clusters import AlbumStore
 from facecli.stores.opening import gallery_at
+from facecli.types import ModelCard
 
 pytestmark = pytest.mark.base
 
@@ -468,3 +472,44 @@ def test_sightings_of_a_picture_are_kept_by_kind(run: Run, tmp_path: Path) -> No
         assert result.exit_code == 0, result.output
     with Library(library) as opened:
         assert len(AlbumStore(opened).sightings()) == 2
+
+
+class TestTraining:
+    """It has no card yet: --detector alone says what the model will look at."""
+
+    @pytest.fixture
+    def train(self) -> click.Command:
+        @click.command()
+        @training_detector_option
+        @pass_settings
+        def train(settings: Settings) -> None:
+            click.echo(settings.named_detector().version)
+            click.echo(settings.memory() is not None)
+
+        return train
+
+    def test_none_is_the_whole_picture(self, train: click.Command) -> None:
+        result = CliRunner().invoke(train, ["--detector", "none"], obj=Settings())
+        assert result.stdout == "whole-picture-1\nTrue\n"
+
+    def test_none_is_offered(self, train: click.Command) -> None:
+        assert "[yunet-onet|mtcnn|none]" in CliRunner().invoke(train, ["--help"]).output
+
+
+def test_a_cold_command_reads_the_card_once_beside_the_loader(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from facecli.models import checkpoints
+
+    read: list[Path] = []
+    read_card = checkpoints.read_card
+
+    def counted(path: Path) -> ModelCard:
+        read.append(path)
+        return read_card(path)
+
+    monkeypatch.setattr(checkpoints, "read_card", counted)
+    hopper = grace_hopper()
+    words = ["verify", str(hopper), str(hopper), "--db", str(tmp_path / "g.db")]
+    assert CliRunner().invoke(cli, words).exit_code == 0
+    assert len(read) == 2

@@ -106,8 +106,8 @@ def _scanned(
     scanned = scan(
         found,
         library=library,
+        encoder=recognizer.networks.encoder,  # first: its card says which detector
         detector=recognizer.networks.detector,
-        encoder=recognizer.networks.encoder,
         workers=workers,
     )
     pictures = list(tell.follow(scanned, len(found)))
