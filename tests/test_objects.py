@@ -399,6 +399,20 @@ class TestFacesAndThingsTogether:
         assert "the cluster is not of what" in result.output
         assert run("enroll", "--from-cluster", "1", "Cleo", faces=first).exit_code == 0
 
+    def test_corrections_do_not_mix_them(self, run: Run, photos: Path, tmp_path: Path) -> None:
+        paint_thing(tmp_path / "nuts" / "0.png", NUT)
+        assert run("cluster", photos, faces=True).exit_code == 0
+        assert run("cluster", tmp_path / "nuts", "--min-photos", "1").exit_code == 0
+        assert run("cluster", "name", "1", "Cleo").exit_code == 0
+        for words in (
+            ("merge", "1", "2"),
+            ("name", "2", "Cleo"),
+            ("move", "1", "2", photos / "0.png"),
+        ):
+            result = run("cluster", *words)
+            assert result.exit_code == 2, words
+            assert "faces and whole pictures are never in one cluster" in result.output
+
     @pytest.mark.parametrize("first", [False, True])
     def test_a_sheet_shows_what_was_sorted(
         self, run: Run, photos: Path, tmp_path: Path, first: bool

@@ -133,12 +133,11 @@ class Settings:
 
         Raises ModelError if there is none, or if a --detector was given that does not go with it.
         """
-        if self._encoder is None and self._card is None:
+        card = self._encoder.card if self._encoder else self._card
+        if card is None:
             from facecli.models.encoders import read_card
 
-            self._card = read_card(self.model_name)
-        card = self._encoder.card if self._encoder else self._card
-        assert card is not None
+            card = self._card = read_card(self.model_name)
         if "detector_name" in self.given:
             from facecli.models.subjects import check_detector
 
