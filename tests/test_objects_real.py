@@ -230,6 +230,7 @@ class TestService:
         assert "the whole picture" in out
 
 
+@pytest.mark.faces
 def test_groceries_one_of_each_is_found_again(
     groceries: Path, thing_model: Path, tmp_path: Path
 ) -> None:
