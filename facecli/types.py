@@ -69,7 +69,8 @@ class Quality:
     Laplacian as a percentage of the variance of the grey levels, both in the middle of the face,
     27 pixels between the eyes; 0 or more. `brightness`: mean grey level there, 0 to 255.
     `turn`: distance of the nose from the middle of the eyes as a share of the eye distance; 0 for
-    a frontal face, about 0.5 in profile.
+    a frontal face, about 0.5 in profile. A whole picture has neither eyes nor a turn, which are 0,
+    and is measured to its edges; it is blank if its sharpness is 0.
     """
 
     eye_distance: float

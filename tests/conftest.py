@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -44,7 +45,15 @@ hypothesis.settings.load_profile("facecli")
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-HEAVY_FIXTURES = {"real_detector", "real_encoder", "chromium", "launch", "faces"}
+HEAVY_FIXTURES = {
+    "real_detector",
+    "real_encoder",
+    "chromium",
+    "launch",
+    "faces",
+    "groceries",
+    "thing_model",
+}
 HEAVY_MARKS = {"slow", "network", "faces"}
 
 
@@ -183,6 +192,40 @@ def chromium(launch: Callable[..., Browser]) -> Iterator[Browser]:
     browser = launch()
     yield browser
     browser.close()
+
+
+@pytest.fixture(scope="session")
+def groceries() -> Path:
+    """Return the folder of the photos of groceries, or skip where it is absent."""
+    folder = Path(__file__).resolve().parents[1].parent / "shared" / "objects" / "grocery"
+    if not folder.is_dir():
+        pytest.skip("the photos of groceries are not beside the checkout")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def thing_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a checkpoint that looks at whole pictures: the network of dlib-128, untrained for it.
+
+    Its threshold is such that only pictures that are nearly the same are called the same.
+    """
+    from facecli.faces.whole import picture_geometry
+    from facecli.models import checkpoints
+    from facecli.models.encoders import find_model
+
+    weights, card = checkpoints.load(find_model("dlib-128"))
+    path = tmp_path_factory.mktemp("models") / "things.safetensors"
+    made = replace(
+        card,
+        name="things",
+        architecture={**card.architecture, "subject": "picture"},
+        geometry=picture_geometry(card.geometry.size),
+        threshold=0.05,
+        thresholds={},
+        impostors={},
+    )
+    checkpoints.save(path, weights, made)
+    return path
 
 
 @pytest.fixture(scope="session")

@@ -100,10 +100,10 @@ def relaying(runtime: Path) -> dict[str, str]:
 
 
 @contextmanager
-def real_service(folder: Path) -> Iterator[tuple[Popen[bytes], int]]:
+def real_service(folder: Path, *options: str) -> Iterator[tuple[Popen[bytes], int]]:
     """Run `facecli serve` on gallery.db in a folder, its sockets under run; yield as above."""
     (folder / "run").mkdir(mode=0o700)
-    words = ["serve", "--port", "0", "--db", "gallery.db", "--log", "decisions.db"]
+    words = ["serve", "--port", "0", "--db", "gallery.db", "--log", "decisions.db", *options]
     for option, token in (("token", TOKEN), ("admin-token", ADMIN)):
         (folder / option).touch(mode=0o600)
         (folder / option).write_text(token)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ from scipy import ndimage
 
 from facecli.faces.chips import DLIB_GEOMETRY
 from facecli.faces.embedding import EmbeddedPicture
+from facecli.faces.whole import picture_geometry
 from facecli.models import DIMENSION
 from facecli.recognition.networks import Networks
 from facecli.recognition.recognizer import Recognizer
@@ -152,6 +153,22 @@ def fake_card(name: str = "fake-128", threshold: float = THRESHOLD) -> ModelCard
         licence="none needed",
         description="Reads the colour of painted faces",
     )
+
+
+def picture_card(name: str = "things-128", threshold: float = THRESHOLD) -> ModelCard:
+    """Return the card of a fake model that looks at whole pictures."""
+    return replace(
+        fake_card(name, threshold),
+        architecture={"kind": "fake", "subject": "picture"},
+        geometry=picture_geometry(DLIB_GEOMETRY.size),
+        description="Reads the colour in the middle of pictures",
+    )
+
+
+def paint_thing(path: Path, plane: int, angle: int = 0, side: int = 120) -> Path:
+    """Write a square PNG that is nothing but such a thing, painted like a face, and return it."""
+    thing = PaintedFace(plane, angle, left=0, top=0, side=side)
+    return paint(path, thing, size=(side, side))
 
 
 class FakeEncoder:

@@ -137,7 +137,7 @@ FIELDS = {
         "fingerprint candidates people odds"
     ),
     "GateSettings": "gap confirm cooldown candidates look_seconds",
-    "Grouping": "clusters without_face failures photos min_photos threshold overruled",
+    "Grouping": ("clusters without_face failures photos min_photos threshold overruled subject"),
     "Identification": (
         "source status faces reason face box confidence person squared_l2 candidates notes odds"
     ),

@@ -20,6 +20,7 @@ from facecli.albums.sidecars import (
     read_regions,
     started,
     stored_area,
+    tagged,
 )
 from facecli.albums.sidecars.packet import NAMESPACES
 from facecli.errors import FacecliError
@@ -251,3 +252,28 @@ def test_areas_are_of_the_picture_as_it_is_stored(orientation: int) -> None:
     box = (columns[0] - 0.5, rows[0] - 0.5, columns[-1] + 0.5, rows[-1] + 0.5)
     area = stored_area(tuple(map(float, box)), upright.shape[::-1], orientation)  # type: ignore[arg-type]
     assert area == pytest.approx((0.45, 1 / 3, 0.5, 1 / 3))
+
+
+def test_names_of_whole_pictures_are_tags_that_follow_corrections() -> None:
+    before = put(OTHERS.encode(), ADA)
+    made = tagged(before, ["Kiwi", "a/b"])
+    assert made is not None
+    assert tagged(made, ["Kiwi", "a/b"]) is None
+    assert set(texts(made, "dc:subject")) == {"holiday", "Ada", "Kiwi", "a\\b"}
+    assert texts(made, "Iptc4xmpExt:PersonInImage") == texts(before, "Iptc4xmpExt:PersonInImage")
+    assert names(made) == names(before)
+    again = tagged(made, [])
+    assert again is not None
+    assert texts(again, "dc:subject") == texts(before, "dc:subject")
+
+
+def test_names_of_faces_and_of_whole_pictures_do_not_end_each_other() -> None:
+    made = tagged(put(None, ADA), ["Kiwi"])
+    assert made is not None
+    both = put(made, replace(ADA, name="Bob"))
+    assert set(texts(both, "dc:subject")) == {"Bob", "Kiwi"}
+    assert set(texts(both, "digiKam:TagsList")) == {"People/Bob", "Kiwi"}
+    last = tagged(both, ["Lime"])
+    assert last is not None
+    assert set(texts(last, "dc:subject")) == {"Bob", "Lime"}
+    assert [one.name for one in read_regions(last)] == ["Bob"]

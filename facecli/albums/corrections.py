@@ -12,12 +12,14 @@ from facecli.errors import FaceError
 from facecli.stores.library.clusters import NEW, AlbumStore, Correction, Fact, StoredFace
 from facecli.stores.names import clean_name, name_key
 
+APART = "faces and whole pictures are never in one cluster"
+
 
 class Corrections:
     """The commands that correct clusters, which are given by their numbers.
 
-    Each raises FaceError and changes nothing if a cluster or photo does not exist, or if two faces
-    of one photo would become one person.
+    Each raises FaceError and changes nothing if a cluster or photo does not exist, if two faces of
+    one photo would become one person, or if a face would be one with a whole picture.
     """
 
     def __init__(self, store: AlbumStore) -> None:
@@ -29,6 +31,10 @@ class Corrections:
         wanted = clean_name(name)
         for other, known in self._store.names().items():
             if other != number and name_key(known) == name_key(wanted):
+                if self._store.is_whole(members[0]) is not self._store.is_whole(
+                    self._members(other)[0]
+                ):
+                    raise FaceError(f"{known} is cluster {other} already: {APART}")
                 raise FaceError(f"{known} is cluster {other} already: merge {other} and {number}")
         ended = self._facts_of(members, "name")
         fact = Fact(0, "name", members[0].id, name=wanted)
@@ -132,7 +138,10 @@ class Corrections:
         raise FaceError(f"cluster {number}: no face of it is in that photo")
 
     def _refuse_twice(self, faces: Sequence[StoredFace]) -> None:
-        """Raise FaceError if a photo would show one person twice."""
+        """Raise FaceError if a photo would show one person twice, or a person would be a thing."""
+        one_each = {face.identity: face for face in faces}.values()
+        if len({self._store.is_whole(face) for face in one_each}) > 1:
+            raise FaceError(APART)
         seen: set[str] = set()
         for one in faces:
             if one.sha256 in seen:

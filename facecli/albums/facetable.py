@@ -10,8 +10,9 @@ import numpy as np
 from facecli.faces.embedding import EmbeddedPicture
 from facecli.faces.finding import overlap
 from facecli.faces.quality import usable_for_enrollment
+from facecli.faces.whole import is_whole
 from facecli.stores.library.clusters import AlbumStore, StoredFace
-from facecli.types import BoolArray, Box, Face, FloatArray, IntArray
+from facecli.types import BoolArray, Box, Face, FloatArray, IntArray, Subject
 
 SAME_BOX = 0.5
 """Overlap (intersection over union) from which two boxes in a photo are the same face."""
@@ -44,12 +45,19 @@ class FaceTable:
     weak: BoolArray
 
     @classmethod
-    def of(cls, pictures: Iterable[EmbeddedPicture], store: AlbumStore) -> FaceTable:
-        """Build the table of all faces in the pictures, of which one at least has a face."""
+    def of(
+        cls, pictures: Iterable[EmbeddedPicture], store: AlbumStore, subject: Subject
+    ) -> FaceTable:
+        """Build the table of all faces in the pictures, of which one at least has a face.
+
+        Of what the library knows only the model's `subject` counts: a whole picture is no face.
+        """
+        whole = subject is Subject.PICTURE
         different = {picture.sha256: picture for picture in pictures if picture.faces}
         known: dict[str, list[StoredFace]] = {sha256: [] for sha256 in different}
         for one in store.sightings(different):
-            known[one.sha256].append(one)
+            if is_whole(one.box, different[one.sha256].size) is whole:
+                known[one.sha256].append(one)
         found = [
             (picture, place, face)
             for picture in different.values()
@@ -65,12 +73,16 @@ class FaceTable:
                 for sha256, picture in different.items()
                 for one in _matched(picture, known[sha256])
             ),
-            weak=np.array([_is_weak(face, picture.size) for picture, _, face in found], bool),
+            weak=np.array(
+                [_is_weak(face, picture.size, subject) for picture, _, face in found], bool
+            ),
         )
 
 
-def _is_weak(face: Face, size: tuple[int, int]) -> bool:
+def _is_weak(face: Face, size: tuple[int, int], subject: Subject) -> bool:
     """Tell whether a face is too poor, too doubtful or too far cut off to start a cluster."""
+    if subject is Subject.PICTURE:
+        return bool(usable_for_enrollment(face.quality, subject))
     left, top, right, bottom = face.detection.box
     width = min(right, size[0]) - max(left, 0)
     height = min(bottom, size[1]) - max(top, 0)

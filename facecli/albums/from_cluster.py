@@ -8,11 +8,12 @@ from facecli.albums.facetable import same_box
 from facecli.albums.scanning import finder_of
 from facecli.errors import FaceError
 from facecli.faces.quality import usable_for_enrollment
+from facecli.faces.whole import is_whole
 from facecli.recognition.screening import Outcome, PhotoOutcome
 from facecli.stores.contract import GalleryStore
 from facecli.stores.library.clusters import AlbumStore, StoredFace
 from facecli.stores.names import clean_name, name_key
-from facecli.types import ModelCard, NewTemplate
+from facecli.types import ModelCard, NewTemplate, Subject
 
 FACES = 5
 """At most this many faces of a cluster are enrolled, the most typical: more would add little."""
@@ -73,9 +74,11 @@ def _template(
     known = store.library.recall(sighting.sha256, finder=finder, card=card)
     if known is None or known.embeddings is None:
         return f"not looked at with {card.name}: run facecli cluster with it first"
+    if is_whole(sighting.box, known.size) is not (card.subject is Subject.PICTURE):
+        return f"the cluster is not of what {card.name} looks at"
     for face, embedding in zip(known.faces, known.embeddings, strict=True):
         if same_box(face.detection.box, sighting.box):
-            if problems := usable_for_enrollment(face.quality):
+            if problems := usable_for_enrollment(face.quality, card.subject):
                 return "; ".join(problems)
             return NewTemplate(
                 person=person,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from facecli.types import Box, Failure
+from facecli.types import Box, Failure, Subject
 
 STRANGERS = 0.2
 """The number of strangers within the threshold of a face that is accepted, on average.
@@ -67,7 +67,8 @@ class Grouping:
     Clusters without a name in fewer than `min_photos` photos are not among the `people`.
     `without_face` are photos without a face, `failures` those that cannot be read. `threshold`, in
     squared L2, is the one the faces were sorted with. `overruled` counts the facts from corrections
-    that contradict newer ones and are ignored.
+    that contradict newer ones and are ignored. With a model that looks at whole pictures, which is
+    its `subject`, each picture counts as one face.
     """
 
     clusters: tuple[Cluster, ...]
@@ -77,6 +78,7 @@ class Grouping:
     min_photos: int = 2
     threshold: float = 0.0
     overruled: int = 0
+    subject: Subject = Subject.FACE
 
     @property
     def people(self) -> tuple[Cluster, ...]:

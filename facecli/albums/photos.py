@@ -18,7 +18,7 @@ from facecli.recognition.identify import default_gap
 from facecli.recognition.recognizer import Recognizer
 from facecli.stores.library import Library
 from facecli.stores.library.clusters import AlbumStore
-from facecli.types import Failure
+from facecli.types import Failure, Subject
 
 Scanned = EmbeddedPicture | Failure
 FollowScan = Callable[[Iterable[Scanned], int], Iterable[Scanned]]
@@ -62,6 +62,10 @@ def sort_photos(
     FaceError if there is no face or if `k` clusters cannot be made.
     """
     tell = tell or Listeners()
+    if from_sidecars and recognizer.card.subject is Subject.PICTURE:
+        raise FacecliError(
+            f"sidecars name faces, and {recognizer.card.name} looks at whole pictures"
+        )
     pictures = _scanned(paths, recognizer, library, workers, tell)
     point, card = recognizer.point(), recognizer.card
     namer = _namer(recognizer, point.threshold, tell)
@@ -76,6 +80,7 @@ def sort_photos(
             k=k,
             min_photos=min_photos,
             namer=namer,
+            subject=card.subject,
         )
 
     grouping = sort()
@@ -101,8 +106,8 @@ def _scanned(
     scanned = scan(
         found,
         library=library,
+        encoder=recognizer.networks.encoder,  # first: its card says which detector
         detector=recognizer.networks.detector,
-        encoder=recognizer.networks.encoder,
         workers=workers,
     )
     pictures = list(tell.follow(scanned, len(found)))

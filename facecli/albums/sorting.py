@@ -19,7 +19,7 @@ from facecli.clustering.kmeans import mean_directions
 from facecli.errors import FaceError
 from facecli.faces.embedding import EmbeddedPicture
 from facecli.stores.library.clusters import AlbumStore, StoredFace
-from facecli.types import Failure, FloatArray, IntArray
+from facecli.types import Failure, FloatArray, IntArray, Subject
 from facecli.vectors.distances import paired_squared_l2
 
 
@@ -55,18 +55,20 @@ def group(
     k: int | None = None,
     min_photos: int = 2,
     namer: Namer | None = None,
+    subject: Subject = Subject.FACE,
 ) -> Grouping:
     """Cluster all faces into `k` clusters, or into as many as threshold and corrections give.
 
     With `rates`, as `threshold_among` takes them, many faces are sorted with less than the
     threshold. Two faces of one photo never share a cluster. A cluster keeps the number of the
-    earlier cluster that it shares most faces with. Raises FaceError if there are no faces, or if
-    they cannot make `k` clusters.
+    earlier cluster that it shares most faces with. `subject` is what the model looks at: clusters
+    of faces and of whole pictures have nothing in common. Raises FaceError if there are no faces,
+    or if they cannot make `k` clusters.
     """
     seen = [one for one in pictures if isinstance(one, EmbeddedPicture)]
     if not any(picture.faces for picture in seen):
         raise FaceError(f"no face in {len(pictures)} photo{'s' * (len(pictures) != 1)}")
-    faces = FaceTable.of(seen, store)
+    faces = FaceTable.of(seen, store, subject)
     within = threshold_among(len(faces.stored), threshold, rates or {})
     corrected = _Corrected.of(seen, store)
     labels = _cluster(faces, corrected, threshold=within, k=k)
@@ -77,7 +79,7 @@ def group(
     store.record(
         *number_clusters(placed, labels.tolist(), absent=corrected.absent, links=corrected.links)
     )
-    grouping = regroup(pictures, store=store, min_photos=min_photos, namer=namer)
+    grouping = regroup(pictures, store=store, min_photos=min_photos, namer=namer, subject=subject)
     return replace(grouping, threshold=within, overruled=corrected.links.overruled)
 
 
@@ -131,10 +133,11 @@ def regroup(
     store: AlbumStore,
     min_photos: int = 2,
     namer: Namer | None = None,
+    subject: Subject = Subject.FACE,
 ) -> Grouping:
     """Return the clusters of pictures that `group` has sorted, with all corrections made since."""
     seen = [one for one in pictures if isinstance(one, EmbeddedPicture)]
-    faces = FaceTable.of(seen, store)
+    faces = FaceTable.of(seen, store, subject)
     # A face that was forgotten since has no cluster: a number below 0 keeps it to itself.
     identities = [one.identity or -row for row, one in enumerate(faces.stored, start=1)]
     numbers, labels = np.unique(np.array(identities, np.int64), return_inverse=True)
@@ -154,6 +157,7 @@ def regroup(
         failures=tuple(one for one in pictures if isinstance(one, Failure)),
         photos=len(pictures),
         min_photos=min_photos,
+        subject=subject,
     )
 
 

@@ -9,15 +9,24 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from facecli.albums.grouping import Grouping
-from facecli.albums.sidecars import Region, area_overlap, merged, read_regions, started, stored_area
+from facecli.albums.sidecars import (
+    Region,
+    area_overlap,
+    merged,
+    read_regions,
+    started,
+    stored_area,
+    tagged,
+)
 from facecli.errors import GalleryError
 from facecli.faces.acquisition import failure
 from facecli.faces.embedding import EmbeddedPicture
 from facecli.faces.headers import own_xmp, stored_orientation
+from facecli.faces.whole import is_whole
 from facecli.files import SHARED, replacing
 from facecli.stores.library.clusters import AlbumStore, Fact, StoredFace
 from facecli.stores.names import clean_name, name_key
-from facecli.types import Box, Failure
+from facecli.types import Box, Failure, Subject
 
 SAME_FACE = 0.3
 """Overlap (intersection over union) from which a region is a face that was found."""
@@ -65,8 +74,8 @@ def write_sidecars(
     """Write the names of faces to sidecars; return how many files changed, and the failures.
 
     A sidecar keeps what other programs wrote; a new one starts from the photo's own XMP. A sidecar
-    that is up to date is not written again, and a photo without names gets none. A dry run only
-    counts.
+    that is up to date is not written again, and a photo without names gets none. Names of whole
+    pictures are written as tags. A dry run only counts.
     """
     named: dict[str, list[tuple[str, Box]]] = {}
     for one in grouping.clusters:
@@ -80,7 +89,8 @@ def write_sidecars(
         if isinstance(picture, EmbeddedPicture):
             sidecar = sidecar_of(Path(picture.source))
             try:
-                after = _content(sidecar, picture, named.get(picture.source, []))
+                of_picture = named.get(picture.source, [])
+                after = _content(sidecar, picture, of_picture, grouping.subject)
                 if after is not None and not dry_run:
                     _write(sidecar, after)
                 written += after is not None
@@ -90,7 +100,10 @@ def write_sidecars(
 
 
 def _content(
-    sidecar: Path, picture: EmbeddedPicture, named: Sequence[tuple[str, Box]]
+    sidecar: Path,
+    picture: EmbeddedPicture,
+    named: Sequence[tuple[str, Box]],
+    subject: Subject,
 ) -> bytes | None:
     """Return the new content of a sidecar, or None if it stays as it is."""
     photo = Path(picture.source)
@@ -100,6 +113,8 @@ def _content(
         before = started(own_xmp(photo))
     else:
         return None
+    if subject is Subject.PICTURE:
+        return tagged(before, [name for name, _ in named])
     orientation = stored_orientation(photo)
     regions = [Region(name, stored_area(box, picture.size, orientation)) for name, box in named]
     size = picture.size[::-1] if orientation >= 5 else picture.size
@@ -163,7 +178,10 @@ def _read_names(
         except Exception as error:
             failures.append(failure(str(sidecar), error))
             continue
-        named, problems = _matched(picture, regions, store.sightings([picture.sha256]))
+        faces = [
+            one for one in store.sightings([picture.sha256]) if not is_whole(one.box, picture.size)
+        ]
+        named, problems = _matched(picture, regions, faces)
         found += named
         failures += [Failure(str(sidecar), problem) for problem in problems]
     return found, failures

@@ -85,12 +85,14 @@ def _mark_of_answer(answer: Identification) -> Mark:
 
 def marks_of_faces(picture: EmbeddedPicture) -> list[Mark]:
     """Return the marks of a picture's faces, with their numbers as in the records."""
+    from facecli.faces.whole import is_whole
     from facecli.report.drawing import BLUE, Mark
 
-    marks = [
-        Mark((f"face {number}",), BLUE, face.detection.box)
-        for number, face in enumerate(picture.faces)
-    ]
+    marks = []
+    for number, face in enumerate(picture.faces):
+        box = face.detection.box
+        what = "the whole picture" if is_whole(box, picture.size) else f"face {number}"
+        marks.append(Mark((what,), BLUE, box))
     return marks or [nothing_found()]
 
 

@@ -58,7 +58,7 @@ def embed(
     no face or cannot be read, the other photos are still processed. Exit codes: 1 if a photo has
     no face, 2 if a photo could not be read.
     """
-    from facecli.types import Failure
+    from facecli.types import Failure, Subject
 
     if out is not None and not out.parent.is_dir():
         raise FacecliError(f"{out}: there is no folder {out.parent}")
@@ -82,13 +82,13 @@ def embed(
         count = sum(len(picture.faces) for picture in pictures)
         photos = (len(pictures) + lost, sum(not one.faces for one in pictures), lost)
         made = records.embeddings_file(out, card, faces=count, photos=photos)
-        emit(made, _summary(made))
+        emit(made, _summary(made, "picture" if card.subject is Subject.PICTURE else "face"))
     ctx.exit(max(code, annotating.end()))
 
 
-def _summary(made: EmbeddingsFileRecord) -> str:
-    """Return a line whose numbers add up to the photos given."""
-    text = f"{shown(made['path'])}: {counted(made['faces'], 'face')}"
+def _summary(made: EmbeddingsFileRecord, what: str) -> str:
+    """Return a line whose numbers add up to the photos given; `what` is embedded."""
+    text = f"{shown(made['path'])}: {counted(made['faces'], what)}"
     text += f" of {counted(made['photos'], 'photo')}"
     text += f", {made['without_face']} without a face" if made["without_face"] else ""
     return text + (f", {made['failures']} not read" if made["failures"] else "")

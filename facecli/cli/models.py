@@ -174,9 +174,12 @@ def import_detector(wheel: Path, out: Path) -> None:
 
 def _described(card: ModelCard) -> str:
     """Return a card as text, one fact per line."""
+    from facecli.types import Subject
+
     lines = [strong(shown(card.name)), shown(card.description)]
     facts: dict[str, object] = {
         "fingerprint": card.fingerprint,
+        "looks at": "whole pictures" if card.subject is Subject.PICTURE else "",
         "numbers": card.dimension,
         "chip": f"{card.geometry.size} × {card.geometry.size} pixels",
         "threshold": f"{card.threshold:.4f} squared L2 ({card.threshold_source})",

@@ -11,7 +11,7 @@ import click
 from facecli.cli.configuration import from_file
 from facecli.cli.settings import MOST_WORKERS, settings_of
 from facecli.files import GALLERY, LIBRARY
-from facecli.models import DEFAULT_DETECTOR, DETECTORS, PRECISIONS
+from facecli.models import DEFAULT_DETECTOR, DETECTORS, NO_DETECTOR, PRECISIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,6 +55,17 @@ class Whole(click.IntRange):
         if number > MOST_WHOLE:
             self.fail(f"{number} is larger than {MOST_WHOLE:,}.", param, ctx)
         return number
+
+
+class DetectorName(click.Choice[str]):
+    """The names of detectors. `none` passes also where it is not offered.
+
+    There the model refuses it, in one line that says what it looks at.
+    """
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the name; raise BadParameter for an unknown one."""
+        return NO_DETECTOR if value == NO_DETECTOR else super().convert(value, param, ctx)
 
 
 def _remember(ctx: click.Context, param: click.Parameter, value: Any) -> None:
@@ -118,7 +129,7 @@ SHARED = {
     "detector": _shared(
         "--detector",
         "detector_name",
-        type=click.Choice(DETECTORS),
+        type=DetectorName(DETECTORS),
         default=DEFAULT_DETECTOR,
         show_default=True,
         help="What finds the faces. mtcnn needs the extra 'train'.",
@@ -149,6 +160,18 @@ gallery does not disobey it.
 
 NETWORKS = ("model", "device", "detector", "precision")
 """Those of a command that looks at photos, and neither asks the gallery nor decides."""
+
+
+training_detector_option = _shared(
+    "--detector",
+    "detector_name",
+    type=DetectorName((*DETECTORS, NO_DETECTOR)),
+    default=DEFAULT_DETECTOR,
+    show_default=True,
+    help="What finds the faces. mtcnn needs the extra 'train'. none: the model looks at whole "
+    "pictures, of anything.",
+)
+"""--detector of training, the one command that offers none: no model says yet what it looks at."""
 
 
 library_option = _shared(

@@ -195,7 +195,7 @@ def _described(person: Person, templates: list[Template]) -> str:
             one.id,
             one.fingerprint[:FINGERPRINT_SHOWN],
             one.image_sha256[:FINGERPRINT_SHOWN],
-            f"{one.quality.eye_distance:.0f} px",
+            f"{one.quality.eye_distance:.0f} px" if one.quality.eye_distance else "-",
             one.created,
         )
         for one in templates

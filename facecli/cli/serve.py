@@ -75,12 +75,13 @@ def serve(
     from facecli.stores.opening import gallery_at
 
     access = _access(host, token_file, admin_token_file)
+    load = settings.loader()
     # The gallery is created if people may be added. It is closed again, since no database may be
     # open while the process forks.
     with gallery_at(settings.database).open(create=access.admin is not None):
         pass
     _start_runner(settings)
-    with Lookers(settings.loader()) as lookers:  # after the fork, which must not hold their pipes
+    with Lookers(load) as lookers:  # after the fork, which must not hold their pipes
         networks = LookedElsewhere(lookers)
         recognizer = Recognizer(networks, settings.place(), threshold=settings.threshold)
         recognizer.known()  # report a gallery of another model now, not at the first request

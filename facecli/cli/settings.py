@@ -62,6 +62,7 @@ class Settings:
         self.given: set[str] = set()
         self._detector = detector
         self._encoder = encoder
+        self._card: ModelCard | None = None
         self._gallery = gallery
         self._library = library
         self._opened: GalleryStore | None = None
@@ -74,7 +75,16 @@ class Settings:
         return self.db or data_file(*GALLERY)
 
     def detector(self) -> Detector:
-        """Return the face detector."""
+        """Return the detector that the model needs; raise ModelError if --detector is another."""
+        self.check_detector()
+        if self._detector is None:
+            from facecli.models.subjects import detector_for
+
+            self._detector = detector_for(self.card(), self.detector_name, device=self.device)
+        return self._detector
+
+    def named_detector(self) -> Detector:
+        """Return the detector of --detector, also `none`, for training: no card says which yet."""
         if self._detector is None:
             from facecli.models.detectors import load_detector
 
@@ -83,6 +93,7 @@ class Settings:
 
     def encoder(self) -> Encoder:
         """Return the encoder of --model, or of the default model."""
+        self.check_detector()
         if self._encoder is None:
             from facecli.models.encoders import load_encoder
 
@@ -97,6 +108,7 @@ class Settings:
 
         from facecli.recognition.networks import load_networks, these_networks
 
+        self.check_detector()
         if self._detector is not None and self._encoder is not None:
             return partial(these_networks, self._detector, self._encoder)
         return partial(
@@ -117,12 +129,25 @@ class Settings:
         return DEFAULT_MODEL
 
     def card(self) -> ModelCard:
-        """Return the model's card without loading its network."""
-        if self._encoder is not None:
-            return self._encoder.card
-        from facecli.models.encoders import read_card
+        """Return the model's card without loading its network, which is read once.
 
-        return read_card(self.model_name)
+        Raises ModelError if there is none, or if a --detector was given that does not go with it.
+        """
+        card = self._encoder.card if self._encoder else self._card
+        if card is None:
+            from facecli.models.encoders import read_card
+
+            card = self._card = read_card(self.model_name)
+        if "detector_name" in self.given:
+            from facecli.models.subjects import check_detector
+
+            check_detector(card, self.detector_name)
+        return card
+
+    def check_detector(self) -> None:
+        """Raise ModelError if --detector was given and does not go with the model."""
+        if "detector_name" in self.given:
+            self.card()
 
     def has_gallery(self) -> bool:
         """Return whether there is a gallery to open."""
@@ -160,6 +185,7 @@ class Settings:
         from facecli.recognition.networks import Networks
         from facecli.recognition.recognizer import Recognizer
 
+        self.check_detector()  # before a gallery is made for it
         networks = Networks(
             card=self.card,
             detector=self.detector,
@@ -187,11 +213,21 @@ class Settings:
             is_new = create and not path.exists()
             self._opened_library = self._closing.enter_context(Library(path, create=create))
             if is_new and not self.quiet:
+                kept = "photos seen are" if self._looks_at_pictures() else kept
                 click.echo(
                     f"{kept} remembered in {shown(path)}; 'facecli library clear' erases all of it",
                     err=True,
                 )
         return self._opened_library
+
+    def _looks_at_pictures(self) -> bool:
+        from facecli.errors import ModelError
+        from facecli.types import Subject
+
+        try:
+            return self.card().subject is Subject.PICTURE
+        except ModelError:  # whoever needs the model says so
+            return False
 
     def has_library(self) -> bool:
         """Return whether there is a photo library to open."""
@@ -211,7 +247,8 @@ class Settings:
         except LibraryError as error:
             click.echo(f"not remembered for the next time: {error}", err=True)
             return None
-        return PhotoMemory(library, search_of(self.detector().version))
+        detector = self._detector or self.detector()
+        return PhotoMemory(library, search_of(detector.version))
 
     def threshold_for(self, card: ModelCard) -> float:
         """Return the largest squared L2 called a match.

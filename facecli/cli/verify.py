@@ -62,6 +62,7 @@ def verify(
     """
     from facecli.calibration.verifier import PRIOR, load_verifier
     from facecli.recognition.verify import compare
+    from facecli.types import Subject
 
     if verifier_file is not None:
         refuse_with(ctx, "--verifier, which has a limit of its own", "threshold")
@@ -73,7 +74,9 @@ def verify(
     judged = None if unit is None else unit.judge(left.embeddings, right.embeddings)
     record = records.verification(verdict, recognizer.card, point)
     record = records.judged(record, judged, verifier_file, prior=PRIOR)
-    emit(record, "\n".join([*_answered(verdict, point, judged), *_details(verdict)]))
+    of_faces = recognizer.card.subject is Subject.FACE
+    lines = [*_answered(verdict, point, judged, of_faces), *_details(verdict, of_faces)]
+    emit(record, "\n".join(lines))
     ctx.exit(0 if record["same"] else 1)
 
 
@@ -97,10 +100,14 @@ def _side(text: str, recognizer: Recognizer) -> Enrolled | Path:
     return Path(text)
 
 
-def _answered(verdict: Verdict, point: OperatingPoint, judged: Judgement | None) -> Iterator[str]:
+def _answered(
+    verdict: Verdict, point: OperatingPoint, judged: Judgement | None, of_faces: bool
+) -> Iterator[str]:
     """Yield the answer and the squared L2."""
     same = judged.same if judged else verdict.same
     answer = good("same person") if same else bad("different people")
+    if not of_faces:
+        answer = good("same") if same else bad("different")
     measured = f"squared L2 {verdict.squared_l2:.3f} {point.limit}"
     if judged is None:
         yield f"{answer}: {measured}"
@@ -110,7 +117,7 @@ def _answered(verdict: Verdict, point: OperatingPoint, judged: Judgement | None)
     yield measured
 
 
-def _details(verdict: Verdict) -> Iterator[str]:
+def _details(verdict: Verdict, of_faces: bool) -> Iterator[str]:
     """Yield how rare this is among strangers, then the two sides that were compared."""
     from facecli.calibration import sentence
 
@@ -118,12 +125,13 @@ def _details(verdict: Verdict) -> Iterator[str]:
         yield sentence(verdict.odds)
     width = max(len(shown(side.source)) for side in verdict.sides)
     for side in verdict.sides:
-        yield f"  {shown(side.source):<{width}}  {_taken(side)}"
+        yield f"  {shown(side.source):<{width}}  {_taken(side, of_faces)}"
 
 
-def _taken(side: Side) -> str:
+def _taken(side: Side, of_faces: bool) -> str:
     """Return what was compared on one side."""
     if side.box is None:
         return "enrolled, " + counted(side.templates or 0, "template")
     box = ", ".join(f"{value:.0f}" for value in side.box)
-    return "; ".join([f"face at {box}", *map(shown, side.notes)])
+    taken = f"face at {box}" if of_faces else "the whole picture"
+    return "; ".join([taken, *map(shown, side.notes)])

@@ -51,8 +51,10 @@ class WarmSettings(Settings):
 
     def detector(self) -> Detector:
         """Return the loaded detector, or another one."""
+        loaded, encoder = self._warm
         same = self.device == WARM_DEVICE and self.detector_name == self._loaded_detector
-        return self._warm[0] if same else super().detector()
+        same = same and self.card().subject is encoder.card.subject
+        return loaded if same else super().detector()
 
     def encoder(self) -> Encoder:
         """Return the loaded encoder, or load another model."""

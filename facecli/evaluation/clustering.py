@@ -13,6 +13,7 @@ from facecli.errors import FaceError
 from facecli.evaluation.samples import Samples
 from facecli.faces.quality import usable_for_enrollment
 from facecli.metrics import PartitionScore, bcubed_score, pairwise_score
+from facecli.types import Subject
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +41,12 @@ def measure_clustering(
     threshold: float,
     rates: Mapping[str, float] | None = None,
     k: int | None = None,
+    subject: Subject = Subject.FACE,
 ) -> ClusteringResult:
     """Cluster the samples as `facecli cluster` does, and score the clusters by their people.
 
-    `rates` are those of `threshold_among`. Raises FaceError if nobody is named.
+    `rates` are those of `threshold_among`, `subject` is what the model looks at. Raises
+    FaceError if nobody is named.
     """
     named = np.array([bool(person) for person in samples.people], dtype=bool)
     if not named.any():
@@ -52,7 +55,9 @@ def measure_clustering(
         )
     within = threshold_among(len(samples), threshold, rates or {})
     try:
-        weak = np.array([bool(usable_for_enrollment(one)) for one in samples.qualities], bool)
+        weak = np.array(
+            [bool(usable_for_enrollment(one, subject)) for one in samples.qualities], bool
+        )
         labels = cluster(samples.embeddings, threshold=within, k=k, weak=weak).labels[named]
     except ValueError as error:
         raise FaceError(str(error)) from error

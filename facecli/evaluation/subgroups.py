@@ -156,11 +156,13 @@ def split_by(answers: Answers, samples: Samples) -> Split:
 
 
 def splits_by_quality(samples: Samples) -> list[Split]:
-    """Group samples into the lower, middle and upper third of each measure of quality."""
+    """Group samples into the lower, middle and upper third of each measure that they have."""
     none = np.zeros(len(samples.failures), dtype=bool)
     splits = []
     for measure_name, of in MEASURES.items():
         values = np.array([of(quality) for quality in samples.qualities])
+        if not values.any():
+            continue  # a whole picture has no eyes and no turn
         low, high = np.quantile(values, [1 / 3, 2 / 3])
         groups = {
             f"{measure_name} up to {low:.3g}": (values <= low, none),

@@ -11,7 +11,17 @@ from facecli.errors import FaceError
 from facecli.faces.chips import cut_chip
 from facecli.faces.finding import moved
 from facecli.faces.quality import measure_quality, usable_for_enrollment
-from facecli.types import Box, Detection, Detector, Encoder, Face, FloatArray, PixelArray, Point
+from facecli.types import (
+    Box,
+    Detection,
+    Detector,
+    Encoder,
+    Face,
+    FloatArray,
+    PixelArray,
+    Point,
+    Subject,
+)
 
 SEARCH_SIDE = 640
 """Frames are searched on a copy reduced to about this many pixels on the longer side; chips are cut
@@ -39,18 +49,26 @@ class Glimpse:
 
 
 def glimpse(frame: Image.Image, detector: Detector, encoder: Encoder) -> list[Glimpse]:
-    """Return the faces of an upright RGB frame, largest first; only usable ones are embedded."""
+    """Return the faces of an upright RGB frame, largest first; only usable ones are embedded.
+
+    With a model that looks at whole pictures the frame is the only one; a blank frame shows none.
+    """
     faces, chips = [], []
-    geometry = encoder.card.geometry
-    for detection in _searched(frame, detector):
+    geometry, subject = encoder.card.geometry, encoder.card.subject
+    # Nothing is searched for in a whole frame, and its square is exact only in full size.
+    whole = subject is Subject.PICTURE
+    for detection in detector.detect([frame])[0] if whole else _searched(frame, detector):
         try:
             chip = cut_chip(frame, detection.landmarks, geometry)
         except FaceError:
             continue
         quality = measure_quality(detection.landmarks, chip, geometry=geometry)
+        if whole and usable_for_enrollment(quality, subject):
+            continue
         faces.append(Face(detection, quality))
         chips.append(chip)
-    notes = [_unusable(face, frame.size) for face in faces]
+    # A whole frame ends at the edge; a face there is not all in view.
+    notes = [() if whole else _unusable(face, frame.size) for face in faces]
     vectors = iter(
         _embedded([chip for chip, why in zip(chips, notes, strict=True) if not why], encoder)
     )

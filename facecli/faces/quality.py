@@ -1,4 +1,4 @@
-"""Measure how usable a face is, on its landmarks and its chip."""
+"""Measure how usable a face or a whole picture is, on its landmarks and its chip."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import numpy as np
 from PIL import Image
 
 from facecli.faces.chips import DLIB_GEOMETRY, fit_similarity
-from facecli.types import ChipGeometry, FloatArray, Landmarks, PixelArray, Quality
+from facecli.faces.whole import picture_geometry
+from facecli.types import ChipGeometry, FloatArray, Landmarks, PixelArray, Quality, Subject
 
 # The limits were measured on the development people of Labeled Faces in the Wild with the start
 # weights of facecli-128 and the detector yunet-onet-1, at a squared L2 of 1.1: there 2.7 % of
@@ -33,9 +34,14 @@ MAX_TURN = 0.6
 """Largest `Quality.turn`. 0.2 % of the photos are above. Of the 25 genuine pairs with a photo above
 0.5 none is rejected; they are too few to allow more."""
 
+BLANK = "blank: all pixels are alike"
+
 _MARGIN = 0.2
 """Share of a chip of DLIB_GEOMETRY left out on each side: hair, background and the black outside
 the picture. In other chips the same part of the face is measured."""
+
+_EDGE = 3
+"""Pixels left out on each side of a chip of a whole picture: some show the black outside it."""
 
 _SIDE = 45
 """The part measured is brought to so many pixels a side, with 27 between the eyes."""
@@ -48,8 +54,12 @@ def measure_quality(landmarks: Landmarks, chip: PixelArray, *, geometry: ChipGeo
     """Measure one face; `landmarks` in pixels of the full picture, `chip` uint8 (n, n, 3).
 
     The same part of the face is measured at the same size whatever the chip's `geometry`, so that
-    one limit serves all models.
+    one limit serves all models. A whole picture is measured to its edges, since the thing may be
+    anywhere; it has no eyes and no turn, which are 0.
     """
+    if geometry == picture_geometry(geometry.size):
+        seen = _inside(chip)
+        return Quality(0.0, _sharpness(seen), float(seen.mean()), 0.0)
     left, right, nose = (complex(*point) for point in landmarks[:3])
     eyes = right - left
     distance = abs(eyes)
@@ -80,12 +90,20 @@ def _middle(chip: PixelArray, geometry: ChipGeometry) -> FloatArray:
     return np.asarray(grey.resize((_SIDE, _SIDE), Image.Resampling.HAMMING, box=box))
 
 
-def usable_for_enrollment(quality: Quality) -> list[str]:
+def _inside(chip: PixelArray) -> FloatArray:
+    """Return the grey levels of the chip of a whole picture, without its edges, float32."""
+    edge = _EDGE if len(chip) > 3 * _EDGE else 0
+    return chip[edge : len(chip) - edge, edge : len(chip) - edge].astype(np.float32) @ _GREY
+
+
+def usable_for_enrollment(quality: Quality, subject: Subject = Subject.FACE) -> list[str]:
     """Return why a face should not be enrolled, in words; the list is empty if it may be enrolled.
 
     Numbers are rounded away from the limit, so that a text never shows a value that would be good
-    enough.
+    enough. The limits were measured on faces. A whole picture is refused only if it shows nothing.
     """
+    if subject is Subject.PICTURE:
+        return [BLANK] if quality.sharpness == 0 else []
     reasons = []
     if quality.eye_distance < MIN_EYE_DISTANCE:
         pixels = math.floor(quality.eye_distance)

@@ -6,11 +6,16 @@ from collections.abc import Sequence
 
 from PIL import Image
 
-from facecli.types import ChipGeometry, Detection, Landmarks, Point
+from facecli.errors import PictureError
+from facecli.types import Box, ChipGeometry, Detection, Landmarks, Point
 
 PLACES: Landmarks = ((0.35, 0.35), (0.65, 0.35), (0.5, 0.5), (0.35, 0.65), (0.65, 0.65))
 """Five points of a square, as shares of its side. They stand for the landmarks of a face, so that a
 whole picture is aligned and stored as a face is."""
+
+
+_SAME_EDGE = 0.01
+"""Pixels by which rounding may move the edge of a box, and more."""
 
 
 def picture_geometry(size: int) -> ChipGeometry:
@@ -30,8 +35,24 @@ class WholePicture:
     version = "whole-picture-1"
 
     def detect(self, pictures: Sequence[Image.Image]) -> list[list[Detection]]:
-        """Return the central square of each picture, with a confidence of 1."""
+        """Return the central square of each picture, with a confidence of 1.
+
+        Raises PictureError for a picture that is one pixel high or wide.
+        """
+        for picture in pictures:
+            if min(picture.size) < 2:
+                width, height = picture.size
+                raise PictureError(f"too small to look at: {width} by {height} pixels")
         return [[_central_square(picture.size)] for picture in pictures]
+
+
+def is_whole(box: Box, size: tuple[int, int]) -> bool:
+    """Return whether a box in a picture of this size is that of the whole picture, not a face's.
+
+    No face fills the square to a hundredth of a pixel on all sides.
+    """
+    whole = _central_square(size).box
+    return all(abs(one - other) < _SAME_EDGE for one, other in zip(box, whole, strict=True))
 
 
 def _central_square(size: tuple[int, int]) -> Detection:

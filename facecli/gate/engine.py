@@ -16,12 +16,13 @@ from facecli.faces.finding import overlap
 from facecli.faces.frames import Glimpse, glimpse
 from facecli.gate.confirmation import MAX_TRIES, Conclusion, Vote, conclude
 from facecli.gate.cooldown import Cooldown
-from facecli.gate.tracking import LOST_SECONDS, SAME_PLACE, Track, link
+from facecli.gate.tracking import LOST_SECONDS, SAME_PLACE, Track, link, shows_another
 from facecli.gate.types import DEFAULTS, LOOKING, GateEvent, GateSettings, Sighting, TrackedFace
 from facecli.recognition.decisions import Status
 from facecli.recognition.identify import FaceAnswer, KnownPeople, answer_faces
 from facecli.recognition.live import LivePeople
 from facecli.recognition.recognizer import Recognizer
+from facecli.types import Subject
 
 _LOG = logging.getLogger("facecli.gate")
 
@@ -88,6 +89,12 @@ class Follower:
 
     def _follow(self, glimpses: Sequence[Glimpse], at: float, source: str) -> None:
         links = link(self._tracks, glimpses, at, same=self._same)
+        answers = self._answers(glimpses)
+        if self._card.subject is Subject.PICTURE:
+            links = [
+                None if track and answer and shows_another(track, answer) else track
+                for track, answer in zip(links, answers, strict=True)
+            ]
         self._looked = at
         for track in self._tracks:
             # Another face in the same place ends an appearance. A face that returns is a new one.
@@ -98,8 +105,9 @@ class Follower:
             self._followed(track, one, at, source)
             for track, one in zip(links, glimpses, strict=True)
         ]
-        usable = [track for track in tracks if track.last.embedding is not None]
-        for track, answer in zip(usable, self._answers(usable), strict=True):
+        for track, answer in zip(tracks, answers, strict=True):
+            if answer is None:
+                continue
             track.embedding = track.last.embedding
             track.answer = answer
             track.votes.append(self._vote(track, answer, tracks))
@@ -117,18 +125,20 @@ class Follower:
             track.source = source
         return track
 
-    def _answers(self, tracks: Sequence[Track]) -> list[FaceAnswer]:
-        """Identify the usable faces of one frame together, since nobody is in it twice."""
-        vectors = [track.last.embedding for track in tracks if track.last.embedding is not None]
+    def _answers(self, glimpses: Sequence[Glimpse]) -> list[FaceAnswer | None]:
+        """Identify the faces of one frame together, since nobody is in it twice; None: unusable."""
+        vectors = [one.embedding for one in glimpses if one.embedding is not None]
         if not vectors:
-            return []
-        return answer_faces(
+            return [None] * len(glimpses)
+        answers = answer_faces(
             np.stack(vectors),
             self._known,
             threshold=self.point.threshold,
             gap=self._settings.gap,
             k=self._settings.candidates,
         )
+        found = iter(answers)
+        return [None if one.embedding is None else next(found) for one in glimpses]
 
     def _vote(self, track: Track, answer: FaceAnswer, in_view: Sequence[Track]) -> Vote:
         taken = {
@@ -159,7 +169,8 @@ class Follower:
         if over and track.looks < confirm:
             return None  # too short for an appearance, or a false detection
         if over and not track.votes:
-            changed = "people were enrolled or forgotten while this face left"
+            what = "face" if self._card.subject is Subject.FACE else "thing"
+            changed = f"people were enrolled or forgotten while this {what} left"
             why = "; ".join(track.last.notes) or changed
             return Conclusion(Status.UNKNOWN, f"no look counted: {why}")
         return conclude(track.votes, confirm, over=over)

@@ -102,5 +102,18 @@ def agree(a: FloatArray, b: FloatArray, same: float) -> bool:
     return bool(squared_l2(a[None], b[None])[0, 0] <= same)
 
 
+def shows_another(track: Track, answer: FaceAnswer) -> bool:
+    """Return whether a look at a whole frame shows another thing than the track is about.
+
+    A face does not turn into another one, but in a frame one thing takes the place of another, and
+    the two may be much alike. So a look that names something else begins another appearance.
+    """
+    if answer.person is None:
+        return False
+    if track.outcome is not None:
+        return answer.person != track.outcome.person
+    return any(vote.person not in (None, answer.person) for vote in track.votes)
+
+
 def _middle(box: Box) -> tuple[float, float]:
     return (box[0] + box[2]) / 2, (box[1] + box[3]) / 2

@@ -7,5 +7,8 @@ DEFAULT_DETECTOR = "yunet-onet"
 DETECTORS = (DEFAULT_DETECTOR, "mtcnn")
 """The names of all detectors."""
 
+NO_DETECTOR = "none"
+"""How training is told that a model shall look at whole pictures, in place of a detector's name."""
+
 PRECISIONS = ("float32", "bf16")
 """The arithmetic for many faces; the first is the default."""

@@ -175,7 +175,7 @@ def card_from_json(fields: dict[str, Any]) -> ModelCard:
         raise ValueError("malformed landmarks")
     if not 0.0 < float(fields["threshold"]) <= 4.0:
         raise ValueError("an impossible threshold")
-    return ModelCard(
+    card = ModelCard(
         **{
             **fields,
             "dimension": sizes[1],
@@ -185,3 +185,5 @@ def card_from_json(fields: dict[str, Any]) -> ModelCard:
             "history": tuple(fields.get("history", ())),
         }
     )
+    _ = card.subject  # it raises ValueError for an unknown one
+    return card

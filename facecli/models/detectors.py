@@ -1,4 +1,7 @@
-"""The face detectors: YuNet with O-Net on ONNX Runtime, and MTCNN where PyTorch is installed."""
+"""The detectors: YuNet with O-Net on ONNX Runtime, and MTCNN where PyTorch is installed.
+
+Models of objects need none: they take the whole picture. `models.subjects` chooses.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,8 @@ from pathlib import Path
 from PIL import Image
 
 from facecli.errors import MissingExtra, ModelError
-from facecli.models import DEFAULT_DETECTOR, DETECTORS, detector_weights
+from facecli.faces.whole import WholePicture
+from facecli.models import DEFAULT_DETECTOR, DETECTORS, NO_DETECTOR, detector_weights
 from facecli.models.detector_confirm import confirm
 from facecli.models.detector_graphs import onet_graph, yunet_graph
 from facecli.models.detector_search import propose
@@ -22,11 +26,14 @@ SHIPPED = Path(__file__).parent / "yunet-onet.safetensors"
 def load_detector(name: str = DEFAULT_DETECTOR, *, device: str = "cpu") -> Detector:
     """Return a detector by name, on `device`: cpu, cuda, mps or auto.
 
+    `none` is the whole picture. Training has no card yet; everything else asks `detector_for`.
     Raises ModelError for an unknown name, a damaged file or a device that is absent, and
     MissingExtra for MTCNN without its packages.
     """
     if name == DEFAULT_DETECTOR:
         return YuNetONet(device)
+    if name == NO_DETECTOR:
+        return WholePicture()
     if name not in DETECTORS:
         raise ModelError(f"{name}: no such detector; there are: {', '.join(DETECTORS)}")
     try:

@@ -20,14 +20,15 @@ FollowPhotos = Callable[[Iterable[Acquisition | Failure]], Iterable[Acquisition 
 def load_networks(
     detector: str, model: str, *, device: str, precision: str
 ) -> tuple[Detector, Encoder]:
-    """Load the detector and the encoder by their names; raise ModelError as their loaders do."""
-    from facecli.models.detectors import load_detector
-    from facecli.models.encoders import load_encoder
+    """Load a model and the detector that it needs; raise ModelError as their loaders do.
 
-    return (
-        load_detector(detector, device=device),
-        load_encoder(model, device=device, precision=precision),
-    )
+    `detector` is the face detector for a model of faces.
+    """
+    from facecli.models.encoders import load_encoder
+    from facecli.models.subjects import detector_for
+
+    encoder = load_encoder(model, device=device, precision=precision)
+    return detector_for(encoder.card, detector, device=device), encoder
 
 
 def these_networks(detector: Detector, encoder: Encoder) -> tuple[Detector, Encoder]:

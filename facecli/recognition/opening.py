@@ -75,9 +75,9 @@ class _Loaded:
 
     @cached_property
     def _detector(self) -> Detector:
-        from facecli.models.detectors import load_detector
+        from facecli.models.subjects import detector_for
 
-        return load_detector(device=self._device)
+        return detector_for(self._card, device=self._device)
 
     @cached_property
     def _encoder(self) -> Encoder:

@@ -128,7 +128,8 @@ class Recognizer:
         names = [side.name for side in sides if isinstance(side, Enrolled)]
         photos = [side for side in sides if not isinstance(side, Enrolled)]
         people = iter(self._person_samples(names) if names else ())
-        pictures = map(photo_sample, self.embed(photos) if photos else ())
+        found = self.embed(photos) if photos else ()
+        pictures = (photo_sample(one, self.card.subject) for one in found)
         return [next(people if isinstance(side, Enrolled) else pictures) for side in sides]
 
     def verify(self, a: Photo | Enrolled, b: Photo | Enrolled) -> Verdict:
@@ -261,7 +262,8 @@ class Recognizer:
         follow: FollowPhotos = iter,
     ) -> Iterator[PhotoOutcome]:
         """Yield what becomes of each photo by itself, before the gallery is asked."""
-        return examine(requests, partial(self.networks.embed, follow=follow), largest=largest)
+        embed = partial(self.networks.embed, follow=follow)
+        return examine(requests, embed, largest=largest, subject=self.card.subject)
 
     def admit(
         self,

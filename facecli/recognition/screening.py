@@ -17,6 +17,7 @@ from facecli.types import (
     NO_FACE_FOUND,
     Failure,
     NewTemplate,
+    Subject,
 )
 
 EmbedPhotos = Callable[[Iterable[Source]], Iterable[EmbeddedPicture | Failure]]
@@ -86,17 +87,19 @@ def examine(
     embed: EmbedPhotos,
     *,
     largest: bool = False,
+    subject: Subject = Subject.FACE,
 ) -> Iterator[PhotoOutcome]:
     """Look at each photo by itself and yield what becomes of it, in the order given.
 
-    With `largest` a photo of several faces gives its main one; else it is refused.
+    With `largest` a photo of several faces gives its main one; else it is refused. `subject` is
+    what the model looks at.
     """
     checked = [_checked(request) for request in requests]
     photos = [item for item in checked if isinstance(item, EnrollmentRequest)]
     pictures = iter(embed(one.photo for one in photos))
     for item in checked:
         if isinstance(item, EnrollmentRequest):
-            yield _screened(item, next(pictures), largest=largest)
+            yield _screened(item, next(pictures), largest=largest, subject=subject)
         else:
             yield item
 
@@ -118,7 +121,11 @@ def _checked(request: EnrollmentRequest | Failure) -> EnrollmentRequest | PhotoO
 
 
 def _screened(
-    request: EnrollmentRequest, picture: EmbeddedPicture | Failure, *, largest: bool
+    request: EnrollmentRequest,
+    picture: EmbeddedPicture | Failure,
+    *,
+    largest: bool,
+    subject: Subject,
 ) -> PhotoOutcome:
     """Judge one photo by itself."""
     outcome = PhotoOutcome(
@@ -135,7 +142,7 @@ def _screened(
     main = picture.main
     outcome = replace(outcome, warnings=(*outcome.warnings, *main.notes))
     face = picture.faces[main.number]
-    if problems := usable_for_enrollment(face.quality):
+    if problems := usable_for_enrollment(face.quality, subject):
         return outcome.refuse(Outcome.LOW_QUALITY, "; ".join(problems))
     template = NewTemplate(
         person=request.person,

@@ -12,7 +12,7 @@ from facecli.errors import FaceError, GalleryError, PictureError
 from facecli.faces.embedding import EmbeddedPicture
 from facecli.faces.images import display_name
 from facecli.faces.quality import usable_for_enrollment
-from facecli.types import NO_FACE_FOUND, Box, Failure, FloatArray, Person, TemplateMatrix
+from facecli.types import NO_FACE_FOUND, Box, Failure, FloatArray, Person, Subject, TemplateMatrix
 from facecli.vectors.distances import paired_squared_l2
 
 
@@ -62,8 +62,8 @@ class Verdict:
     odds: Odds | None = None
 
 
-def photo_sample(picture: EmbeddedPicture | Failure) -> Sample:
-    """Take the main face of a photo.
+def photo_sample(picture: EmbeddedPicture | Failure, subject: Subject = Subject.FACE) -> Sample:
+    """Take the main face of a photo, or all of it if that is the model's `subject`.
 
     Raises PictureError for a photo that could not be read, FaceError for one without a face.
     """
@@ -78,7 +78,7 @@ def photo_sample(picture: EmbeddedPicture | Failure) -> Sample:
         kind="photo",
         box=face.detection.box,
         faces=len(picture.faces),
-        notes=(*picture.notes, *main.notes, *usable_for_enrollment(face.quality)),
+        notes=(*picture.notes, *main.notes, *usable_for_enrollment(face.quality, subject)),
     )
     return Sample(side, picture.embeddings[[main.number]])
 

@@ -15,6 +15,7 @@ from markupsafe import Markup
 from facecli.albums.doubts import Doubts
 from facecli.albums.grouping import Cluster, ClusteredFace, Grouping
 from facecli.report.page import environment
+from facecli.types import Subject
 
 Key = tuple[str, int]
 """A face: the SHA-256 of its photo and its number in it."""
@@ -121,6 +122,7 @@ def people_page(
         .get_template("people.html")
         .render(
             grouping=grouping,
+            thing="picture" if grouping.subject is Subject.PICTURE else "face",
             facts=facts,
             everyone=everyone,
             people=people,

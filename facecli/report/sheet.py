@@ -30,11 +30,16 @@ def faces_of(grouping: Grouping) -> list[Key]:
     return list(dict.fromkeys(keys))
 
 
-def thumbnails(library: Library, keys: Sequence[Key]) -> Iterator[tuple[Key, bytes]]:
-    """Yield each face as a JPEG; raise LibraryError for one that the library does not have."""
+def thumbnails(
+    library: Library, keys: Sequence[Key], *, finder: str | None = None
+) -> Iterator[tuple[Key, bytes]]:
+    """Yield each face as a JPEG; raise LibraryError for one that the library does not have.
+
+    `finder` is what found them; None means the one that last searched the picture.
+    """
     for start in range(0, len(keys), BATCH):
         some = keys[start : start + BATCH]
-        for key, chip in zip(some, library.chips(some), strict=True):
+        for key, chip in zip(some, library.chips(some, finder=finder), strict=True):
             yield key, thumbnail(chip, SIDE)
 
 

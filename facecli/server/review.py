@@ -33,6 +33,7 @@ class ReviewPage:
         days: Mapping[str, date],
         places: Mapping[Key, tuple[float, float]],
         facts: Sequence[tuple[str, str]],
+        finder: str | None = None,
     ) -> None:
         self._sorted = grouping
         self._pictures = pictures
@@ -41,6 +42,7 @@ class ReviewPage:
         self._days = days
         self._places = places
         self._facts = facts
+        self._finder = finder
         self._names = {_name(key): key for key in faces_of(grouping)}
 
     def page(self) -> str:
@@ -51,6 +53,7 @@ class ReviewPage:
                 store=self._store,
                 min_photos=self._sorted.min_photos,
                 namer=self._namer,
+                subject=self._sorted.subject,
             ),
             threshold=self._sorted.threshold,
         )
@@ -69,7 +72,7 @@ class ReviewPage:
         key = self._names.get(name)
         if key is None:
             return None
-        ((_, jpeg),) = thumbnails(self._store.library, [key])
+        ((_, jpeg),) = thumbnails(self._store.library, [key], finder=self._finder)
         return jpeg
 
     def correct(self, request: Any) -> None:

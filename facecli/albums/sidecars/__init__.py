@@ -8,6 +8,8 @@ these would hide the tags of others.
 
 All other content of a sidecar stays as it is, also the names that other programs gave to faces. The
 names that facecli gave are listed in a field of its own, and change with corrections.
+
+What a whole picture shows is no face and no person: its name is a tag and nothing else.
 """
 
 from __future__ import annotations
@@ -21,11 +23,23 @@ from facecli.albums.sidecars import packet
 from facecli.albums.sidecars.areas import Area, area_overlap, stored_area
 from facecli.albums.sidecars.packet import NAMESPACES, XMLNS, started
 
-__all__ = ["Area", "Region", "area_overlap", "merged", "read_regions", "started", "stored_area"]
+__all__ = [
+    "Area",
+    "Region",
+    "area_overlap",
+    "merged",
+    "read_regions",
+    "started",
+    "stored_area",
+    "tagged",
+]
 
 FACE = "Face"
 OURS = "facecli:names"
 """The field that lists the names that facecli gave."""
+
+OUR_TAGS = "facecli:tags"
+"""The field that lists the names that facecli gave whole pictures."""
 
 SAME_REGION = 0.4
 """Overlap (intersection over union) from which two regions are the same face.
@@ -110,6 +124,24 @@ def merged(data: bytes | None, regions: Sequence[Region], size: tuple[int, int])
             wanted=[_spelt(property_, name) for name in sorted(names)],
             gone={_spelt(property_, name) for name in gone},
         )
+    return None if document.toxml() == before else document.toxml(encoding="utf-8")
+
+
+def tagged(data: bytes | None, names: Sequence[str]) -> bytes | None:
+    """Return the content of a sidecar with these names as tags, or None if nothing changes.
+
+    `data` is as in `merged`. Tags that facecli gave earlier are removed if they are not among the
+    names now. Raises FacecliError for a sidecar that cannot be read.
+    """
+    document = packet.parsed(packet.EMPTY.encode() if data is None else data)
+    before = document.toxml()
+    wanted = sorted({_without_slash(NO_XML.sub("\ufffd", name)) for name in names})
+    gone = set(packet.listed(document, OUR_TAGS)) - set(wanted)
+    lists = [("dc:subject", "rdf:Bag"), (OUR_TAGS, "rdf:Bag")]
+    if packet.find(document, TAGS) is not None:  # then digiKam does not read dc:subject
+        lists.append((TAGS, "rdf:Seq"))
+    for property_, container in lists:
+        packet.update_list(document, property_, container, wanted=wanted, gone=gone)
     return None if document.toxml() == before else document.toxml(encoding="utf-8")
 
 

@@ -60,7 +60,8 @@ def contact_sheet(
 
     note_without_map()
     keys = faces_of(grouping)
-    made = progress(thumbnails(settings.library(), keys), len(keys), "Drawing faces")
+    drawn = thumbnails(settings.library(), keys, finder=finder_in_use(settings))
+    made = progress(drawn, len(keys), "Drawing faces")
     addresses = {key: data_uri(jpeg) for key, jpeg in made}
     apart = said_apart(AlbumStore(settings.library()))
     return people_page(
@@ -71,6 +72,13 @@ def contact_sheet(
         places=places(grouping, pictures),
         facts=sheet_facts(grouping, settings.card()),
     )
+
+
+def finder_in_use(settings: Settings) -> str:
+    """Return the name, in the library, of how things are found: faces and whole pictures differ."""
+    from facecli.albums.scanning import finder_of
+
+    return finder_of(settings.detector().version, settings.card().geometry)
 
 
 def note_without_map() -> None:

@@ -203,7 +203,15 @@ def _table(grouping: Grouping) -> str:
         more = ", …" if len(sources) > SHOWN_PHOTOS else ""
         photos = ", ".join(sources[:SHOWN_PHOTOS]) + more
         rows.append((one.number, one.name or "", len(one.faces), photos))
-    return table(("cluster", "name", "faces", "photos, the most typical first"), rows)
+    what = counted_thing(grouping) + "s"
+    return table(("cluster", "name", what, "photos, the most typical first"), rows)
+
+
+def counted_thing(grouping: Grouping) -> str:
+    """Return the noun for what was sorted."""
+    from facecli.types import Subject
+
+    return "picture" if grouping.subject is Subject.PICTURE else "face"
 
 
 def _summarised(grouping: Grouping) -> str:
@@ -216,9 +224,11 @@ def _summarised(grouping: Grouping) -> str:
         lines += [f"  {face.cluster}: {shown(face.source)}" for face in listed]
         if (more := len(grouping.seen_once) - len(listed)) > 0:
             lines.append(f"  and {more} more, whom --csv and --report list")
-    faces = counted(sum(len(one.faces) for one in grouping.clusters), "face")
+    thing = counted_thing(grouping)
+    faces = counted(sum(len(one.faces) for one in grouping.clusters), thing)
     photos = counted(grouping.photos, "photo")
-    people = counted(len(grouping.people), "person", "people")
+    kinds = ("person", "people") if thing == "face" else ("cluster", "clusters")
+    people = counted(len(grouping.people), *kinds)
     weak = sum(face.weak for face in grouping.seen_once)
     poor = f", {weak} of them too poor to tell" if weak else ""
     rest = {"without a face": len(grouping.without_face), "not readable": len(grouping.failures)}

@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from facecli.cli.cluster.pages import note_without_map, sheet_facts, sort_faces
+from facecli.cli.cluster.pages import (
+    finder_in_use,
+    note_without_map,
+    sheet_facts,
+    sort_faces,
+)
 from facecli.cli.options import PICTURES, cluster_count, command_options, library_options
 from facecli.cli.output import emit, note
 from facecli.cli.settings import Settings, pass_settings
@@ -68,4 +73,5 @@ def _page(settings: Settings, paths: tuple[Path, ...], k: int | None) -> ReviewP
         days=days(face.source for one in grouping.clusters for face in one.faces),
         places=places(grouping, pictures),
         facts=sheet_facts(grouping, settings.card()),
+        finder=finder_in_use(settings),
     )

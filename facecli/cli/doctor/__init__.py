@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from facecli.cli.lazy import LazyGroup
@@ -9,6 +11,9 @@ from facecli.cli.options import command_options, refuse_with
 from facecli.cli.output import bad, counted, emit, good, shown
 from facecli.cli.settings import Settings, pass_settings
 from facecli.records import health as records
+
+if TYPE_CHECKING:
+    from facecli.types import Detector
 
 CHECKS = {
     "gallery": "Check the gallery for look-alikes and for photos of the wrong person.",
@@ -30,13 +35,25 @@ def doctor(ctx: click.Context, settings: Settings) -> None:
         ctx.exit(_examine(settings))
 
 
+def _detector(settings: Settings) -> Detector:
+    """Return the model's detector, or that for faces if the model cannot be read."""
+    from facecli.errors import ModelError
+
+    try:
+        settings.card()
+    except ModelError:  # the check of the model says why
+        return settings.named_detector()
+    return settings.detector()
+
+
 def _examine(settings: Settings) -> int:
     """Show every finding; return the exit code."""
     from facecli.doctor import examine
 
+    settings.check_detector()
     problems = 0
     for finding in examine(
-        load_detector=settings.detector,
+        load_detector=lambda: _detector(settings),
         load_encoder=settings.encoder,
         place=settings.place(),
     ):

@@ -44,7 +44,9 @@ def clustering(
     threshold = settings.threshold_for(card)
     rates = card.thresholds if settings.threshold is None else None
     with naming(data):
-        result = measure_clustering(samples, threshold=threshold, rates=rates, k=k)
+        result = measure_clustering(
+            samples, threshold=threshold, rates=rates, k=k, subject=card.subject
+        )
     emit(records.clustering_score(result, card, k=k), _described(result, card.name))
     if report is not None:
         from facecli.report.clustering import clustering_page

@@ -8,6 +8,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from facecli.faces.whole import is_whole
 from facecli.stores.times import now
 from facecli.types import Box
 
@@ -108,6 +109,13 @@ class AlbumStore:
         query = f"{SIGHTING} WHERE identity_id = ? ORDER BY squared_l2, id"
         with self.library.reading() as connection:
             return _sightings(connection, query, (identity,))
+
+    def is_whole(self, face: StoredFace) -> bool:
+        """Return whether a stored face is a whole picture, seen with a model of objects."""
+        query = "SELECT width, height FROM picture WHERE sha256 = ? LIMIT 1"
+        with self.library.reading() as connection:
+            size = connection.execute(query, (face.sha256,)).fetchone()
+        return size is not None and is_whole(face.box, size)
 
     def path_of(self, sha256: str) -> str | None:
         """Return the path where a picture was seen, or None if none is known."""
