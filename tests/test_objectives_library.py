@@ -20,7 +20,10 @@ from facecli.training.losses import pair_masks
 from facecli.training.objective import ClassObjective
 from facecli.training.objectives import make_objective
 
-library = pytest.importorskip("pytorch_metric_learning")
+losses, distances, reducers, miners = (
+    pytest.importorskip(f"pytorch_metric_learning.{part}")
+    for part in ("losses", "distances", "reducers", "miners")
+)
 
 CLASSES, DIMENSION = 6, 8
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -46,7 +49,7 @@ def assert_equal(
             leaf = points.clone().requires_grad_()
             value = loss(normalize(leaf), labels)
             results.append([value, *torch.autograd.grad(value, [leaf, *parameters])])
-        assert float(results[0][0]) > 0
+        assert results[0][0].item() > 0
         for mine, theirs in zip(*results, strict=True):
             assert torch.allclose(mine, theirs, rtol=0, atol=1e-5)
 
@@ -61,19 +64,19 @@ def objective(name: str, *, mining: str = "semi-hard", **options: float) -> tupl
 
 
 def squared_l2() -> Any:
-    return library.distances.LpDistance(normalize_embeddings=True, p=2, power=2)
+    return distances.LpDistance(normalize_embeddings=True, p=2, power=2)
 
 
 def l2() -> Any:
-    return library.distances.LpDistance(normalize_embeddings=True, p=2, power=1)
+    return distances.LpDistance(normalize_embeddings=True, p=2, power=1)
 
 
 @pytest.mark.parametrize("count", [2, 3, 4])
 def test_triplet_over_all_triplets(count: int) -> None:
-    theirs = library.losses.TripletMarginLoss(
+    theirs = losses.TripletMarginLoss(
         margin=0.2,
         distance=squared_l2(),
-        reducer=library.reducers.AvgNonZeroReducer(),
+        reducer=reducers.AvgNonZeroReducer(),
         triplets_per_anchor="all",
     )
     assert_equal(objective("triplet", mining="all")[1], theirs, count=count)
@@ -82,9 +85,9 @@ def test_triplet_over_all_triplets(count: int) -> None:
 @pytest.mark.parametrize("count", [2, 3, 4])
 def test_triplet_over_the_hardest(count: int) -> None:
     """Here the mean is over all anchors, also those that cost nothing."""
-    miner = library.miners.BatchHardMiner(distance=squared_l2())
-    loss = library.losses.TripletMarginLoss(
-        margin=0.2, distance=squared_l2(), reducer=library.reducers.MeanReducer()
+    miner = miners.BatchHardMiner(distance=squared_l2())
+    loss = losses.TripletMarginLoss(
+        margin=0.2, distance=squared_l2(), reducer=reducers.MeanReducer()
     )
 
     def theirs(embeddings: Tensor, labels: Tensor) -> Tensor:
@@ -96,8 +99,8 @@ def test_triplet_over_the_hardest(count: int) -> None:
 
 @pytest.mark.parametrize("count", [2, 3, 4])
 def test_lifted(count: int) -> None:
-    theirs = library.losses.LiftedStructureLoss(
-        neg_margin=1, pos_margin=0, distance=l2(), reducer=library.reducers.MeanReducer()
+    theirs = losses.LiftedStructureLoss(
+        neg_margin=1, pos_margin=0, distance=l2(), reducer=reducers.MeanReducer()
     )
     assert_equal(objective("lifted")[1], theirs, count=count)
 
@@ -105,17 +108,15 @@ def test_lifted(count: int) -> None:
 @pytest.mark.parametrize("angle", [36, 45])
 def test_angular_of_two_rows_a_class(angle: float) -> None:
     """With more rows the library takes all pairs of a class, here they are disjoint."""
-    theirs = library.losses.AngularLoss(
-        alpha=angle, distance=l2(), reducer=library.reducers.MeanReducer()
-    )
+    theirs = losses.AngularLoss(alpha=angle, distance=l2(), reducer=reducers.MeanReducer())
     assert_equal(objective("angular", angle=angle)[1], theirs, count=2)
 
 
 def test_n_pair_of_two_rows_a_class() -> None:
     """The library has no scale: rows four times as long have one of 16."""
-    loss = library.losses.NPairsLoss(
-        distance=library.distances.DotProductSimilarity(normalize_embeddings=False),
-        reducer=library.reducers.MeanReducer(),
+    loss = losses.NPairsLoss(
+        distance=distances.DotProductSimilarity(normalize_embeddings=False),
+        reducer=reducers.MeanReducer(),
     )
     assert_equal(objective("n-pair")[1], lambda e, labels: loss(4 * e, labels), count=2)
 
@@ -123,7 +124,7 @@ def test_n_pair_of_two_rows_a_class() -> None:
 @pytest.mark.parametrize(("margin", "scale"), [(28.6, 30), (28.6, 64), (5, 16)])
 def test_arcface(margin: float, scale: float) -> None:
     made, mine = objective("arcface", margin=margin, scale=scale)
-    loss = library.losses.ArcFaceLoss(
+    loss = losses.ArcFaceLoss(
         num_classes=CLASSES, embedding_size=DIMENSION, margin=margin, scale=scale
     )
     del loss.W
