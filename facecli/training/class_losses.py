@@ -43,7 +43,7 @@ class Softmax(ClassObjective):
 class Center(Softmax):
     """Softmax, and a pull towards a learned centre of each class (Wen et al. 2016, section 3.2).
 
-    The pull is `weight`/2 × ‖x − c‖², in the mean over the batch. The centres are moved by its
+    The pull is `pull`/2 × ‖x − c‖², in the mean over the batch. The centres are moved by its
     gradient, at the rate the trainer gives them; the paper has a rule of its own with a rate of .5.
     """
 

@@ -71,7 +71,7 @@ def triplet(embeddings: Tensor, labels: Tensor, *, margin: float, mining: str) -
     genuine, impostor = losses.pair_masks(labels)
     squared = losses.pairwise_squared_l2(embeddings)
     result = losses.triplet_loss(squared, genuine, impostor, margin=margin, mining=mining)
-    return Terms(result.loss + nothing(embeddings).loss, {"semi_hard": result.semi_hard})
+    return Terms(result.loss, {"semi_hard": result.semi_hard})
 
 
 def n_pair(pairs: Pairs, *, scale: float) -> Terms:
