@@ -10,5 +10,8 @@ DETECTORS = (DEFAULT_DETECTOR, "mtcnn")
 NO_DETECTOR = "none"
 """How training is told that a model shall look at whole pictures, in place of a detector's name."""
 
+TRUNKS = ("efficientnet-lite0", "small-conv")
+"""The trunks without a head that a model of whole pictures may start from."""
+
 PRECISIONS = ("float32", "bf16")
 """The arithmetic for many faces; the first is the default."""

@@ -62,6 +62,7 @@ class BlockTrunk(nn.Module):
         super().__init__()
         row = ROWS[network]
         self.features = row.features
+        self.size = row.size
         blocks = [ConvolutionBlock(block, side) for block, side in row.sides()]
         self.layers = nn.Sequential(*blocks, Features(averaged=row.averaged))
 

@@ -129,6 +129,7 @@ class SFaceTrunk(nn.Module):
     """SFace's network up to the last map, its batch normalisation folded into convolutions."""
 
     features = sface.FEATURES
+    size = sface.SFACE_GEOMETRY.size
 
     def __init__(self) -> None:
         super().__init__()

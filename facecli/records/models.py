@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from facecli.models.detector_weights import DetectorCard
-    from facecli.training.loop import Step
     from facecli.training.session import FinishedRun
+    from facecli.training.steps import Step
     from facecli.types import ModelCard
 
 Pixel = Annotated[float, Unit("pixels")]
@@ -196,7 +196,7 @@ class TrainingStepRecord(TypedDict):
     kind: Annotated[Literal["training_step"], WrittenBy(("facecli train",))]
     step: Annotated[Count, "number of the last step"]
     loss: Annotated[Loss, "the whole loss"]
-    triplet: Annotated[Loss, "its part from triplets"]
+    triplet: Annotated[Loss, "its part from the loss of --loss, by default triplets"]
     target: Annotated[Loss, "its part from the teacher's embeddings"]
     relation: Annotated[Loss, "its part from the distances between the teacher's embeddings"]
     contrast: Annotated[Loss, "its part from telling people apart"]
@@ -207,6 +207,20 @@ class TrainingStepRecord(TypedDict):
     rate: Annotated[float, Unit("photos per second", 0), "speed of training"]
     seconds: Annotated[Seconds, "time spent in training so far"]
     left: Annotated[Seconds, "estimate of the time that is left"]
+    synthetic: Annotated[
+        Share | None, "share of synthetic points among the hardest; null if the loss has none"
+    ]
+    accuracy: Annotated[
+        Share | None, "how often the right class comes first; null if the loss has no classes"
+    ]
+    accuracy_with_margin: Annotated[
+        Share | None, "the same with the margin of the loss, which makes it harder"
+    ]
+    angle: Annotated[
+        float | None,
+        Unit("degrees", 0, 180),
+        "median angle to the learned centre of the own class; null if the loss has none",
+    ]
 
 
 def training_step(step: Step) -> TrainingStepRecord:
@@ -226,7 +240,18 @@ def training_step(step: Step) -> TrainingStepRecord:
         "rate": step.rate,
         "seconds": step.seconds,
         "left": step.left,
+        "synthetic": step.synthetic,
+        "accuracy": step.accuracy,
+        "accuracy_with_margin": step.accuracy_with_margin,
+        "angle": step.angle,
     }
+
+
+class SliceRecord(TypedDict):
+    """The model of a task: a slice of the embedding, as a model of its own."""
+
+    path: Annotated[str, "the model's file"]
+    card: Annotated[Card, "everything that is known of the model"]
 
 
 class TrainingRecord(TypedDict):
@@ -239,6 +264,7 @@ class TrainingRecord(TypedDict):
     verdict: Annotated[str, "the comparison in one line"]
     promoted: Annotated[str | None, "where --promote copied the model; null if it did not"]
     card: Annotated[Card, "everything that is known of the model"]
+    slices: Annotated[list[SliceRecord], "the models of the tasks"]
 
 
 def training(run: FinishedRun, path: Path, folder: Path) -> TrainingRecord:
@@ -247,8 +273,9 @@ def training(run: FinishedRun, path: Path, folder: Path) -> TrainingRecord:
         "kind": "training",
         "path": str(path),
         "folder": str(folder),
-        "better": run.verdict.better,
-        "verdict": run.verdict.reason,
+        "better": run.model.verdict.better,
+        "verdict": run.model.verdict.reason,
         "promoted": None if run.promoted is None else str(run.promoted),
-        "card": _card(run.card),
+        "card": _card(run.model.card),
+        "slices": [{"path": str(one.path), "card": _card(one.card)} for one in run.slices],
     }

@@ -26,10 +26,10 @@ class Augmentation:
     `mirror`, `grey`, `low_resolution`, `jpeg`, `blur`, `occlusion` and `glasses` are shares of the
     chips, from 0 to 1. The others are limits: `scale` is the largest relative change of size,
     `rotation` is in degrees, `shift` in pixels of a chip of 150 pixels, `light` is the largest
-    relative change of brightness, contrast and colour, `tint` that of one colour against the
-    others, `smallest` the shortest side in pixels of a low-resolution chip, and `worst_jpeg` the
-    lowest JPEG quality. `glasses` are a dark band over the eyes, which are at the same place in
-    every chip.
+    relative change of brightness and contrast, `saturation` that of colour, `tint` that of one
+    colour against the others, `smallest` the shortest side in pixels of a low-resolution chip, and
+    `worst_jpeg` the lowest JPEG quality. `glasses` are a dark band over the eyes, which are at the
+    same place in every chip of a face.
     """
 
     mirror: float = 0.5
@@ -37,6 +37,7 @@ class Augmentation:
     rotation: float = 4.0
     shift: float = 2.0
     light: float = 0.3
+    saturation: float = 0.3
     grey: float = 0.15
     low_resolution: float = 0.2
     smallest: int = 20
@@ -98,7 +99,7 @@ def _relight(chips: Tensor, amounts: Augmentation, random: torch.Generator) -> T
     gain, contrast = (
         (1 + uniform(chips, -1, 1, random) * amounts.light).view(column) for _ in range(2)
     )
-    colour = 1 + uniform(chips, -1, 1, random) * amounts.light
+    colour = 1 + uniform(chips, -1, 1, random) * amounts.saturation
     colour = colour.where(uniform(chips, 0, 1, random) >= amounts.grey, 0.0).view(column)
     tint = 1 + amounts.tint * torch.empty(
         (len(chips), 3, 1, 1), device=chips.device, dtype=chips.dtype

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from facecli.datasets import BatchSampler
 from facecli.training import losses
+from facecli.training.aims import Aims
 from facecli.training.config import TrainingConfig
 from facecli.types import FloatArray, IntArray, PixelArray
 
@@ -34,14 +35,15 @@ class TrainingData:
 class TakeData:
     """The takes of n photos to learn from, as the maps that the front of the trunk gives.
 
-    `maps` is float16 (n, takes, c, h, w), and the first take is the clean one. `labels` is int64
-    (n,). `targets` float32 (n, 128) holds for all takes of a photo. `cut` is the number of layers
-    in the front.
+    `maps` is float16 (n, takes, c, h, w), or (n, takes, f) if all of the trunk is in the front, and
+    the first take is the clean one. `labels` is int64 (n,). `targets` float32 (n, 128) holds for
+    all takes of a photo; None if nothing is to be held to. `cut` is the number of layers in the
+    front.
     """
 
     maps: npt.NDArray[np.float16]
     labels: IntArray
-    targets: FloatArray
+    targets: FloatArray | None
     cut: int
 
 
@@ -119,8 +121,7 @@ class TakeBatches:
         order = np.argsort(data.labels, kind="stable")
         starts = np.unique(data.labels[order], return_index=True)[1]
         self.photos_of = np.split(order, starts[1:])
-        self.labels = torch.from_numpy(data.labels).to(device)
-        self.targets = torch.from_numpy(data.targets).to(device)
+        self.stored = StoredTakes(data, device)
 
     def batch(self, step: int) -> Batch:
         """Return the batch of a step, which depends only on the seed and the step."""
@@ -132,16 +133,49 @@ class TakeBatches:
         photos = np.stack(
             [np.resize(random.permutation(self.photos_of[one]), len(takes)) for one in drawn]
         )
-        rows, kind = photos.ravel(), np.tile(takes, people)
+        return self.stored.batch(photos.ravel(), np.tile(takes, people))
+
+
+class PhotoBatches:
+    """Takes P×K batches of different photos, each in a random one of its takes."""
+
+    def __init__(self, data: TakeData, config: TrainingConfig, device: torch.device) -> None:
+        self.takes, self.seed = data.maps.shape[1], config.seed
+        self.sampler = BatchSampler(
+            data.labels,
+            people=config.people,
+            photos=config.photos,
+            others=config.others,
+            seed=config.seed,
+        )
+        self.stored = StoredTakes(data, device)
+
+    def batch(self, step: int) -> Batch:
+        """Return the batch of a step, which depends only on the seed and the step."""
+        rows = self.sampler.batch(step)
+        random = np.random.default_rng([self.seed, step, 1])
+        return self.stored.batch(rows, random.integers(0, self.takes, len(rows)))
+
+
+class StoredTakes:
+    """Takes photos in their takes from the stored maps to the device."""
+
+    def __init__(self, data: TakeData, device: torch.device) -> None:
+        self.data, self.device = data, device
+        self.labels = torch.from_numpy(data.labels).to(device)
+        self.targets = None if data.targets is None else torch.from_numpy(data.targets).to(device)
+
+    def batch(self, rows: IntArray, kind: IntArray) -> Batch:
+        """Return the batch of photos `rows` (n,), each in its take `kind` (n,)."""
         chosen = torch.from_numpy(rows).to(self.device)
         return Batch(
             chips=torch.from_numpy(self.data.maps[rows, kind]).to(self.device).float(),
             rows=chosen,
             labels=self.labels[chosen],
-            targets=self.targets[chosen],
+            targets=None if self.targets is None else self.targets[chosen],
             all_labels=self.labels,
             all_targets=self.targets,
-            complete=True,
+            complete=self.targets is not None,
             cut=self.data.cut,
             clean=torch.from_numpy(kind == 0).to(self.device),
         )
@@ -149,18 +183,25 @@ class TakeBatches:
 
 def batches_of(
     data: TrainingData | TakeData, config: TrainingConfig, device: torch.device
-) -> Batches | TakeBatches:
-    """Return what gives the batches of these data."""
+) -> Batches | TakeBatches | PhotoBatches:
+    """Return what gives the batches of these data.
+
+    Where there are as many takes as photos of a person in a batch, they are takes of one photo or a
+    few; otherwise different photos.
+    """
     if isinstance(data, TakeData):
-        return TakeBatches(data, config, device)
+        many = config.photos <= data.maps.shape[1]
+        return (TakeBatches if many else PhotoBatches)(data, config, device)
     return Batches(data, config, device)
 
 
-def batch_loss(embeddings: Tensor, batch: Batch, config: TrainingConfig) -> dict[str, Tensor]:
+def batch_loss(
+    embeddings: Tensor, batch: Batch, config: TrainingConfig, aims: Aims | None = None
+) -> dict[str, Tensor]:
     """Return the weighted `loss` of a batch, its parts, and the other numbers to report.
 
-    `embeddings` are float32 (n, 128) unit rows. Targets may have rows of NaN, where a photo has no
-    target.
+    `embeddings` are float32 (n, d) unit rows. Targets may have rows of NaN, where a photo has no
+    target. Without `aims` the loss is the triplet loss.
     """
     zero = embeddings.new_zeros(())
     squared = losses.pairwise_squared_l2(embeddings)
@@ -174,7 +215,10 @@ def batch_loss(embeddings: Tensor, batch: Batch, config: TrainingConfig) -> dict
         genuine &= ~(between > config.doubt[1])
         impostor &= ~(between < config.doubt[0])
         parts |= _target_losses(embeddings, squared, wanted, between, batch, config)
-    if config.triplet_weight:
+    whole = None if aims is None else aims.of_whole(embeddings, batch.labels)
+    if whole is not None:
+        parts |= {"triplet": whole.loss, **whole.measured}
+    elif config.triplet_weight:
         triplet = losses.triplet_loss(
             squared, genuine, impostor, margin=config.margin, mining=config.mining
         )
@@ -188,6 +232,8 @@ def batch_loss(embeddings: Tensor, batch: Batch, config: TrainingConfig) -> dict
     if config.anchor_weight and batch.clean is not None and batch.targets is not None:
         away = (embeddings[batch.clean] - batch.targets[batch.clean]).square().sum(dim=1)
         total = total + config.anchor_weight * away.mean()
+    if aims is not None:
+        total = total + aims.of_slices(embeddings, batch.rows)
     return {"loss": total, **parts}
 
 

@@ -20,7 +20,7 @@ from facecli.models.networks import FaceNetwork
 class NormalisedConvolution(nn.Conv2d):
     """A convolution with batch normalisation after it; its parameters keep their names."""
 
-    def __init__(self, plain: nn.Conv2d, outputs: Tensor) -> None:
+    def __init__(self, plain: nn.Conv2d, outputs: Tensor, *, restoring: bool) -> None:
         super().__init__(
             plain.in_channels,
             plain.out_channels,
@@ -36,8 +36,9 @@ class NormalisedConvolution(nn.Conv2d):
         with torch.no_grad():
             self.norm.running_mean = mean.clone()
             self.norm.running_var = variance.clone()
-            self.norm.bias.copy_(mean)
-            self.norm.weight.copy_((variance + self.norm.eps).sqrt())
+            if restoring:
+                self.norm.bias.copy_(mean)
+                self.norm.weight.copy_((variance + self.norm.eps).sqrt())
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply the convolution to (n, c, h, w), then normalise each channel."""
@@ -64,11 +65,12 @@ class NormalisedConvolution(nn.Conv2d):
         return plain.to(self.weight.device)
 
 
-def insert_batch_norm(network: FaceNetwork, pixels: Tensor) -> None:
+def insert_batch_norm(network: FaceNetwork, pixels: Tensor, *, restoring: bool = True) -> None:
     """Normalise every convolution of the trunk by its statistics over `pixels`, in place.
 
     `pixels` (n, 3, size, size) are a few hundred chips with values from 0 to 255. Outside training
-    mode the network computes the same as before.
+    mode the network computes the same as before, unless `restoring` is false: then channels begin
+    with mean 0 and variance 1, as they should where the weights are random.
     """
     outputs: dict[str, Tensor] = {}
     hooks = []
@@ -89,7 +91,7 @@ def insert_batch_norm(network: FaceNetwork, pixels: Tensor) -> None:
         hook.remove()
     for name, module in convolutions:
         parent, _, child = name.rpartition(".")
-        replacement = NormalisedConvolution(module, outputs[name].clone())
+        replacement = NormalisedConvolution(module, outputs[name].clone(), restoring=restoring)
         setattr(network.trunk.get_submodule(parent), child, replacement.to(pixels.device))
 
 

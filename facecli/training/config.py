@@ -10,8 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from facecli.errors import TrainingError
+from facecli.models import DIMENSION
+from facecli.models.checkpoints import LARGEST_SIZE
 from facecli.training.augmentation import Augmentation
+from facecli.training.defaults import defaults_for
 from facecli.training.losses import TRIPLET_MINING
+from facecli.training.objectives import check_objective
 from facecli.training.takes import KINDS
 
 
@@ -37,8 +41,12 @@ class TrainingConfig:
     `people` people: a clean one, and others of the same kinds for everybody. Unless other targets
     are given, they are the embeddings of the clean takes by `init`.
 
-    A batch has `photos` photos of each of `people` people, and `others` photos of anybody. The loss
-    is `triplet_weight` × triplet loss, with `margin` in squared L2, + `target_weight` ×
+    A batch has `photos` photos of each of `people` people, and `others` photos of anybody. If there
+    are fewer takes than `photos`, each photo is in a random take. `dimension` is the length of an
+    embedding. `loss` is a name in `training/objectives.py`, and `options` are its options; those of
+    triplet are `margin`, in squared L2, and `mining`. What a loss learns itself, such as proxies
+    and centres, has a rate of its own: `class_rate` times that of the head. The whole loss is
+    `triplet_weight` × that loss, however it is named, + `target_weight` ×
     (1 − cosine to the target) + `relation_weight` × relational distillation + `contrast_weight` ×
     cross entropy of finding the right target + `anchor_weight` × mean squared L2 of clean takes to
     their targets. Triplets leave out pairs whose targets contradict
@@ -66,6 +74,10 @@ class TrainingConfig:
     frozen: tuple[str, ...] = ()
     head_steps: int = 0
     steps: int = 2000
+    dimension: int = DIMENSION
+    loss: str = "triplet"
+    options: dict[str, float] = field(default_factory=dict)
+    class_rate: float = 1.0
     people: int = 24
     photos: int = 4
     others: int = 0
@@ -119,14 +131,15 @@ class TrainingConfig:
             raise TrainingError("the first of takes must be clean")
         if unknown := set(self.takes) - KINDS.keys():
             raise TrainingError(f"takes: {unknown.pop()!r} is none of {', '.join(KINDS)}")
-        if self.takes and self.photos > len(self.takes):
-            raise TrainingError("photos must not be more than takes")
         if self.takes and (self.batch_norm or self.people < 2):
             raise TrainingError("takes need at least two people in a batch, and no batch_norm")
         if self.border < 0 or not 0 <= self.blend <= 1:
             raise TrainingError("border must be at least 0, and blend between 0 and 1")
         if self.mining not in TRIPLET_MINING:
             raise TrainingError(f"mining is one of {', '.join(TRIPLET_MINING)}")
+        if not 1 <= self.dimension <= LARGEST_SIZE or self.class_rate <= 0:
+            raise TrainingError("dimension is 1 to 4096, and class_rate above 0")
+        check_objective(self.loss, self.options)
         if self.precision not in ("bf16", "float32"):
             raise TrainingError("precision is bf16 or float32")
         if not 0 < self.validation_share < 1 or not 0 < self.threshold_fmr < 1:
@@ -141,9 +154,26 @@ class TrainingConfig:
             raise TrainingError("clip and ridge must be above 0, and threshold between 0 and 4")
 
 
-def read_config(path: Path | None, overrides: dict[str, Any]) -> TrainingConfig:
-    """Read a TOML file, if there is one, and override it; raise TrainingError for bad values."""
-    return config_from_dict({**(read_toml(path) if path else {}), **overrides})
+def read_config(
+    path: Path | None, overrides: dict[str, Any], *, whole: bool = False, tasks: bool = False
+) -> TrainingConfig:
+    """Read a TOML file, if there is one, and override it; raise TrainingError for bad values.
+
+    What neither says depends on whether the run is on `whole` pictures, on its trunk and on whether
+    it has `tasks`.
+    """
+    return completed({**(read_toml(path) if path else {}), **overrides}, whole=whole, tasks=tasks)
+
+
+def completed(given: dict[str, Any], *, whole: bool, tasks: bool) -> TrainingConfig:
+    """Return the config of given settings, and of the defaults for the others."""
+    init = given.get("init")
+    usual = defaults_for(whole=whole, init=init if isinstance(init, str) else None, tasks=tasks)
+    both = usual | given
+    amounts = usual.get("augmentation", {}), given.get("augmentation", {})
+    if all(isinstance(one, dict) for one in amounts):
+        both["augmentation"] = amounts[0] | amounts[1]
+    return config_from_dict(both)
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -187,7 +217,8 @@ def _as(value: Any, default: Any) -> Any:
     if isinstance(default, float) and type(value) in (int, float):
         return float(value) if math.isfinite(value) else None
     if isinstance(default, dict) and isinstance(value, dict):
-        return dict(value) if all(type(number) is int for number in value.values()) else None
+        numbers = all(type(one) in (int, float) and math.isfinite(one) for one in value.values())
+        return dict(value) if numbers else None
     if isinstance(default, tuple) and isinstance(value, list | tuple):
         if default and len(value) != len(default):
             return None

@@ -21,8 +21,8 @@ from torch import Tensor, nn
 
 from facecli.errors import TrainingError
 from facecli.models import openvino_runtime
+from facecli.models.block_networks import BlockTrunk
 from facecli.models.networks import FaceNetwork, SFaceTrunk
-from facecli.models.sface import SFACE_GEOMETRY
 from facecli.text import read_json_object
 from facecli.training.config import TrainingConfig
 from facecli.training.takes import inside, make_takes
@@ -48,18 +48,27 @@ class Front(nn.Module):
         self.layers = layers_of(network)[:cut]
         self.register_buffer("mean", network.mean.clone())
         self.scale = network.scale
+        self.size = _row_of(network).size
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Map chips (n, 3, size, size) with values from 0 to 255 to maps (n, c, h, w)."""
+        """Map chips (n, 3, size, size) with values from 0 to 255 to maps (n, c, h, w).
+
+        If all of the trunk is in front, the maps are its features (n, f).
+        """
         maps: Tensor = self.layers((pixels - self.mean) / self.scale)
         return maps
 
 
 def layers_of(network: FaceNetwork) -> nn.Sequential:
     """Return the layers of the trunk; raise TrainingError if it is not a row of layers."""
-    if not isinstance(network.trunk, SFaceTrunk):
+    return _row_of(network).layers
+
+
+def _row_of(network: FaceNetwork) -> SFaceTrunk | BlockTrunk:
+    """Return the trunk; raise TrainingError if it is not a row of layers."""
+    if not isinstance(network.trunk, SFaceTrunk | BlockTrunk):
         raise TrainingError("takes need a network like SFace, whose trunk can be cut")
-    return network.trunk.layers
+    return network.trunk
 
 
 def cut_of(network: FaceNetwork, frozen: tuple[str, ...]) -> int:
@@ -95,7 +104,7 @@ def front_of(network: FaceNetwork, cut: int, *, precision: str, device: torch.de
 def _openvino(front: Front, precision: str) -> Run:
     import openvino
 
-    side = SFACE_GEOMETRY.size
+    side = front.size
     example = torch.zeros(1, 3, side, side)
     model = openvino.convert_model(front, example_input=example, input=[(-1, 3, side, side)])
     hints = {"INFERENCE_PRECISION_HINT": openvino_runtime.HINTS[precision]}

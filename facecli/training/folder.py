@@ -16,7 +16,7 @@ from facecli.errors import TrainingError
 from facecli.faces.tables import table_text
 from facecli.files import PRIVATE, replacing
 from facecli.text import read_json_object
-from facecli.training.loop import Step
+from facecli.training.steps import Step
 from facecli.types import BoolArray, FloatArray
 
 

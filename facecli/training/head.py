@@ -142,6 +142,25 @@ def principal_targets(network: FaceNetwork, chips: PixelArray, dimension: int) -
     return result
 
 
+def principal_directions(vectors: FloatArray, count: int) -> FloatArray:
+    """Return the first `count` principal directions (count, f) of rows (n, f), about the origin."""
+    wide = vectors.astype(np.float64)
+    directions: FloatArray = np.linalg.eigh(wide.T @ wide)[1][:, ::-1][:, :count].T
+    return directions
+
+
+def fit_principal_head(network: FaceNetwork, features: FloatArray) -> None:
+    """Set the head to the first principal components of features (n, f), about their mean.
+
+    Where there are fewer features than the head has numbers, the other rows stay as they are.
+    """
+    mean = features.mean(axis=0, dtype=np.float64)
+    directions = principal_directions(features - mean, network.head.out_features)
+    with torch.no_grad():
+        network.head.weight[: len(directions)] = torch.from_numpy(directions)
+        network.head.bias[: len(directions)] = torch.from_numpy(-directions @ mean)
+
+
 def calibrating_shift(embeddings: FloatArray, *, measured: float, wanted: float) -> FloatArray:
     """Return the vector (128,) that moves a threshold from `measured` to `wanted` squared L2.
 

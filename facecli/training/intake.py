@@ -20,6 +20,7 @@ from facecli.training.config import TrainingConfig, read_toml
 from facecli.training.folder import RunFolder
 from facecli.training.outlines import read_outlines
 from facecli.training.targets import read_targets
+from facecli.training.tasks import Task, TaskLabels, check_tasks, read_task
 from facecli.types import BoolArray, ChipGeometry, FloatArray, IntArray, PixelArray
 
 
@@ -31,7 +32,8 @@ class TrainingRequest:
     already. People are folders `depth` levels below `data`. `validation` is a photo set of other
     people, to compare models and to calibrate the new one; without it some people of `data` are
     held out. `data_card` describes the data and their terms. `time_budget` is in seconds.
-    `outlines` is a table of which part of each chip is photo and not padding.
+    `outlines` is a table of which part of each chip is photo and not padding. With `whole` the
+    model shall look at whole pictures of anything, not at faces. `tasks` are trained beside.
     """
 
     data: Path
@@ -48,6 +50,8 @@ class TrainingRequest:
     resume: bool = False
     time_budget: float = math.inf
     promote: bool = False
+    whole: bool = False
+    tasks: tuple[Task, ...] = ()
 
     @property
     def name(self) -> str:
@@ -76,11 +80,15 @@ class Listeners:
 
 @dataclass(frozen=True, slots=True)
 class HeldOut:
-    """The validation photos: chips uint8 (n, size, size, 3), labels (n,), number of failures."""
+    """The validation photos: chips uint8 (n, size, size, 3), labels (n,), number of failures.
+
+    `rows` (n,) are their places in the data; None if they come from elsewhere.
+    """
 
     chips: PixelArray
     labels: IntArray
     skipped: int
+    rows: IntArray | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +96,14 @@ class Photos:
     """All photos of the data, which of them are held out (n,), and their targets (n, 128).
 
     `outlines` (n, 4, 2) are the corners of what is not padding, rows of NaN if all is photo.
+    `tasks` have a label for each photo.
     """
 
     photos: PhotoSet
     held_back: BoolArray
     targets: FloatArray | None
     outlines: FloatArray | None = None
+    tasks: tuple[TaskLabels, ...] = ()
 
     def digest(self) -> str:
         """Return a hash of the paths, people and targets, and of which photos are held out."""
@@ -101,6 +111,8 @@ class Photos:
         digest = hashlib.sha256(repr((photos.paths, photos.labels.tolist())).encode())
         digest.update(self.held_back.tobytes())
         digest.update(b"" if self.targets is None else self.targets.tobytes())
+        for one in self.tasks:
+            digest.update(repr((one.task.name, one.task.numbers, one.labels.tolist())).encode())
         return digest.hexdigest()
 
 
@@ -132,7 +144,9 @@ def read_photos(request: TrainingRequest, config: TrainingConfig) -> Photos:
     else:
         held_back = photos.validation
     outlines = read_outlines(request.outlines, photos.paths) if request.outlines else None
-    return Photos(photos, held_back, targets, outlines)
+    check_tasks(request.tasks, config.dimension)
+    tasks = tuple(read_task(one, photos) for one in request.tasks)
+    return Photos(photos, held_back, targets, outlines, tasks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +169,7 @@ class Reader:
             rows = np.flatnonzero(photos.held_back & store.usable & (labels >= 0))
             failed = int((photos.held_back & ~store.usable).sum())
             inner = slice(self.border, self.border + self.geometry.size)
-            held_out = HeldOut(store.chips[rows][:, inner, inner], labels[rows], failed)
+            held_out = HeldOut(store.chips[rows][:, inner, inner], labels[rows], failed, rows)
         else:
             held_out, more = self._read_validation(request.validation, photos.photos)
             skipped += more

@@ -6,7 +6,6 @@ import copy
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +15,12 @@ from torch import Tensor
 from facecli.errors import ModelError, TrainingError
 from facecli.models.checkpoints import read_tensors, write_tensors
 from facecli.models.networks import FaceNetwork
+from facecli.training.aims import Aims
 from facecli.training.augmentation import augment
 from facecli.training.batches import Batch, TakeData, TrainingData, batch_loss, batches_of
 from facecli.training.batchnorm import fold_batch_norm
 from facecli.training.config import TrainingConfig
+from facecli.training.steps import Step, Tally, in_channels
 
 COLLAPSED = 0.02
 """With a mean squared L2 between different people below this, everybody is the same."""
@@ -31,54 +32,20 @@ REPORT_EVERY = 10
 """Steps between two reports."""
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
-    """A report: means over the steps since the last report.
-
-    `genuine` and `impostor` are the mean squared L2 of such pairs in a batch. `semi_hard` is the
-    share of genuine pairs with a semi-hard negative, `rate` the chips per second, `seconds` the
-    training time so far, and `left` an estimate of the seconds that remain.
-    """
-
-    step: int
-    loss: float
-    triplet: float
-    target: float
-    relation: float
-    contrast: float
-    semi_hard: float
-    genuine: float
-    impostor: float
-    learning_rate: float
-    rate: float
-    seconds: float
-    left: float
-
-
-@dataclass(slots=True)
-class _Tally:
-    """The sums of the losses since the last report, which was after step `first`."""
-
-    first: int
-    began: float = field(default_factory=time.monotonic)
-    sums: dict[str, Tensor] = field(default_factory=dict)
-
-    def add(self, parts: dict[str, Tensor]) -> None:
-        for name, part in parts.items():
-            self.sums[name] = self.sums.get(name, 0.0) + part.detach()
-
-    def means(self, steps: int) -> dict[str, float]:
-        """Return the means over a number of steps. This waits for the device, so call it rarely."""
-        totals = torch.stack(list(self.sums.values())).tolist()
-        return {name: total / steps for name, total in zip(self.sums, totals, strict=True)}
-
-
 class Trainer:
     """A network in training, and all that an interrupted run needs to continue the same way."""
 
-    def __init__(self, network: FaceNetwork, config: TrainingConfig, device: torch.device) -> None:
+    def __init__(
+        self,
+        network: FaceNetwork,
+        config: TrainingConfig,
+        device: torch.device,
+        aims: Aims | None = None,
+    ) -> None:
+        """Take the network; without `aims` the loss is the triplet loss."""
         self.config = config
         self.device = device
+        self.aims = None if aims is None else aims.to(device)
         # PyTorch's stubs lack this form of `to`.
         self.network: FaceNetwork = network.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
         self._freeze()
@@ -86,6 +53,8 @@ class Trainer:
             {"params": list(network.head.parameters())},
             {"params": list(network.trunk.parameters())},
         ]
+        if self.aims is not None and any(True for _ in self.aims.parameters()):
+            groups.append({"params": list(self.aims.parameters())})
         self.optimizer = torch.optim.AdamW(
             groups, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
         )
@@ -126,22 +95,34 @@ class Trainer:
         """
         config = self.config
         source = batches_of(data, config, self.device)
-        tally = _Tally(self.step)
+        tally = Tally(self.step)
         while self._progress(time_budget) < 1:
             rate = self._set_rate(self._progress(time_budget))
             batch = source.batch(self.step)
-            tally.add(self._learn(batch))
+            embeddings, parts = self._learn(batch)
+            tally.add(parts)
             at_save = self.step % config.validate_every == 0 or self.step == config.steps
-            if self.step % REPORT_EVERY and not at_save:
+            # How a loss by name begins is worth seeing: at what angle, with what accuracy.
+            begins = self.step == 1 and self.aims is not None
+            if self.step % REPORT_EVERY and not at_save and not begins:
                 continue
-            report = self._report(tally, rate, len(batch.chips), time_budget)
+            angles = () if self.aims is None else self.aims.angles(embeddings, batch.labels)
+            report = self._report(tally, rate, len(batch.chips), time_budget, angles=angles)
             log(report)
             if at_save or self._progress(time_budget) >= 1:
                 self.save(save_to)
             yield report
-            tally = _Tally(self.step)
+            tally = Tally(self.step)
 
-    def _report(self, tally: _Tally, rate: float, chips: int, time_budget: float) -> Step:
+    def _report(
+        self,
+        tally: Tally,
+        rate: float,
+        chips: int,
+        time_budget: float,
+        *,
+        angles: tuple[float, ...],
+    ) -> Step:
         """Return the report on the steps of a tally; raise TrainingError if the run has failed."""
         steps = self.step - tally.first
         means = tally.means(steps)
@@ -156,6 +137,7 @@ class Trainer:
             rate=steps * chips / took,
             seconds=self.seconds,
             left=max(0.0, self.seconds * (1 - done) / done),
+            angles=angles,
         )
 
     def _progress(self, time_budget: float) -> float:
@@ -163,8 +145,8 @@ class Trainer:
         steps = self.config.steps
         return max(self.step / steps if steps else 1.0, self.seconds / time_budget)
 
-    def _learn(self, batch: Batch) -> dict[str, Tensor]:
-        """Take one step; return the loss and its parts."""
+    def _learn(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """Take one step; return the embeddings before it, and the loss and its parts."""
         config = self.config
         # Only seed and step count, so that an interrupted run continues with the same numbers.
         random = torch.Generator(self.device).manual_seed(config.seed * 1_000_003 + self.step)
@@ -172,7 +154,7 @@ class Trainer:
         inputs = batch.chips
         if batch.cut is None:
             inputs = augment(inputs, config.augmentation, random)
-        inputs = inputs.contiguous(memory_format=torch.channels_last)
+        inputs = in_channels(inputs)
         with torch.autocast(
             self.device.type, dtype=torch.bfloat16, enabled=config.precision == "bf16"
         ):
@@ -180,19 +162,21 @@ class Trainer:
                 embeddings = self.network(inputs)
             else:
                 embeddings = self.network.embed_maps(inputs, batch.cut)
-        parts = batch_loss(embeddings, batch, config)
+        parts = batch_loss(embeddings, batch, config, self.aims)
         self._update(parts["loss"])
         self.step += 1
-        return parts
+        return embeddings.detach(), parts
 
     def _set_rate(self, share: float) -> float:
         """Set the learning rates: a linear rise times half a cosine that falls to a hundredth."""
         config = self.config
         rise = min(1.0, (self.step + 1) / max(1, config.warm_up))
         rate = config.learning_rate * rise * (0.01 + 0.99 * (1 + math.cos(math.pi * share)) / 2)
-        head, trunk = self.optimizer.param_groups
+        head, trunk, *own = self.optimizer.param_groups
         head["lr"] = rate
         trunk["lr"] = rate * config.trunk_rate if self.step >= config.head_steps else 0.0
+        for group in own:
+            group["lr"] = rate * config.class_rate
         return rate
 
     def _update(self, total: Tensor) -> None:
@@ -234,6 +218,8 @@ class Trainer:
         """Write the state of the run; the file is replaced only when the new one is complete."""
         tensors = {f"network.{name}": value for name, value in self._state().items()}
         tensors |= {f"average.{name}": value for name, value in self.average.items()}
+        if self.aims is not None:
+            tensors |= {f"aims.{name}": value for name, value in self.aims.state_dict().items()}
         for number, state in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{number}.{name}": value for name, value in state.items()}
         arrays = {
@@ -254,6 +240,8 @@ class Trainer:
             self.network.load_state_dict(_under("network.", tensors))
             for name, value in _under("average.", tensors).items():
                 self.average[name].copy_(value)
+            if self.aims is not None:
+                self.aims.load_state_dict(_under("aims.", tensors))
             self._restore_optimizer(_under("optimizer.", tensors))
             self.step, self.seconds = int(metadata["step"]), float(metadata["seconds"])
             self.suspicious = int(metadata["suspicious"])

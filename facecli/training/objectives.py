@@ -34,20 +34,25 @@ def make_objective(
     random, by PyTorch's own generator. Raises TrainingError for a name, an option or a value that
     there is not, and MissingExtra if pytorch-metric-learning is needed and absent.
     """
-    if name not in OBJECTIVES:
-        raise TrainingError(f"there is no loss {shown(name)!r}; there are {', '.join(OBJECTIVES)}")
+    kind = check_objective(name, options or {})
     if classes < 1 or dimension < 1:
         raise TrainingError(f"the loss {name} needs at least one class and one dimension")
     if mining not in TRIPLET_MINING:
         known = ", ".join(TRIPLET_MINING)
         raise TrainingError(f"there is no mining {shown(mining)!r}; there are {known}")
+    chosen = {**kind.defaults_for(classes), **(options or {})}
+    return kind.make(Setting(classes, dimension, chosen, mining))
+
+
+def check_objective(name: str, given: Mapping[str, float]) -> ObjectiveKind:
+    """Return the loss of a name; raise TrainingError as `make_objective` does, or MissingExtra."""
+    if name not in OBJECTIVES:
+        raise TrainingError(f"there is no loss {shown(name)!r}; there are {', '.join(OBJECTIVES)}")
     kind = OBJECTIVES[name]
-    given = options or {}
     _check_options(kind, given)
     if kind.library:
         check_extra("pytorch_metric_learning", "metric", f"the loss {name}")
-    chosen = {**kind.defaults_for(classes), **given}
-    return kind.make(Setting(classes, dimension, chosen, mining))
+    return kind
 
 
 def _check_options(kind: ObjectiveKind, given: Mapping[str, float]) -> None:

@@ -8,14 +8,15 @@ from typing import Any
 
 from facecli.training.config import TrainingConfig
 from facecli.training.intake import Photos, TrainingRequest
-from facecli.types import ModelCard
+from facecli.types import ChipGeometry, ModelCard
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What a run will do, read and checked before anything is written.
 
-    `init` is the card of the model to start from, `architecture` that of the new model. `baseline`
+    `init` is the card of the model to start from, `architecture` that of the new model, which takes
+    chips of `geometry`. `baseline`
     is the card of the model to compare with: the one that has the new model's name, or `init`.
     """
 
@@ -24,6 +25,7 @@ class Plan:
     about: dict[str, Any]
     init: ModelCard
     architecture: dict[str, Any]
+    geometry: ChipGeometry
     photos: Photos
     baseline_name: str
     baseline: ModelCard
@@ -44,4 +46,5 @@ class Plan:
             "validation": str(self.request.validation),
             "outlines": str(self.request.outlines),
             "init fingerprint": self.init.fingerprint,
+            "whole": self.request.whole,
         }

@@ -10,7 +10,7 @@ import numpy as np
 
 from facecli.errors import MissingExtra
 from facecli.metrics import AllPairs
-from facecli.training.loop import Step
+from facecli.training.steps import Step
 
 GENUINE, IMPOSTOR = "#0072b2", "#d55e00"
 """Blue and vermilion, which people with any colour vision can tell apart (Okabe & Ito 2008)."""

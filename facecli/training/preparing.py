@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,12 +10,15 @@ import numpy as np
 import torch
 
 from facecli.errors import ModelError, TrainingError
+from facecli.faces.whole import picture_geometry
 from facecli.models import encoders
 from facecli.models.torch_encoder import resolve_torch_device
+from facecli.training.aims import Aims
 from facecli.training.batches import TakeData, TrainingData
 from facecli.training.batchnorm import insert_batch_norm
 from facecli.training.chipstore import Acquire
 from facecli.training.config import TrainingConfig
+from facecli.training.head import fit_principal_head
 from facecli.training.intake import (
     HeldOut,
     Listeners,
@@ -27,8 +31,14 @@ from facecli.training.intake import (
 from facecli.training.loop import Trainer
 from facecli.training.plan import Plan
 from facecli.training.promotion import combine
-from facecli.training.start import architecture_of, fit_start, load_start, views_of
-from facecli.training.taking import seen_by, take_data
+from facecli.training.start import (
+    architecture_of,
+    fit_start,
+    load_start,
+    starts_at_random,
+    views_of,
+)
+from facecli.training.taking import features_after, seen_by, take_data
 from facecli.types import FloatArray, ModelCard
 
 NORMALISED_OVER = 256
@@ -54,7 +64,8 @@ def read(request: TrainingRequest, config: TrainingConfig) -> Plan:
     has_targets = request.targets is not None
     if config.teacher and not has_targets:
         raise TrainingError(f"teacher {config.teacher} needs targets, and none were given")
-    architecture = architecture_of(config, init, has_targets=has_targets)
+    architecture = architecture_of(config, init, has_targets=has_targets, whole=request.whole)
+    geometry = picture_geometry(init.geometry.size) if request.whole else init.geometry
     if request.out.suffix != ".safetensors" or not request.out.parent.is_dir():
         raise TrainingError(
             f"{request.out}: the model needs a name that ends in .safetensors, in a folder that "
@@ -62,7 +73,7 @@ def read(request: TrainingRequest, config: TrainingConfig) -> Plan:
         )
     photos = read_photos(request, config)
     name, baseline = _baseline(request, config, init)
-    return Plan(request, config, about, init, architecture, photos, name, baseline)
+    return Plan(request, config, about, init, architecture, geometry, photos, name, baseline)
 
 
 def _baseline(
@@ -70,9 +81,10 @@ def _baseline(
 ) -> tuple[str, ModelCard]:
     """Return name and card of the model to compare with: the one of this name, or the start.
 
-    With takes it is the start: the question is whether they did any harm.
+    With takes it is the start: the question is whether they did any harm. So it is with whole
+    pictures, whose trunk may have seen none like them.
     """
-    if config.takes:
+    if config.takes or request.whole:
         return config.init, init
     try:
         return request.name, encoders.read_card(request.name)
@@ -85,9 +97,12 @@ def prepare(plan: Plan, acquire: Acquire, tell: Listeners) -> Prepared:
     request = plan.request
     resuming = request.folder.begin(plan.settings(), resume=request.resume)
     request.folder.write_split(plan.photos.photos, plan.photos.held_back)
-    data, held_out = Reader(
-        request, plan.init.geometry, acquire, tell, border=plan.config.border
-    ).read(plan.photos)
+    for one in plan.photos.tasks:
+        if one.said:
+            tell.say(one.said)
+    data, held_out = Reader(request, plan.geometry, acquire, tell, border=plan.config.border).read(
+        plan.photos
+    )
     check_data(data, request, plan.config)
     return Prepared(data, held_out, resuming)
 
@@ -102,14 +117,20 @@ def build(
     config, folder = plan.config, plan.request.folder
     data: TrainingData | TakeData = prepared.data
     device = torch.device(resolve_torch_device(plan.request.device))
+    torch.manual_seed(config.seed)  # what is not loaded from the start is random
     network, has_head = load_start(config, plan.init, plan.architecture)
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    if config.takes and not has_head:
+    if config.takes and not has_head and not plan.request.whole:
         raise TrainingError(f"takes need a start with a head, and {plan.init.name} has none")
     if not prepared.resuming and not config.takes:
         _fit_head(network, plan, prepared.data, tell, has_head=has_head)
     if config.takes:
         data = take_data(plan, prepared.data, network, tell)
+        if not has_head and not prepared.resuming:
+            fit_principal_head(network, features_after(network, data.maps[:, 0], data.cut))
+            tell.say(
+                f"starting from {plan.init.name} with the principal components of its features"
+            )
     if folder.before() is None:
         if isinstance(data, TakeData):
             views = seen_by(network, prepared.held_out.chips, data.cut, mirror=plan.mirror)
@@ -122,13 +143,26 @@ def build(
         chosen = np.random.default_rng(config.seed).permutation(rows)
         sample = np.sort(chosen[:NORMALISED_OVER])
         pixels = torch.from_numpy(prepared.data.chips[sample]).to(device)
-        insert_batch_norm(network, pixels.permute(0, 3, 1, 2).float())
-    trainer = Trainer(network, config, device)
+        restoring = not starts_at_random(config.init)
+        insert_batch_norm(network, pixels.permute(0, 3, 1, 2).float(), restoring=restoring)
+    trainer = Trainer(network, config, device, _aims(plan, prepared.data, taken=data))
     if prepared.resuming:
         trainer.restore(folder.state)
         folder.forget_after(trainer.step)
         tell.say(f"continuing after step {trainer.step}")
     return trainer, data
+
+
+def _aims(plan: Plan, prepared: TrainingData, *, taken: TrainingData | TakeData) -> Aims | None:
+    """Return the losses of a run; None if it is the triplet loss on the whole embedding alone."""
+    if plan.config.loss == "triplet" and not plan.photos.tasks:
+        return None
+    rows = prepared.rows
+    assert rows is not None
+    if isinstance(taken, TakeData):
+        rows = rows[prepared.labels >= 0]  # takes are made of named photos only
+    tasks = [dataclasses.replace(one, labels=one.labels[rows]) for one in plan.photos.tasks]
+    return Aims(plan.config, taken.labels, tasks)
 
 
 def _fit_head(
@@ -152,13 +186,13 @@ def _fit_head(
 
 
 def _embed_baseline(plan: Plan, held_out: HeldOut, start: Any) -> FloatArray:
-    """Return the embeddings (n, 128) of the held-out chips by the model to compare with.
+    """Return the embeddings (n, d) of the held-out chips by the model to compare with.
 
     A start without a head of its own is measured with the head that was fitted here.
     """
-    if plan.baseline_name in encoders.INCEPTION:
+    if plan.baseline_name in encoders.INCEPTION or plan.request.whole:
         return combine(views_of(start, held_out.chips, mirror=plan.mirror))
-    if plan.baseline.geometry != plan.init.geometry:
+    if plan.baseline.geometry != plan.geometry:
         raise TrainingError(
             f"{plan.baseline.name}: uses other chips than {plan.init.name}; give the new model "
             "another name"

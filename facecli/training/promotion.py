@@ -55,7 +55,7 @@ class ModelComparison:
 
 
 def measure(embeddings: FloatArray, labels: IntArray, *, rates: Sequence[float]) -> Measurement:
-    """Measure unit embeddings (n, 128) of labelled photos at the rates that the pairs support.
+    """Measure unit embeddings (n, d) of labelled photos at the rates that the pairs support.
 
     Raises TrainingError unless two people have two photos each.
     """
@@ -67,8 +67,8 @@ def measure(embeddings: FloatArray, labels: IntArray, *, rates: Sequence[float])
     except ValueError as error:
         raise TrainingError(f"validation: {error}") from error
     return Measurement(
-        people=len(np.unique(labels)),
-        photos=len(labels),
+        people=len(np.unique(labels[labels >= 0])),
+        photos=int((labels >= 0).sum()),
         pairs=(len(pairs.genuine), pairs.impostor.size),
         val=dict(zip(fars, val, strict=True)),
         thresholds={rate: threshold_at_fmr(pairs.impostor, rate) for rate in reach},

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,14 +11,13 @@ from typing import Any
 import torch
 
 from facecli.errors import TrainingError
-from facecli.metrics import all_pairs, fmr
+from facecli.metrics import all_pairs, fmr, threshold_at_fmr
 from facecli.metrics.support import rate_name, supported
-from facecli.models import DIMENSION, checkpoints
+from facecli.models import checkpoints
 from facecli.models.networks import FaceNetwork
 from facecli.training.config import TrainingConfig
 from facecli.training.joint import move_sphere
 from facecli.training.plan import Plan
-from facecli.training.probes import Hardship
 from facecli.training.promotion import (
     FARS,
     Measurement,
@@ -28,10 +28,13 @@ from facecli.training.promotion import (
 )
 from facecli.types import FloatArray, IntArray, ModelCard
 
+PICTURE_RATES = (1e-4, 1e-3, 1e-2)
+"""The false match rates that a model of whole pictures may have its threshold at."""
+
 
 @dataclass(frozen=True, slots=True)
 class Calibrated:
-    """A network as it will be saved, and its embeddings (n, 128) of the validation photos.
+    """A network as it will be saved, and its embeddings (n, d) of the validation photos.
 
     `threshold_source` says how `threshold`, in squared L2, was found.
     """
@@ -50,6 +53,7 @@ def with_calibrated_head(
     see: Callable[[], FloatArray],
     labels: IntArray,
     former: tuple[Measurement, float],
+    whole: bool = False,
 ) -> Calibrated:
     """Round the network to half precision, and move its threshold to that of the config.
 
@@ -58,18 +62,29 @@ def with_calibrated_head(
     model to compare with. If the pairs are too few for `config.threshold_fmr`, the network stays as
     it is: its threshold is the former one, times the ratio of the squared L2 of both models at the
     lowest rate that the pairs support.
+
+    Models of `whole` pictures have the strictest rate of PICTURE_RATES that the pairs support.
+    Their threshold stays where it was measured if it lies below that of the config: objects can be
+    so alike that it could only be moved there by another order of the pairs.
     """
     _halve(network)
-    rate, impostors = config.threshold_fmr, former[0].pairs[1]
-    pairs = f"{impostors:,} impostor pairs of {former[0].people} validation people"
+    impostors = former[0].pairs[1]
+    if whole:
+        config = dataclasses.replace(config, threshold_fmr=_picture_rate(impostors))
+    rate, kind = config.threshold_fmr, "classes" if whole else "people"
+    pairs = f"{impostors:,} impostor pairs of {former[0].people} validation {kind}"
     enough = supported(rate, impostors)
     problem = None
     if enough and config.calibrate:
-        problem = _calibrate(network, see, labels, config)
+        problem = _calibrate(network, see, labels, config, whole=whole)
     embeddings = combine(see())
     measured = measure(embeddings, labels, rates=sorted({*FARS, rate}, reverse=True))
     if not config.calibrate:
         threshold, source = config.threshold, _where_it_lies(embeddings, labels, config, pairs)
+    elif not enough and whole:
+        lowest = threshold_at_fmr(all_pairs(embeddings, labels).impostor, rate)
+        threshold = min(max(lowest, 1e-3), 3.9)
+        source = f"a guess: FMR {rate_name(rate)} over {pairs}, which are too few to measure it"
     elif not enough:
         threshold, source = _moved_threshold(measured, former, pairs)
     elif problem is None:
@@ -91,8 +106,18 @@ def _where_it_lies(
     return f"chosen beforehand; FMR {rate:.1e} over {pairs}"
 
 
+def _picture_rate(impostors: int) -> float:
+    """Return the strictest rate that so many impostor pairs support, or the loosest."""
+    return next((one for one in PICTURE_RATES if supported(one, impostors)), PICTURE_RATES[-1])
+
+
 def _calibrate(
-    network: FaceNetwork, see: Callable[[], FloatArray], labels: IntArray, config: TrainingConfig
+    network: FaceNetwork,
+    see: Callable[[], FloatArray],
+    labels: IntArray,
+    config: TrainingConfig,
+    *,
+    whole: bool,
 ) -> str | None:
     """Move the false match rate of the config to its threshold; return why that failed, or None.
 
@@ -101,6 +126,11 @@ def _calibrate(
     aim = {"rate": config.threshold_fmr, "wanted": config.threshold}
     network.shift.zero_()
     try:
+        if whole:
+            impostor = all_pairs(combine(see()), labels).impostor
+            lies = threshold_at_fmr(impostor, config.threshold_fmr)
+            if lies < config.threshold:
+                return f"it lies below {config.threshold} squared L2"
         if network.joined:
             move_sphere(network, see, labels, **aim)
         else:
@@ -149,23 +179,24 @@ def make_card(
     impostors: dict[str, Any],
     before: Measurement,
     verdict: ModelComparison,
-    hardships: Sequence[Hardship] = (),
+    name: str,
+    more: dict[str, Any],
 ) -> ModelCard:
-    """Return the card of a new model.
+    """Return the card of a new model, of this name.
 
     `facts` are those of the run. `impostors` is `calibration.impostor_table` of the validation
-    people, and `before` the measurement of the model to compare with on them. `hardships` are the
-    errors on probes.
+    people, and `before` the measurement of the model to compare with on them. `more` are measures
+    besides those.
     """
-    init, about, name, after = plan.init, plan.about, plan.request.name, result.measurement
+    init, about, after = plan.init, plan.about, result.measurement
     unstated = f"not stated; the start was {init.name} ({init.licence})"
     own_data = about.get("data", [{"name": facts["data"], "terms": "not stated"}])
     return ModelCard(
         name=name,
         fingerprint="",
-        architecture=plan.architecture,
-        geometry=init.geometry,
-        dimension=DIMENSION,
+        architecture=plan.architecture | {"dimension": result.network.head.out_features},
+        geometry=plan.geometry,
+        dimension=result.network.head.out_features,
         threshold=result.threshold,
         threshold_source=result.threshold_source,
         licence=about.get("licence", unstated),
@@ -176,7 +207,7 @@ def make_card(
             **_metrics(before, after, skipped=facts["validation_skipped"]),
             "compared with": plan.baseline.name,
             "verdict": verdict.reason,
-            **({"probes": {one.name: one.on_card() for one in hardships}} if hardships else {}),
+            **more,
         },
         impostors=impostors,
         data=(*init.data, *own_data),

@@ -19,25 +19,47 @@ from facecli.training.batches import TakeData
 from facecli.training.chipstore import Acquire
 from facecli.training.config import TrainingConfig
 from facecli.training.intake import Listeners, TrainingRequest
-from facecli.training.loop import Step
+from facecli.training.joint import SAMPLE
+from facecli.training.outcome import HeldOutTask, Part, parts_of, retrieval_measures
 from facecli.training.plots import draw_run
 from facecli.training.preparing import build, prepare, read
 from facecli.training.probes import PROBES, Hardship, measure_probes
-from facecli.training.promotion import FARS, Measurement, ModelComparison, compare, measure
-from facecli.training.result import make_card, save_model, with_calibrated_head
+from facecli.training.promotion import FARS, Measurement, ModelComparison, combine, compare, measure
+from facecli.training.result import Calibrated, make_card, save_model, with_calibrated_head
 from facecli.training.start import blend, load_start, views_of
-from facecli.training.taking import embedder, seen_by
-from facecli.types import FloatArray, ModelCard
+from facecli.training.steps import Step
+from facecli.training.taking import embed_maps, embedder, seen_by
+from facecli.types import FloatArray, IntArray, ModelCard
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedModel:
+    """A model that was written, and how it did on the validation photos.
+
+    `before_embeddings` and `embeddings` (n, d) are those of the model to compare with and its own,
+    `before` and `after` their measurements; `labels` (n,) say whose the photos are.
+    """
+
+    path: Path
+    card: ModelCard
+    network: FaceNetwork
+    before_embeddings: FloatArray
+    embeddings: FloatArray
+    labels: IntArray
+    before: Measurement
+    after: Measurement
+    verdict: ModelComparison
 
 
 @dataclass(frozen=True, slots=True)
 class FinishedRun:
-    """The result of a run. `promoted` is the file in the user's model folder, or None."""
+    """The result of a run: its model, and one for each task.
 
-    card: ModelCard
-    before: Measurement
-    after: Measurement
-    verdict: ModelComparison
+    `promoted` is the file in the user's model folder, or None.
+    """
+
+    model: FinishedModel
+    slices: tuple[FinishedModel, ...]
     promoted: Path | None
 
 
@@ -71,43 +93,104 @@ class Session:
         )
 
     def finish(self) -> FinishedRun:
-        """Calibrate the averaged network, measure it, write the model, and promote it if asked.
+        """Calibrate the averaged network, measure it, write the models, and promote if asked.
 
-        A file at the model's place is replaced only when the new file is complete.
+        A file at a model's place is replaced only when the new file is complete.
         """
-        plan, held_out = self.plan, self.prepared.held_out
-        before_embeddings = plan.request.folder.before()
-        assert before_embeddings is not None
+        request = self.plan.request
+        before = request.folder.before()
+        assert before is not None
         network = self.trainer.averaged()
-        if plan.config.blend < 1:
-            blend(network, self._start(), plan.config.blend)
-        rates = sorted({*FARS, plan.config.threshold_fmr}, reverse=True)
-        before = measure(before_embeddings, held_out.labels, rates=rates)
-        result = with_calibrated_head(
+        if self.plan.config.blend < 1:
+            blend(network, self._start(), self.plan.config.blend)
+        parts = parts_of(
             network,
-            plan.config,
-            see=self._views(network),
-            labels=held_out.labels,
-            former=(before, plan.baseline.threshold),
+            before=before,
+            labels=self.prepared.held_out.labels,
+            tasks=self._tasks(),
+            trained_on=partial(self.trained_on, network),
+            see=lambda one: self._views(one)(),
         )
-        verdict = compare(before_embeddings, result.embeddings, held_out.labels)
-        table = impostor_table(result.embeddings, held_out.labels, source="its validation people")
+        made, *slices = [self._finished(part) for part in parts]
+        self._draw(made)
+        promoted = None
+        if request.promote and made.verdict.better:
+            promoted = encoders.user_models() / f"{request.name}.safetensors"
+            save_model(promoted, made.network, made.card)
+        return FinishedRun(made, tuple(slices), promoted)
+
+    def _finished(self, part: Part) -> FinishedModel:
+        """Calibrate, measure and write one model."""
+        plan = self.plan
+        rates = sorted({*FARS, plan.config.threshold_fmr}, reverse=True)
+        before = measure(part.before, part.labels, rates=rates)
+        result = with_calibrated_head(
+            part.network,
+            plan.config,
+            see=self._views(part.network),
+            labels=part.labels,
+            former=(before, plan.baseline.threshold),
+            whole=plan.request.whole,
+        )
+        verdict = compare(part.before, result.embeddings, part.labels)
+        source = "its validation " + ("classes" if plan.request.whole else "people")
         card = make_card(
             result,
             plan,
             facts=self._facts(),
-            impostors=table,
+            impostors=impostor_table(result.embeddings, part.labels, source=source),
             before=before,
             verdict=verdict,
-            hardships=self._probed(result.network),
+            name=part.name(plan.request.name),
+            more=self._more(part, result),
         )
-        card = save_model(plan.request.out, result.network, card)
-        self._draw(before_embeddings, result.embeddings, card)
-        promoted = None
-        if plan.request.promote and verdict.better:
-            promoted = encoders.user_models() / f"{plan.request.name}.safetensors"
-            save_model(promoted, result.network, card)
-        return FinishedRun(card, before, result.measurement, verdict, promoted)
+        path = part.path(plan.request.out)
+        card = save_model(path, result.network, card)
+        return FinishedModel(
+            path=path,
+            card=card,
+            network=result.network,
+            before_embeddings=part.before,
+            embeddings=result.embeddings,
+            labels=part.labels,
+            before=before,
+            after=result.measurement,
+            verdict=verdict,
+        )
+
+    def _more(self, part: Part, result: Calibrated) -> dict[str, Any]:
+        """Return what the card tells besides verification: retrieval, and the errors on probes."""
+        if not self.plan.request.whole:
+            hardships = self._probed(result.network)
+            return {"probes": {one.name: one.on_card() for one in hardships}} if hardships else {}
+        apart = self.prepared.held_out.labels if part.task else None
+        found: dict[str, Any] = {
+            "before": retrieval_measures(part.before, part.labels, apart=apart),
+            "after": retrieval_measures(result.embeddings, part.labels, apart=apart),
+        }
+        if part.longer:
+            found[f"of all {self.plan.config.dimension} numbers"] = part.longer
+        if part.task:
+            found["neighbours"] = "without the pictures of the same class"
+        return {"retrieval": found}
+
+    def _tasks(self) -> tuple[HeldOutTask, ...]:
+        """Return the tasks with their labels of the validation photos."""
+        rows = self.prepared.held_out.rows
+        assert rows is not None or not self.plan.photos.tasks
+        return tuple(
+            HeldOutTask(one.task.name, one.task.numbers, one.labels[rows])
+            for one in self.plan.photos.tasks
+        )
+
+    def trained_on(self, network: FaceNetwork) -> FloatArray:
+        """Return a network's embeddings (n, d) of some of the photos to learn from."""
+        data = self.data
+        some = np.random.default_rng(self.plan.config.seed).permutation(len(data.labels))[:SAMPLE]
+        if isinstance(data, TakeData):
+            return embed_maps(network, data.maps[np.sort(some), 0], data.cut)
+        assert data.rows is not None
+        return combine(views_of(network, data.chips[np.sort(data.rows[some])], mirror=False))
 
     def _views(self, network: FaceNetwork) -> Callable[[], FloatArray]:
         """Return what embeds the held-out chips with a network, as it then is."""
@@ -145,15 +228,15 @@ class Session:
             "validation_skipped": self.prepared.held_out.skipped,
         }
 
-    def _draw(self, before: FloatArray, after: FloatArray, card: ModelCard) -> None:
+    def _draw(self, made: FinishedModel) -> None:
         try:
             draw_run(
                 self.plan.request.folder.curves,
                 self.plan.request.folder.steps(),
-                before=all_pairs(before, self.prepared.held_out.labels),
-                after=all_pairs(after, self.prepared.held_out.labels),
-                thresholds=(self.plan.baseline.threshold, card.threshold),
-                names=(f"{self.plan.baseline.name} (before)", f"{card.name} (after)"),
+                before=all_pairs(made.before_embeddings, made.labels),
+                after=all_pairs(made.embeddings, made.labels),
+                thresholds=(self.plan.baseline.threshold, made.card.threshold),
+                names=(f"{self.plan.baseline.name} (before)", f"{made.card.name} (after)"),
             )
         except MissingExtra as error:
             self.tell.say(str(error))

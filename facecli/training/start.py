@@ -8,40 +8,52 @@ import numpy as np
 import torch
 
 from facecli.errors import TrainingError
-from facecli.models import DIMENSION, checkpoints, encoders
+from facecli.models import checkpoints, encoders
 from facecli.models.bare_trunks import TRUNKS, trunk_weights
 from facecli.models.networks import FaceNetwork, build
 from facecli.models.torch_encoder import load_weights
 from facecli.training.config import TrainingConfig
 from facecli.training.head import CHIPS_AT_ONCE, even_out, features_of, fit_head, principal_targets
 from facecli.training.joint import SAMPLE, fit_joined
-from facecli.types import FloatArray, IntArray, ModelCard, PixelArray
+from facecli.types import FloatArray, IntArray, ModelCard, PixelArray, Subject
+
+STAGES = ("1", "2", "3", "4", "5")
+"""The stages of a ResNet-29, as a config names them."""
 
 NEAR = 0.5
 """A head is kept if its mean cosine to the targets is at least this; unrelated vectors have 0."""
 
 
 def architecture_of(
-    config: TrainingConfig, card: ModelCard, *, has_targets: bool = False
+    config: TrainingConfig, card: ModelCard, *, has_targets: bool = False, whole: bool = False
 ) -> dict[str, Any]:
     """Return the architecture to train: that of `config.init`, with the config's taps and blocks.
 
     The head is joined if there is a teacher, or if a joined head is kept; with new targets it is
-    not kept. Raises TrainingError if the config asks for maps that the network does not have.
+    not kept. With `whole` the model looks at whole pictures. Raises TrainingError if the config
+    asks for maps that the network does not have, and for faces with a trunk for whole pictures.
     """
-    architecture = {**card.architecture, "dimension": DIMENSION}
+    if card.subject is Subject.PICTURE and not whole:
+        raise TrainingError(f"{card.name} looks at whole pictures: add --detector none")
+    architecture = {**card.architecture, "dimension": config.dimension}
+    if whole:
+        architecture["subject"] = str(Subject.PICTURE)
     changes = {"taps": config.taps, "deeper": config.deeper}
     given = {name: value for name, value in changes.items() if value}
     if given and architecture.get("network") != "resnet29":
         raise TrainingError(f"{' and '.join(given)}: only a ResNet-29 has them, not {card.name}")
     for name, value in given.items():
-        if not all(key in ("1", "2", "3", "4", "5") and count > 0 for key, count in value.items()):
+        if not all(key in STAGES and _is_count(count) for key, count in value.items()):
             raise TrainingError(f"{name}: stages are 1 to 5, with numbers above 0, not {value}")
     architecture |= given
     joined = architecture.pop("joined", False)
     same_maps = architecture.get("taps") == card.architecture.get("taps")
     kept = joined and same_maps and not (config.average or has_targets)
     return architecture | ({"joined": True} if config.teacher or kept else {})
+
+
+def _is_count(number: float) -> bool:
+    return isinstance(number, int) and number > 0
 
 
 def load_start(
@@ -59,6 +71,7 @@ def load_start(
         and "head.weight" in weights
         and architecture.get("joined") == card.architecture.get("joined")
         and architecture.get("taps") == card.architecture.get("taps")
+        and architecture["dimension"] == card.architecture["dimension"]
     )
     if not same_head:
         weights = {name: value for name, value in weights.items() if name.startswith("trunk.")}
@@ -103,6 +116,11 @@ def blend(network: FaceNetwork, start: FaceNetwork, share: float) -> None:
                 value.copy_(torch.lerp(former[name].to(value.device), value, share))
 
 
+def starts_at_random(init: str) -> bool:
+    """Return whether a model or trunk has no weights to start from."""
+    return init in TRUNKS and not TRUNKS[init].pretrained
+
+
 def fit_start(
     network: FaceNetwork,
     *,
@@ -119,6 +137,8 @@ def fit_start(
     from the targets is replaced by one fitted to them. Without targets a new head is fitted to the
     embeddings of `config.init`, or, if those are not 128 numbers, to principal components.
     """
+    if starts_at_random(config.init):
+        return "random weights"
     if has_head and (targets is None or _near(network, chips, rows, targets)):
         return f"the head of {card.name}"
     mirror = bool(card.architecture.get("mirror"))
@@ -131,7 +151,7 @@ def fit_start(
         )
         return f"a head fitted to the targets and {config.teacher}"
     rows, goals, source = _goals(network, config, card, chips, rows=rows, targets=targets)
-    everywhere = np.full((len(chips), DIMENSION), np.nan, np.float32)
+    everywhere = np.full((len(chips), config.dimension), np.nan, np.float32)
     everywhere[rows] = goals
     fit_head(network, chips, everywhere, config.ridge, mirror=mirror)
     if config.whitening:
@@ -149,14 +169,15 @@ def _goals(
     rows: IntArray,
     targets: FloatArray | None,
 ) -> tuple[IntArray, FloatArray, str]:
-    """Return the rows (n,) to fit a new head to, the goals (n, 128) for them, and their source."""
+    """Return the rows (n,) to fit a new head to, the goals (n, d) for them, and their source."""
     if targets is not None:
         return rows, targets, "the targets"
-    if card.dimension == DIMENSION:
+    if card.dimension == config.dimension:
         goals = _embedded_by(config.init, chips, rows, network.mean.device)
         return rows, goals, f"the embeddings of {card.name}"
     rows = np.random.default_rng(config.seed).permutation(rows)[:SAMPLE]
-    return rows, principal_targets(network, chips[rows], DIMENSION), "its principal components"
+    goals = principal_targets(network, chips[rows], config.dimension)
+    return rows, goals, "its principal components"
 
 
 def _embedded_by(
@@ -177,11 +198,11 @@ def _near(network: FaceNetwork, chips: PixelArray, rows: IntArray, targets: Floa
 def _embedded(
     network: FaceNetwork, chips: PixelArray, rows: IntArray, *, mirror: bool = False
 ) -> FloatArray:
-    """Return the outputs of the network for the chips: float32 (n, 128).
+    """Return the outputs of the network for the chips: float32 (n, d).
 
     With `mirror` the features are the mean over each chip and its mirror image.
     """
-    parts = [np.empty((0, DIMENSION), np.float32)]
+    parts = [np.empty((0, network.head.out_features), np.float32)]
     with torch.inference_mode():
         for start in range(0, len(rows), CHIPS_AT_ONCE):
             features = features_of(
@@ -194,7 +215,7 @@ def _embedded(
 def views_of(network: FaceNetwork, chips: PixelArray, *, mirror: bool) -> FloatArray:
     """Return the outputs for chips (n, size, size, 3), with `mirror` also for their mirror images.
 
-    They are float32 (v, n, 128), with v 1 or 2, and include the shift of the network.
+    They are float32 (v, n, d), with v 1 or 2, and include the shift of the network.
     """
     rows = np.arange(len(chips))
     network = network.eval()

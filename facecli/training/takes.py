@@ -194,6 +194,7 @@ def _forehead(chips: Tensor, x: Tensor, y: Tensor, random: torch.Generator) -> T
 
 KINDS: dict[str, Kind] = {
     "clean": Kind(jitter=False, change=_as_it_is),
+    "shifted": Kind(jitter=True, change=_as_it_is),
     "jitter": Kind(jitter=True, change=_relit),
     "blur": Kind(jitter=True, change=blurred(2.0, 3.0)),
     "small": Kind(jitter=True, change=shrunk(20, 28)),

@@ -10,10 +10,19 @@ import torch
 from facecli.errors import TrainingError
 from facecli.models.networks import FaceNetwork
 from facecli.training.batches import TakeData, TrainingData
-from facecli.training.features import BLOCK, Job, Maps, cut_of, front_of, load_features
+from facecli.training.features import (
+    BLOCK,
+    Job,
+    Maps,
+    cut_of,
+    front_of,
+    layers_of,
+    load_features,
+)
 from facecli.training.intake import Listeners
 from facecli.training.plan import Plan
 from facecli.training.probes import Embed
+from facecli.training.steps import in_channels
 from facecli.types import FloatArray, PixelArray
 
 AT_ONCE = 256
@@ -23,8 +32,8 @@ AT_ONCE = 256
 def take_data(plan: Plan, data: TrainingData, network: FaceNetwork, tell: Listeners) -> TakeData:
     """Make the takes of all named photos, and compute or read again what the front makes of them.
 
-    `network` is the start. Without targets of their own, photos get its embeddings of their clean
-    takes. Raises TrainingError for a network that cannot be cut.
+    `network` is the start. Without targets of their own, photos of people get its embeddings of
+    their clean takes. Raises TrainingError for a network that cannot be cut.
     """
     config = plan.config
     assert data.rows is not None
@@ -47,22 +56,36 @@ def take_data(plan: Plan, data: TrainingData, network: FaceNetwork, tell: Listen
         lambda: front_of(network, cut, precision=config.precision, device=device),
         on_photo=tell.on_photo,
     )
-    targets = embed_maps(network, maps[:, 0], cut) if data.targets is None else data.targets[named]
-    if not np.isfinite(targets).all():
+    targets: FloatArray | None = None
+    if data.targets is not None:
+        targets = data.targets[named]
+    elif not plan.request.whole:
+        targets = embed_maps(network, maps[:, 0], cut)
+    if targets is not None and not np.isfinite(targets).all():
         raise TrainingError("takes need a target for every photo, or no targets")
     return TakeData(maps, data.labels[named], targets, cut)
 
 
+def features_after(network: FaceNetwork, maps: Maps, cut: int) -> FloatArray:
+    """Return the features (n, f) of maps after `cut` layers, float32."""
+    rest = layers_of(network)[cut:].eval()
+    parts = []
+    with torch.inference_mode():
+        for start in range(0, len(maps), AT_ONCE):
+            some = torch.from_numpy(np.array(maps[start : start + AT_ONCE])).float()
+            parts.append(rest(some.to(network.mean.device)).flatten(1).cpu().numpy())
+    return np.concatenate(parts)
+
+
 def embed_maps(network: FaceNetwork, maps: Maps, cut: int) -> FloatArray:
-    """Return the embeddings (n, 128) of maps (n, c, h, w) after `cut` layers, in float32."""
+    """Return the embeddings (n, d) of maps (n, c, h, w) after `cut` layers, in float32."""
     device = network.mean.device
     network.eval()
     parts = [np.empty((0, network.head.out_features), np.float32)]
     with torch.inference_mode():
         for start in range(0, len(maps), AT_ONCE):
             some = torch.from_numpy(np.array(maps[start : start + AT_ONCE])).to(device).float()
-            some = some.contiguous(memory_format=torch.channels_last)
-            parts.append(network.embed_maps(some, cut).cpu().numpy())
+            parts.append(network.embed_maps(in_channels(some), cut).cpu().numpy())
     return np.concatenate(parts)
 
 

@@ -4,95 +4,30 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from facecli.cli.options import Option, Range, Whole, library_option, options_for
-from facecli.cli.output import (
-    QUIET_SECONDS,
-    Progress,
-    bad,
-    emit,
-    emit_json,
-    good,
-    note,
-    shown,
-    table,
-    wants_json,
-    wants_progress,
+from facecli.cli.options import (
+    Option,
+    Range,
+    library_option,
+    options_for,
+    training_detector_option,
 )
+from facecli.cli.output import Progress, emit_json, note, wants_json
 from facecli.cli.settings import Settings, pass_settings
+from facecli.cli.train.options import FILE, configured
+from facecli.cli.train.results import show, watched
 from facecli.errors import FacecliError, check_extra
+from facecli.models import NO_DETECTOR, TRUNKS
 from facecli.records import models as records
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from facecli.training.intake import TrainingRequest
-    from facecli.training.loop import Step
-    from facecli.training.session import FinishedRun
     from facecli.types import Acquisition, ChipGeometry, Failure
-
-FILE = click.Path(dir_okay=False, path_type=Path)
-
-CONFIGURED: tuple[Callable[[Any], Any], ...] = (
-    click.option(
-        "--init",
-        metavar="MODEL",
-        help="The model to start from.",
-        show_default="dlib-128",
-        cls=Option,
-    ),
-    click.option(
-        "--average",
-        multiple=True,
-        metavar="MODEL",
-        help="Another model; its trunk is averaged with the start model's.",
-    ),
-    click.option(
-        "--steps",
-        type=Whole(min=0),
-        metavar="N",
-        help="Number of training steps (batches).",
-    ),
-    click.option("--people", type=Whole(min=0), metavar="P", help="People per batch."),
-    click.option("--photos", type=Whole(min=2), metavar="K", help="Photos per person in a batch."),
-    click.option(
-        "--margin",
-        type=float,
-        metavar="SQUARED_L2",
-        help="Margin of the triplet loss, in squared L2.",
-    ),
-    click.option(
-        "--mining", type=click.Choice(["semi-hard", "hard", "all"]), help="How triplets are chosen."
-    ),
-    click.option("--learning-rate", type=float, metavar="RATE", help="The highest learning rate."),
-    click.option(
-        "--freeze",
-        "frozen",
-        multiple=True,
-        metavar="PREFIX",
-        help="Do not train parameters whose names start with this, such as trunk.stem.",
-    ),
-    click.option(
-        "--seed",
-        type=int,
-        metavar="N",
-        help="Random seed. Two runs with the same seed give the same model.",
-    ),
-)
-"""Options that override the config file if they are given."""
-
-
-def configured(function: Any) -> Any:
-    """Add the options that override the config."""
-    for option in reversed(CONFIGURED):
-        function = option(function)
-    return function
 
 
 @click.command()
@@ -102,6 +37,18 @@ def configured(function: Any) -> Any:
 )
 @click.option("--config", type=FILE, metavar="FILE.toml", help="The settings of the run.")
 @configured
+@click.option(
+    "--trunk",
+    type=click.Choice(TRUNKS),
+    help="A bare trunk to start from instead of a model, for whole pictures.",
+)
+@click.option(
+    "--task",
+    "tasks",
+    multiple=True,
+    metavar="NAME=FILE.csv:FIRST-LAST",
+    help="Train these numbers of the embedding on other labels: colour=colour.csv:0-127.",
+)
 @click.option("--targets", type=FILE, metavar="FILE.npz", help="Teacher embeddings.")
 @click.option(
     "--unlabelled", multiple=True, metavar="NAME", help="A folder of photos without names."
@@ -148,10 +95,11 @@ def configured(function: Any) -> Any:
     "--promote", is_flag=True, help="Copy the model into your model folder if it is better."
 )
 @library_option
-@options_for("model", "device", "detector")
+@options_for("model", "device")
+@training_detector_option
 @pass_settings
 def train(settings: Settings, /, config: Path | None, **values: Any) -> None:
-    """Train your own network on photos of people.
+    """Train your own network on photos of people, or of anything.
 
     DATA is a folder with a folder of photos for each person, or a table path,person,split. Some
     people are held back. On them, the new model is compared with the model it would replace. If
@@ -159,6 +107,10 @@ def train(settings: Settings, /, config: Path | None, **values: Any) -> None:
     The folder MODEL.run beside MODEL.safetensors contains the state for --resume, the log, the
     split and the curves. With --steps 0 there is no training: the model is the mean of the trunks
     of --init and --average, with a head solved in closed form.
+
+    With --detector none the model looks at whole pictures, each folder is a class of things, and
+    the model starts from a --trunk. Each --task gives a model of its own beside MODEL; its table
+    has the columns person, that is the class, or path, and label.
 
     --targets is a NumPy file with the arrays paths and targets (n, 128): unit vectors that a
     teacher network computed for the photos. With --promote, the model is copied into your model
@@ -169,12 +121,21 @@ def train(settings: Settings, /, config: Path | None, **values: Any) -> None:
     from facecli.training.config import read_config
     from facecli.training.intake import Listeners, TrainingRequest
     from facecli.training.session import Session
+    from facecli.training.tasks import parse_task
 
     names = values.keys() & _fields_of_config()
     overrides = {name: values.pop(name) for name in names}
     overrides = {name: value for name, value in overrides.items() if value not in (None, ())}
+    if (trunk := values.pop("trunk")) is not None:
+        if "init" in overrides:
+            raise FacecliError("--trunk and --init both name the start: give one of them")
+        overrides["init"] = trunk
     values["time_budget"] = values["time_budget"] or math.inf
-    request = TrainingRequest(device=settings.device, **values)
+    values["tasks"] = tuple(map(parse_task, values["tasks"]))
+    whole = settings.detector_name == NO_DETECTOR
+    request = TrainingRequest(device=settings.device, whole=whole, **values)
+    if values["validation"] is not None and request.tasks:
+        raise FacecliError("--task needs validation classes of DATA: leave out --validation")
     if values["validation_chips"] and values["validation"] is None:
         raise FacecliError("--validation-chips needs --validation DATA")
     if "model" in settings.given:
@@ -183,16 +144,16 @@ def train(settings: Settings, /, config: Path | None, **values: Any) -> None:
     photos = Progress()
     session = Session(
         request,
-        read_config(config, overrides),
+        read_config(config, overrides, whole=whole, tasks=bool(request.tasks)),
         acquire=_acquire(settings),
         tell=Listeners(
             say=note, begin=photos.begin, on_photo=photos.step, unreadable=unreadable.append
         ),
     )
-    for step in _watched(session.train(), session.plan.config.steps):
+    for step in watched(session.train(), session.plan.config.steps):
         if wants_json():
             emit_json(records.training_step(step))
-    _show(session.finish(), request)
+    show(session.finish(), request)
     if any(unreadable):
         click.get_current_context().exit(2)
 
@@ -209,63 +170,7 @@ def _acquire(settings: Settings) -> Callable[..., Iterator[Acquisition | Failure
     def acquire(paths: Iterable[Path], geometry: ChipGeometry) -> Iterator[Acquisition | Failure]:
         from facecli.faces import acquisition
 
-        return acquisition.acquire(paths, settings.detector(), geometry, memory=settings.memory())
+        detector = settings.named_detector()
+        return acquisition.acquire(paths, detector, geometry, memory=settings.memory())
 
     return acquire
-
-
-def _watched(steps: Iterable[Step], total: int) -> Iterator[Step]:
-    """Yield the steps and print progress: every second on a terminal, else every ten seconds."""
-    live = sys.stderr.isatty() and not wants_json()
-    spoke = -math.inf
-    step = None
-    if not wants_progress():
-        yield from steps
-        return
-    for step in steps:
-        yield step
-        now = time.monotonic()
-        if now - spoke >= (1.0 if live else QUIET_SECONDS):
-            spoke = now
-            click.echo(("\r" if live else "") + _line(step, total), err=True, nl=not live)
-    if step is not None:
-        click.echo(("\r" if live else "") + _line(step, total), err=True)
-
-
-def _line(step: Step, total: int) -> str:
-    return (
-        f"step {step.step}/{total}: loss {step.loss:.4f}, semi-hard {step.semi_hard:.0%}, "
-        f"squared L2 genuine {step.genuine:.3f} impostor {step.impostor:.3f}, "
-        f"{step.rate:.0f} chips/s, {step.left:.0f} s left "
-    )
-
-
-def _show(outcome: FinishedRun, request: TrainingRequest) -> None:
-    """Write the result of the run."""
-    from facecli.metrics.support import rate_name
-
-    card, verdict = outcome.card, outcome.verdict
-    rows = [
-        (
-            rate_name(far),
-            f"{outcome.before.val[far].estimate:.4f}",
-            f"{after.estimate:.4f}",
-            f"{after.low:.4f} to {after.high:.4f}",
-        )
-        for far, after in outcome.after.val.items()
-    ]
-    genuine, impostor = outcome.after.pairs
-    lines = [
-        f"{shown(request.out)}: {shown(card.name)}, fingerprint {card.fingerprint[:12]}",
-        f"threshold {card.threshold:.4f} squared L2 ({shown(card.threshold_source)})",
-        f"{outcome.after.people} people never trained on, {genuine:,} genuine and {impostor:,} "
-        "impostor pairs:",
-    ]
-    if rows:
-        lines.append(table(("VAL at FAR", "before", "after", "95 % interval"), rows))
-    lines.append((good if verdict.better else bad)(shown(verdict.reason)))
-    if outcome.promoted is not None:
-        lines.append(f"promoted: {shown(outcome.promoted)}")
-    elif request.promote:
-        lines.append("not promoted, for that reason")
-    emit(records.training(outcome, request.out, request.folder.path), "\n".join(lines))
