@@ -65,6 +65,35 @@ class NormalisedConvolution(nn.Conv2d):
         return plain.to(self.weight.device)
 
 
+class NormalisedHead(nn.Linear):
+    """A head whose numbers have mean 0 and variance 1 over a batch. Its parameters keep their names.
+
+    Embeddings of random networks all point the same way. The centres of a loss with a margin flee
+    from all of them then, and stay on the other side of the sphere.
+    """
+
+    def __init__(self, plain: nn.Linear) -> None:
+        super().__init__(plain.in_features, plain.out_features)
+        self.load_state_dict(plain.state_dict())
+        self.norm = nn.BatchNorm1d(plain.out_features, affine=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map features (n, f) to numbers (n, d)."""
+        return cast("Tensor", self.norm(super().forward(x)))
+
+    def folded(self) -> nn.Linear:
+        """Return a plain head that computes the same outside training."""
+        plain = nn.Linear(self.in_features, self.out_features)
+        mean, variance = self.norm.running_mean, self.norm.running_var
+        assert mean is not None
+        assert variance is not None
+        factor = (variance + self.norm.eps).rsqrt()
+        with torch.no_grad():
+            plain.weight.copy_(self.weight * factor[:, None])
+            plain.bias.copy_((self.bias - mean) * factor)
+        return plain.to(self.weight.device)
+
+
 def insert_batch_norm(network: FaceNetwork, pixels: Tensor, *, restoring: bool = True) -> None:
     """Normalise every convolution of the trunk by its statistics over `pixels`, in place.
 
@@ -96,7 +125,9 @@ def insert_batch_norm(network: FaceNetwork, pixels: Tensor, *, restoring: bool =
 
 
 def fold_batch_norm(network: FaceNetwork) -> None:
-    """Fold each batch normalisation from `insert_batch_norm` into its convolution, in place."""
+    """Fold each batch normalisation into its convolution or into the head, in place."""
+    if isinstance(network.head, NormalisedHead):
+        network.head = network.head.folded()
     for name, module in list(network.trunk.named_modules()):
         if isinstance(module, NormalisedConvolution):
             parent, _, child = name.rpartition(".")

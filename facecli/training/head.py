@@ -145,8 +145,8 @@ def principal_targets(network: FaceNetwork, chips: PixelArray, dimension: int) -
 def principal_directions(vectors: FloatArray, count: int) -> FloatArray:
     """Return the first `count` principal directions (count, f) of rows (n, f), about the origin."""
     wide = vectors.astype(np.float64)
-    directions: FloatArray = np.linalg.eigh(wide.T @ wide)[1][:, ::-1][:, :count].T
-    return directions
+    directions = np.linalg.eigh(wide.T @ wide)[1][:, ::-1][:, :count].T
+    return np.ascontiguousarray(directions, np.float32)
 
 
 def fit_principal_head(network: FaceNetwork, features: FloatArray) -> None:

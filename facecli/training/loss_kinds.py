@@ -52,7 +52,8 @@ class Setting:
 class ObjectiveKind:
     """A loss by name: what it does in a line, its paper and section, its options, and its maker.
 
-    `library` says that it needs pytorch-metric-learning.
+    `library` says that it needs pytorch-metric-learning, and `centres` that it learns a direction
+    of each class.
     """
 
     name: str
@@ -61,6 +62,7 @@ class ObjectiveKind:
     options: Mapping[str, Option]
     make: Callable[[Setting], Objective]
     library: bool = False
+    centres: bool = False
 
     @property
     def defaults(self) -> Mapping[str, float]:

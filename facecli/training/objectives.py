@@ -91,6 +91,7 @@ _KINDS = (
         "Goodfellow et al., Deep Learning, 2016, section 6.2.2.3",
         {"scale": SCALE},
         on_classes(class_losses.Softmax),
+        centres=True,
     ),
     ObjectiveKind(
         "norm-softmax",
@@ -99,6 +100,7 @@ _KINDS = (
         {"temperature": Option(0.05, 0.002, 1, "what cosines are divided by")},
         on_classes(metric_losses.norm_softmax),
         library=True,
+        centres=True,
     ),
     ObjectiveKind(
         "center",
@@ -110,6 +112,7 @@ _KINDS = (
             "pull": Option(0.3, 0, 100, "how strong the pull is"),
         },
         on_classes(class_losses.Center),
+        centres=True,
     ),
     ObjectiveKind(
         "arcface",
@@ -121,6 +124,7 @@ _KINDS = (
             "scale": Option(30, 1, 512, "what cosines are multiplied by", many=64),
         },
         on_classes(class_losses.ArcFace),
+        centres=True,
     ),
     ObjectiveKind(
         "contrastive",
@@ -181,6 +185,7 @@ _KINDS = (
         {"scale": Option(8, 0.5, 16, "what squared L2 is multiplied by before the softmax")},
         on_classes(metric_losses.proxy_nca),
         library=True,
+        centres=True,
     ),
     ObjectiveKind(
         "proxy-anchor",
@@ -192,6 +197,7 @@ _KINDS = (
         },
         on_classes(metric_losses.proxy_anchor),
         library=True,
+        centres=True,
     ),
     ObjectiveKind(
         "soft-triple",
@@ -205,6 +211,7 @@ _KINDS = (
         },
         on_classes(metric_losses.soft_triple),
         library=True,
+        centres=True,
     ),
     ObjectiveKind(
         "symm-triplet",

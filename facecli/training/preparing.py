@@ -15,7 +15,7 @@ from facecli.models import encoders
 from facecli.models.torch_encoder import resolve_torch_device
 from facecli.training.aims import Aims
 from facecli.training.batches import TakeData, TrainingData
-from facecli.training.batchnorm import insert_batch_norm
+from facecli.training.batchnorm import NormalisedHead, insert_batch_norm
 from facecli.training.chipstore import Acquire
 from facecli.training.config import TrainingConfig
 from facecli.training.head import fit_principal_head
@@ -29,6 +29,7 @@ from facecli.training.intake import (
     read_photos,
 )
 from facecli.training.loop import Trainer
+from facecli.training.objectives import OBJECTIVES
 from facecli.training.plan import Plan
 from facecli.training.promotion import combine
 from facecli.training.start import (
@@ -145,6 +146,8 @@ def build(
         pixels = torch.from_numpy(prepared.data.chips[sample]).to(device)
         restoring = not starts_at_random(config.init)
         insert_batch_norm(network, pixels.permute(0, 3, 1, 2).float(), restoring=restoring)
+        if not restoring and OBJECTIVES[config.loss].centres:
+            network.head = NormalisedHead(network.head).to(device)
     trainer = Trainer(network, config, device, _aims(plan, prepared.data, taken=data))
     if prepared.resuming:
         trainer.restore(folder.state)
