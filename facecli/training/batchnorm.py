@@ -69,7 +69,7 @@ class NormalisedHead(nn.Linear):
     """A head whose numbers have mean 0 and variance 1 over a batch. Its parameters keep their names.
 
     Embeddings of random networks all point the same way. The centres of a loss with a margin flee
-    from all of them then, and stay on the other side of the sphere.
+    from all of them then, and stay away.
     """
 
     def __init__(self, plain: nn.Linear) -> None:
