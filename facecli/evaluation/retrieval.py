@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from facecli.clustering.kmeans import kmeans_from_scratch
+from facecli.clustering.kmeans import as_many_clusters
 from facecli.evaluation.folders import FollowWork, person_numbers, silent
 from facecli.evaluation.rates import REPLICATES, Rate
 from facecli.evaluation.samples import Samples
@@ -26,15 +26,6 @@ from facecli.metrics import (
 )
 from facecli.metrics.verification import RateArray
 from facecli.types import FloatArray, IntArray
-
-ITERATIONS = 20
-"""Most rounds of k-means for NMI; on photos nothing moves after about five."""
-
-STARTS = 10
-"""Most starts of k-means; the closest clusters count. With few photos one start often fails."""
-
-SEVERAL_STARTS = 2**22
-"""Photos times people of all starts together: 10 starts for 400,000 or fewer, one for LFW's."""
 
 LARGEST_CLUSTERING = 2**24
 """Most photos times people for which NMI is computed: k-means takes about a second for these."""
@@ -138,6 +129,4 @@ def _nmi(embeddings: FloatArray, labels: IntArray) -> tuple[float | None, str]:
     people = len(np.unique(labels))
     if len(embeddings) * people > LARGEST_CLUSTERING:
         return None, f"too many to cluster: {len(embeddings):,} photos of {people:,} people"
-    starts = max(1, min(STARTS, SEVERAL_STARTS // (len(embeddings) * people)))
-    clusters = kmeans_from_scratch(embeddings, people, starts=starts, iterations=ITERATIONS)
-    return normalized_mutual_information(labels, clusters), ""
+    return normalized_mutual_information(labels, as_many_clusters(embeddings, people)), ""

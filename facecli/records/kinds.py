@@ -16,6 +16,7 @@ from facecli.records.albums import (
     SidecarsRecord,
 )
 from facecli.records.calibration import CalibrationClearedRecord, CalibrationRecord, VerifierRecord
+from facecli.records.comparison import LossesComparedRecord
 from facecli.records.configuration import ConfigurationFileRecord, SettingRecord
 from facecli.records.copies import BackupRecord, RestoredRecord
 from facecli.records.embedding import EmbeddingRecord, EmbeddingsFileRecord, FailureRecord
@@ -148,6 +149,7 @@ Record = (
     | DetectorImportedRecord
     | TrainingStepRecord
     | TrainingRecord
+    | LossesComparedRecord
     | FindingRecord
     | DiagnosisRecord
     | DemoStepRecord

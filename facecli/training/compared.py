@@ -52,3 +52,9 @@ class ComparedLosses:
     reference: str
     rows: tuple[ComparedLoss, ...]
     facts: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def best(self) -> ComparedLoss:
+        """The loss with the best MAP@R over the folds, which know nothing of the test classes."""
+        tried = [one for one in self.rows if one.fold_map_at_r is not None]
+        return max(tried, key=lambda one: one.fold_map_at_r.estimate if one.fold_map_at_r else 0.0)

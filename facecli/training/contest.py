@@ -1,4 +1,4 @@
-"""The file of `train --compare`: which losses are compared, and with which settings each is tried."""
+"""The file of `train --compare`: which losses are compared, and how each is tried."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from facecli.faces.tables import table_text
 from facecli.files import PRIVATE, replacing
 from facecli.text import read_json_object
 from facecli.training.steps import Step
-from facecli.types import BoolArray, FloatArray
+from facecli.types import BoolArray, FloatArray, IntArray
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -41,6 +41,12 @@ class RunFolder:
         """The picture with the curves of the run."""
         return self.path / "curves.png"
 
+    def make(self) -> None:
+        """Make the folder, which only its owner can read, if it is not there."""
+        with self._writing():
+            self.path.mkdir(parents=True, exist_ok=True)
+            self.path.chmod(0o700)  # it holds photos of people, and who they are
+
     def begin(self, settings: dict[str, Any], *, resume: bool) -> bool:
         """Store the settings of a run; tell whether there is a state to continue from.
 
@@ -62,9 +68,8 @@ class RunFolder:
                 f"{self.path}: holds an earlier run; continue it with --resume, or remove "
                 f"{self.state.name} to start again"
             )
+        self.make()
         with self._writing():
-            self.path.mkdir(parents=True, exist_ok=True)
-            self.path.chmod(0o700)  # it holds photos of people, and who they are
             _write(noted, json.dumps(plain, indent=1).encode())
             if not self.state.exists():
                 self.log.unlink(missing_ok=True)
@@ -79,6 +84,17 @@ class RunFolder:
         text = table_text(["path", "person", "split"], rows)
         with self._writing():
             _write(self.path / "split.csv", text.encode(errors="backslashreplace"))
+
+    def write_table(self, name: str, photos: PhotoSet, labels: IntArray) -> None:
+        """Store path and person of the photos of some people, in a table that DATA may be."""
+        rows = [
+            (str((photos.root / path).resolve()), photos.people[label])
+            for path, label in zip(photos.paths, photos.labels, strict=True)
+            if label in labels
+        ]
+        text = table_text(["path", "person"], rows)
+        with self._writing():
+            _write(self.path / name, text.encode(errors="backslashreplace"))
 
     def write_skipped(self, skipped: Sequence[str]) -> None:
         """List the photos that could not be used, one per line."""

@@ -12,6 +12,7 @@ import torch
 from facecli.errors import ModelError, TrainingError
 from facecli.faces.whole import picture_geometry
 from facecli.models import encoders
+from facecli.models.networks import FaceNetwork
 from facecli.models.torch_encoder import resolve_torch_device
 from facecli.training.aims import Aims
 from facecli.training.batches import TakeData, TrainingData
@@ -138,22 +139,30 @@ def build(
             folder.keep_before(combine(views))
         else:
             folder.keep_before(_embed_baseline(plan, prepared.held_out, network))
-    if config.batch_norm:
-        rows = prepared.data.rows
-        assert rows is not None
-        chosen = np.random.default_rng(config.seed).permutation(rows)
-        sample = np.sort(chosen[:NORMALISED_OVER])
-        pixels = torch.from_numpy(prepared.data.chips[sample]).to(device)
-        restoring = not starts_at_random(config.init)
-        insert_batch_norm(network, pixels.permute(0, 3, 1, 2).float(), restoring=restoring)
-        if not restoring and OBJECTIVES[config.loss].centres:
-            network.head = NormalisedHead(network.head).to(device)
+    insert_norms(network, config, prepared.data)
     trainer = Trainer(network, config, device, _aims(plan, prepared.data, taken=data))
     if prepared.resuming:
         trainer.restore(folder.state)
         folder.forget_after(trainer.step)
         tell.say(f"continuing after step {trainer.step}")
     return trainer, data
+
+
+def insert_norms(network: FaceNetwork, config: TrainingConfig, data: TrainingData) -> None:
+    """Normalise the trunk during training if the config says so; of a random start, the head too.
+
+    The head is normalised for losses that learn centres.
+    """
+    if not config.batch_norm:
+        return
+    assert data.rows is not None
+    chosen = np.random.default_rng(config.seed).permutation(data.rows)
+    sample = np.sort(chosen[:NORMALISED_OVER])
+    pixels = torch.from_numpy(data.chips[sample]).to(network.mean.device)
+    restoring = not starts_at_random(config.init)
+    insert_batch_norm(network, pixels.permute(0, 3, 1, 2).float(), restoring=restoring)
+    if not restoring and OBJECTIVES[config.loss].centres:
+        network.head = NormalisedHead(network.head).to(network.mean.device)
 
 
 def _aims(plan: Plan, prepared: TrainingData, *, taken: TrainingData | TakeData) -> Aims | None:

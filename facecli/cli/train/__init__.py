@@ -12,12 +12,14 @@ import click
 from facecli.cli.options import (
     Option,
     Range,
+    Whole,
     library_option,
     options_for,
     training_detector_option,
 )
 from facecli.cli.output import Progress, emit_json, note, wants_json
 from facecli.cli.settings import Settings, pass_settings
+from facecli.cli.train.comparing import compare_losses
 from facecli.cli.train.options import FILE, configured
 from facecli.cli.train.results import show, watched
 from facecli.errors import FacecliError, check_extra
@@ -27,14 +29,13 @@ from facecli.records import models as records
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from facecli.training.intake import TrainingRequest
     from facecli.types import Acquisition, ChipGeometry, Failure
 
 
 @click.command()
 @click.argument("data", metavar="DATA", type=click.Path(path_type=Path))
-@click.option(
-    "--out", required=True, type=FILE, metavar="MODEL.safetensors", help="Where to write the model."
-)
+@click.option("--out", type=FILE, metavar="MODEL.safetensors", help="Where to write the model.")
 @click.option("--config", type=FILE, metavar="FILE.toml", help="The settings of the run.")
 @configured
 @click.option(
@@ -84,6 +85,23 @@ if TYPE_CHECKING:
     metavar="FILE.toml",
     help="Names and terms of the data, for the model's card.",
 )
+@click.option(
+    "--compare",
+    type=FILE,
+    metavar="FILE.toml",
+    help="Compare the losses of this file instead of training a model.",
+)
+@click.option(
+    "--folds",
+    type=Whole(min=2),
+    default=4,
+    metavar="N",
+    show_default=True,
+    help="Folds of the classes on which --compare chooses settings.",
+)
+@click.option(
+    "--report", type=FILE, metavar="FILE.html", help="Where to write the page of --compare."
+)
 @click.option("--resume", is_flag=True, help="Continue an interrupted run.")
 @click.option(
     "--time-budget",
@@ -98,7 +116,15 @@ if TYPE_CHECKING:
 @options_for("model", "device")
 @training_detector_option
 @pass_settings
-def train(settings: Settings, /, config: Path | None, **values: Any) -> None:
+def train(
+    settings: Settings,
+    /,
+    config: Path | None,
+    compare: Path | None,
+    folds: int,
+    report: Path | None,
+    **values: Any,
+) -> None:
     """Train your own network on photos of people, or of anything.
 
     DATA is a folder with a folder of photos for each person, or a table path,person,split. Some
@@ -113,49 +139,84 @@ def train(settings: Settings, /, config: Path | None, **values: Any) -> None:
     has the columns person, that is the class, or path, and label.
 
     --targets is a NumPy file with the arrays paths and targets (n, 128): unit vectors that a
-    teacher network computed for the photos. With --promote, the model is copied into your model
+    teacher network computed for the photos. With --compare no model is written: the losses of a
+    file are compared on classes that none was trained on, and the page --report shows how they did.
+    The same command continues a comparison that was interrupted. With --promote, the model is copied into your model
     folder only if it is better beyond doubt. Exit codes: 2 if a photo could not be read, though the
     others are used, and on an error; then the last saved state is kept.
     """
     check_extra("torch", "train", "train")
-    from facecli.training.config import read_config
-    from facecli.training.intake import Listeners, TrainingRequest
+    from facecli.training.config import read_config, read_toml
+    from facecli.training.intake import Listeners
     from facecli.training.session import Session
+
+    if "model" in settings.given:
+        raise FacecliError("train does not use --model: give the model to start from with --init")
+    overrides = _overrides(values)
+    if compare is not None:
+        values["out"] = _place_of_comparison(values["out"], report)
+    elif values["out"] is None:
+        raise click.UsageError("Missing option '--out'.")
+    request = _request(settings, values)
+    unreadable: list[int] = []
+    photos = Progress()
+    tell = Listeners(
+        say=note, begin=photos.begin, on_photo=photos.step, unreadable=unreadable.append
+    )
+    acquire = _acquire(settings)
+    if compare is not None and report is not None:
+        chosen = (read_toml(config) if config else {}) | overrides
+        compare_losses(
+            request, chosen, compare, folds=folds, report=report, acquire=acquire, tell=tell
+        )
+    else:
+        whole, tasks = request.whole, bool(request.tasks)
+        chosen_config = read_config(config, overrides, whole=whole, tasks=tasks)
+        session = Session(request, chosen_config, acquire=acquire, tell=tell)
+        for step in watched(session.train(), session.plan.config.steps):
+            if wants_json():
+                emit_json(records.training_step(step))
+        show(session.finish(), request)
+    if any(unreadable):
+        click.get_current_context().exit(2)
+
+
+def _overrides(values: dict[str, Any]) -> dict[str, Any]:
+    """Take the settings of the config that were given out of the values of all options."""
+    names = values.keys() & _fields_of_config()
+    given = {name: values.pop(name) for name in names}
+    given = {name: value for name, value in given.items() if value not in (None, ())}
+    if (trunk := values.pop("trunk")) is not None:
+        if "init" in given:
+            raise FacecliError("--trunk and --init both name the start: give one of them")
+        given["init"] = trunk
+    return given
+
+
+def _place_of_comparison(out: Path | None, report: Path | None) -> Path:
+    """Return the path whose folder .run a comparison uses, beside its page."""
+    if out is not None:
+        raise FacecliError("--compare makes no model: leave out --out")
+    if report is None:
+        raise FacecliError("--compare needs --report FILE.html; what is done so far lies beside it")
+    return report.with_suffix(".safetensors")
+
+
+def _request(settings: Settings, values: dict[str, Any]) -> TrainingRequest:
+    """Return the data of a run and what shall become of them."""
+    from facecli.training.intake import TrainingRequest
     from facecli.training.tasks import parse_task
 
-    names = values.keys() & _fields_of_config()
-    overrides = {name: values.pop(name) for name in names}
-    overrides = {name: value for name, value in overrides.items() if value not in (None, ())}
-    if (trunk := values.pop("trunk")) is not None:
-        if "init" in overrides:
-            raise FacecliError("--trunk and --init both name the start: give one of them")
-        overrides["init"] = trunk
-    values["time_budget"] = values["time_budget"] or math.inf
-    values["tasks"] = tuple(map(parse_task, values["tasks"]))
+    tasks = tuple(map(parse_task, values.pop("tasks")))
+    budget = values.pop("time_budget") or math.inf
     whole = settings.detector_name == NO_DETECTOR
-    request = TrainingRequest(device=settings.device, whole=whole, **values)
-    if values["validation"] is not None and request.tasks:
+    if values["validation"] is not None and tasks:
         raise FacecliError("--task needs validation classes of DATA: leave out --validation")
     if values["validation_chips"] and values["validation"] is None:
         raise FacecliError("--validation-chips needs --validation DATA")
-    if "model" in settings.given:
-        raise FacecliError("train does not use --model: give the model to start from with --init")
-    unreadable: list[int] = []
-    photos = Progress()
-    session = Session(
-        request,
-        read_config(config, overrides, whole=whole, tasks=bool(request.tasks)),
-        acquire=_acquire(settings),
-        tell=Listeners(
-            say=note, begin=photos.begin, on_photo=photos.step, unreadable=unreadable.append
-        ),
+    return TrainingRequest(
+        device=settings.device, whole=whole, tasks=tasks, time_budget=budget, **values
     )
-    for step in watched(session.train(), session.plan.config.steps):
-        if wants_json():
-            emit_json(records.training_step(step))
-    show(session.finish(), request)
-    if any(unreadable):
-        click.get_current_context().exit(2)
 
 
 def _fields_of_config() -> set[str]:
