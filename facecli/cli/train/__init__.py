@@ -141,9 +141,9 @@ def train(
     --targets is a NumPy file with the arrays paths and targets (n, 128): unit vectors that a
     teacher network computed for the photos. With --compare no model is written: the losses of a
     file are compared on classes that none was trained on, and the page --report shows how they did.
-    The same command continues a comparison that was interrupted. With --promote, the model is copied into your model
-    folder only if it is better beyond doubt. Exit codes: 2 if a photo could not be read, though the
-    others are used, and on an error; then the last saved state is kept.
+    The same command continues a comparison that was interrupted. With --promote, the model is
+    copied into your model folder only if it is better beyond doubt. Exit codes: 2 if a photo could
+    not be read, though the others are used, and on an error; then the last saved state is kept.
     """
     check_extra("torch", "train", "train")
     from facecli.training.config import read_config, read_toml
