@@ -53,7 +53,7 @@ class BareTrunk:
         )
 
 
-TRUNKS = {
+BARE_TRUNKS = {
     one.name: one
     for one in (
         BareTrunk(
@@ -82,7 +82,7 @@ def trunk_weights(name: str) -> dict[str, FloatArray]:
     Raises MissingExtra if the package with the weights is not installed, and ModelError if its file
     is not the published one.
     """
-    if not TRUNKS[name].pretrained:
+    if not BARE_TRUNKS[name].pretrained:
         return {}
     check_extra(PACKAGE, "objects", f"the trunk {name}")
     check_extra("torch", "train", f"the trunk {name}")

@@ -18,8 +18,7 @@ import platformdirs
 
 from facecli.errors import ModelError, check_extra
 from facecli.faces.chips import geometry_at
-from facecli.models import DIMENSION, checkpoints
-from facecli.models.bare_trunks import TRUNKS
+from facecli.models import DIMENSION, TRUNKS, checkpoints
 from facecli.models.graphs import has_graph
 from facecli.text import shown
 from facecli.types import Encoder, ModelCard
@@ -102,7 +101,9 @@ def read_card(name_or_path: str) -> ModelCard:
     if name_or_path in INCEPTION:
         return _inception_card(name_or_path)
     if name_or_path in TRUNKS:
-        return TRUNKS[name_or_path].card()
+        from facecli.models.bare_trunks import BARE_TRUNKS  # nothing else needs to load it
+
+        return BARE_TRUNKS[name_or_path].card()
     return checkpoints.read_card(find_model(name_or_path))
 
 

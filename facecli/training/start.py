@@ -9,7 +9,7 @@ import torch
 
 from facecli.errors import TrainingError
 from facecli.models import checkpoints, encoders
-from facecli.models.bare_trunks import TRUNKS, trunk_weights
+from facecli.models.bare_trunks import BARE_TRUNKS, trunk_weights
 from facecli.models.networks import FaceNetwork, build
 from facecli.models.torch_encoder import load_weights
 from facecli.training.config import TrainingConfig
@@ -88,7 +88,7 @@ def load_start(
 def _weights(model: str) -> dict[str, FloatArray]:
     if model in encoders.INCEPTION:
         return {name: value.numpy() for name, value in encoders.load_inception(model).items()}
-    if model in TRUNKS:
+    if model in BARE_TRUNKS:
         return trunk_weights(model)
     return dict(checkpoints.load(encoders.find_model(model))[0])
 
@@ -118,7 +118,7 @@ def blend(network: FaceNetwork, start: FaceNetwork, share: float) -> None:
 
 def starts_at_random(init: str) -> bool:
     """Return whether a model or trunk has no weights to start from."""
-    return init in TRUNKS and not TRUNKS[init].pretrained
+    return init in BARE_TRUNKS and not BARE_TRUNKS[init].pretrained
 
 
 def fit_start(
