@@ -13,9 +13,6 @@ BARE = "efficientnet-lite0"
 SEVERAL_TASKS = 4 * DIMENSION
 """Length of an embedding with tasks: room for the classes and three tasks."""
 
-FACES: dict[str, Any] = {}
-"""Runs on faces use what `TrainingConfig` says."""
-
 PICTURES: dict[str, Any] = {
     "init": BARE,
     "target_weight": 0.0,
@@ -60,7 +57,10 @@ TRUNKS: dict[str, dict[str, Any]] = {
 
 
 def defaults_for(*, whole: bool, init: str | None, tasks: bool) -> dict[str, Any]:
-    """Return the settings of a run on faces or `whole` pictures, from a model or trunk `init`."""
-    found = PICTURES if whole else FACES
+    """Return the settings of a run on `whole` pictures, from a model or trunk `init`.
+
+    Those of a run on faces are all in `TrainingConfig`.
+    """
+    found = PICTURES if whole else {}
     found = found | TRUNKS.get(init or found.get("init", ""), {})
     return found | ({"dimension": SEVERAL_TASKS} if tasks else {})
