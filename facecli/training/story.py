@@ -74,11 +74,14 @@ class Moment:
 
 @dataclass(frozen=True, slots=True)
 class ComparedPairs:
-    """All pairs of the validation pictures as one model sees them, and its threshold."""
+    """All pairs of the validation pictures as one model sees them, and its threshold.
+
+    A bare trunk has no threshold.
+    """
 
     name: str
     pairs: AllPairs
-    threshold: float
+    threshold: float | None
 
 
 @dataclass(frozen=True, slots=True)
