@@ -36,7 +36,11 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class AnglesAt:
-    """Angles of points to the learned centre of their class after a step, degrees (n,)."""
+    """Angles of pictures to the learned centre of their class after a step, degrees (n,).
+
+    They are those of all pictures of a batch, or evenly spaced quantiles of them, from the least to
+    the largest.
+    """
 
     step: int
     degrees: Values
@@ -96,7 +100,7 @@ class Neighbour:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A test picture, uint8 (size, size, 3), its class, and its neighbours, the nearest first."""
+    """A validation picture, uint8 (size, size, 3), its class, and its neighbours, nearest first."""
 
     chip: PixelArray
     label: str

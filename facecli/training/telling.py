@@ -178,23 +178,26 @@ def _measured(plan: Plan, made: FinishedModel) -> Measures:
         heading=f"{card.name}, {of}",
         header=tuple(header),
         rows=tuple(map(tuple, rows)),
-        note=_note(made, kind),
+        note=_note(made, kind, random=starts_at_random(plan.config.init)),
     )
 
 
-def _note(made: FinishedModel, kind: str) -> str:
+def _note(made: FinishedModel, kind: str, *, random: bool) -> str:
     """Return what a reader must know about the numbers of a model."""
     genuine, impostor = made.after.pairs
     said = [
         f"{genuine:,} genuine and {impostor:,} impostor pairs of validation {kind}.",
-        f"The threshold is from {made.card.threshold_source}.",
+        f"Threshold: {made.card.threshold_source}.",
+        f"Verdict: {made.verdict.reason}.",
     ]
     if made.task:
         said.append(
             "Recall and precision leave out pictures of the same class: the label has to be found "
             "on pictures of other classes."
         )
-    return " ".join([*said, f"Verdict: {made.verdict.reason}."])
+    if random:
+        said.append("Before training, all weights are random: that is not hard to beat.")
+    return " ".join(said)
 
 
 def queries_of(embeddings: FloatArray, held_out: HeldOut, seed: int) -> tuple[Query, ...]:
