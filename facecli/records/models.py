@@ -267,7 +267,7 @@ class TrainingRecord(TypedDict):
         str | None, "the page of the run; null for a run on faces with the default loss alone"
     ]
     card: Annotated[Card, "everything that is known of the model"]
-    slices: Annotated[list[SliceRecord], "the models of the tasks"]
+    slices: Annotated[Sequence[SliceRecord], "the models of the tasks"]
 
 
 def training(run: FinishedRun, path: Path, folder: Path, *, report: Path | None) -> TrainingRecord:
