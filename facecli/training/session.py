@@ -124,13 +124,15 @@ class Session:
             former=(before, plan.baseline.threshold),
             whole=plan.request.whole,
         )
-        verdict = compare(part.before, result.embeddings, part.labels)
-        source = "its validation " + ("classes" if plan.request.whole else "people")
+        kind = "classes" if plan.request.whole else "people"
+        verdict = compare(part.before, result.embeddings, part.labels, kind)
         card = make_card(
             result,
             plan,
             facts=self._facts(),
-            impostors=impostor_table(result.embeddings, part.labels, source=source),
+            impostors=impostor_table(
+                result.embeddings, part.labels, source=f"its validation {kind}"
+            ),
             before=before,
             verdict=verdict,
             name=part.name(plan.request.name),
