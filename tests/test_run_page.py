@@ -140,8 +140,12 @@ class TestMoments:
         np.savez(folder.path / "moment-9.npz", embeddings=unit)
         pickled = np.array([{"a": 1}] * 3, dtype=object)
         np.savez(folder.path / "moment-10.npz", embeddings=unit, labels=pickled, synthetic=pickled)
-        short = {"labels": np.arange(2), "synthetic": np.zeros(3, bool)}
-        np.savez(folder.path / "moment-11.npz", embeddings=unit, **short)
+        np.savez(
+            folder.path / "moment-11.npz",
+            embeddings=unit,
+            labels=np.arange(2),
+            synthetic=np.zeros(3, bool),
+        )
         assert [one.step for one in folder.moments()] == [7]
 
     def test_a_folder_that_cannot_be_written_is_one_line(self, tmp_path: Path) -> None:

@@ -36,6 +36,11 @@ class Plan:
         return bool(self.architecture.get("mirror"))
 
     @property
+    def kind(self) -> str:
+        """What the labels tell apart: people, or classes of whole pictures."""
+        return "classes" if self.request.whole else "people"
+
+    @property
     def has_page(self) -> bool:
         """Whether a page tells how the run went: not for faces with the usual loss alone."""
         request = self.request

@@ -124,15 +124,13 @@ class Session:
             former=(before, plan.baseline.threshold),
             whole=plan.request.whole,
         )
-        kind = "classes" if plan.request.whole else "people"
-        verdict = compare(part.before, result.embeddings, part.labels, kind)
+        verdict = compare(part.before, result.embeddings, part.labels, plan.kind)
+        source = f"its validation {plan.kind}"
         card = make_card(
             result,
             plan,
             facts=self._facts(),
-            impostors=impostor_table(
-                result.embeddings, part.labels, source=f"its validation {kind}"
-            ),
+            impostors=impostor_table(result.embeddings, part.labels, source=source),
             before=before,
             verdict=verdict,
             name=part.name(plan.request.name),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -31,7 +32,7 @@ from facecli.types import FloatArray
 QUERIES, NEIGHBOURS = 6, 5
 """Classes that a picture is shown of, and pictures shown beside it."""
 
-NOT_MEASURED = "–"
+INTERVAL = "95 % interval after"
 
 
 def story_of(
@@ -86,7 +87,7 @@ def _facts(
     plan: Plan, trainer: Trainer, held_out: HeldOut, models: Sequence[FinishedModel]
 ) -> Iterator[tuple[str, str]]:
     made, config = models[0], plan.config
-    kind, picture = ("classes", "pictures") if plan.request.whole else ("people", "photos")
+    kind, picture = plan.kind, "pictures" if plan.request.whole else "photos"
     run = made.card.history[-1]
     yield "data", str(run["data"])
     yield "learned from", f"{run['photos']:,} {picture} of {run['people']:,} {kind}"
@@ -150,35 +151,50 @@ def _accuracy(steps: Sequence[Step], trainer: Trainer) -> Accuracy | None:
 
 def _measured(plan: Plan, made: FinishedModel) -> Measures:
     """Return the table of a model: how well it finds and verifies what it never learned from."""
-    card, before, after = made.card, made.before, made.after
-    retrieval = card.metrics.get("retrieval", {})
-    longer = next((name for name in retrieval if name.startswith("of all ")), None)
-    header = ["", "before", "after", *([longer] if longer else []), "95 % interval after"]
-    rows = []
-    for name, value in retrieval.get("after", {}).items():
-        row = [name, f"{retrieval['before'][name]:.4f}", f"{value:.4f}"]
-        rows.append([*row, *([f"{retrieval[longer][name]:.4f}"] if longer else []), ""])
-    for far, found in after.val.items():
-        row = [f"VAL at FAR {rate_name(far)}", f"{before.val[far].estimate:.4f}"]
-        row += [f"{found.estimate:.4f}", *([NOT_MEASURED] if longer else [])]
-        rows.append([*row, f"{found.low:.4f} to {found.high:.4f}"])
-    former = None if made.task else _former_threshold(plan)
-    rows.append(
-        [
-            "threshold, squared L2",
-            NOT_MEASURED if former is None else f"{former:.4f}",
-            f"{card.threshold:.4f}",
-            *([NOT_MEASURED] if longer else []),
-            "",
-        ]
-    )
-    kind = "classes" if plan.request.whole else "people"
-    of = f"by the labels of {made.task}" if made.task else f"on {kind} never trained on"
+    of = f"by the labels of {made.task}" if made.task else f"on {plan.kind} never trained on"
+    longer = next((name for name in _retrieval(made) if name.startswith("of all ")), "")
+    columns = ["before", "after", *filter(None, [longer])]
+    if made.after.val:
+        columns.append(INTERVAL)
     return Measures(
-        heading=f"{card.name}, {of}",
-        header=tuple(header),
-        rows=tuple(map(tuple, rows)),
-        note=_note(made, kind, random=starts_at_random(plan.config.init)),
+        heading=f"{made.card.name}, {of}",
+        header=("", *columns),
+        rows=tuple(
+            (name, *(values.get(column, "") for column in columns))
+            for name, values in _rows(plan, made, longer)
+        ),
+        note=_note(made, plan.kind, random=starts_at_random(plan.config.init)),
+    )
+
+
+def _retrieval(made: FinishedModel) -> dict[str, Any]:
+    """Return the retrieval measures on the card of a model; faces have none."""
+    found: dict[str, Any] = made.card.metrics.get("retrieval", {})
+    return found
+
+
+def _rows(plan: Plan, made: FinishedModel, longer: str) -> Iterator[tuple[str, dict[str, str]]]:
+    """Yield the name of each measure, and its value in each column that has one."""
+    found = _retrieval(made)
+    for name in found.get("after", {}):
+        columns = filter(None, ("before", "after", longer))
+        yield name, {column: f"{found[column][name]:.4f}" for column in columns}
+    for far, after in made.after.val.items():
+        yield (
+            f"VAL at FAR {rate_name(far)}",
+            {
+                "before": f"{made.before.val[far].estimate:.4f}",
+                "after": f"{after.estimate:.4f}",
+                INTERVAL: f"{after.low:.4f} to {after.high:.4f}",
+            },
+        )
+    former = None if made.task else _former_threshold(plan)
+    yield (
+        "threshold, squared L2",
+        {
+            "before": "none" if former is None else f"{former:.4f}",
+            "after": f"{made.card.threshold:.4f}",
+        },
     )
 
 
@@ -186,11 +202,12 @@ def _note(made: FinishedModel, kind: str, *, random: bool) -> str:
     """Return what a reader must know about the numbers of a model."""
     genuine, impostor = made.after.pairs
     said = [
-        f"{genuine:,} genuine and {impostor:,} impostor pairs of validation {kind}.",
+        f"{genuine:,} genuine and {impostor:,} impostor pairs of validation {kind}"
+        + (f", by the labels of {made.task}." if made.task else "."),
         f"Threshold: {made.card.threshold_source}.",
         f"Verdict: {made.verdict.reason}.",
     ]
-    if made.task:
+    if made.task and _retrieval(made).get("after"):
         said.append(
             "Recall and precision leave out pictures of the same class: the label has to be found "
             "on pictures of other classes."
