@@ -136,7 +136,7 @@ EVERYTHING = [
     "Map of embeddings at step 0",
     "Map of embeddings at step 200",
     "Map of embeddings at step 400",
-    "Nearest neighbours of test pictures",
+    "Nearest neighbours of validation pictures",
 ]
 
 
@@ -272,7 +272,7 @@ def test_without_scikit_learn_the_map_says_so(monkeypatch: pytest.MonkeyPatch) -
     for module in (curves, projection):
         monkeypatch.setattr(module, "has_tsne", lambda: False)
     (figure,) = curves.maps([moment(0, 1.0)])
-    assert figure.note.startswith("Two principal components. t-SNE needs scikit-learn")
+    assert "Two principal components. t-SNE needs scikit-learn" in figure.note
 
 
 @pytest.mark.parametrize(

@@ -90,6 +90,8 @@ def test_a_run_leaves_a_model_its_card_and_its_traces(
     assert "1 photo skipped" in result.stderr
     assert "broken.png" in (tmp_path / "mine.run" / "skipped.txt").read_text()
     assert [one["kind"] for one in records(result)] == ["training_step"] * 2 + ["training"]
+    assert records(result)[-1]["report"] is None
+    assert not {*(tmp_path / "mine.run").glob("moment-*"), *(tmp_path / "mine.run").glob("*.html")}
     steps = [json.loads(line) for line in (tmp_path / "mine.run" / "log.jsonl").open()]
     assert [step["step"] for step in steps] == [3, 6]
     with (tmp_path / "mine.run" / "split.csv").open() as stream:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from facecli.models.detector_weights import DetectorCard
-    from facecli.training.session import FinishedRun
+    from facecli.training.outcome import FinishedRun
     from facecli.training.steps import Step
     from facecli.types import ModelCard
 
@@ -263,12 +263,15 @@ class TrainingRecord(TypedDict):
     better: Annotated[bool, "whether it is better beyond doubt than the model it would replace"]
     verdict: Annotated[str, "the comparison in one line"]
     promoted: Annotated[str | None, "where --promote copied the model; null if it did not"]
+    report: Annotated[
+        str | None, "the page of the run; null for a run on faces with the default loss alone"
+    ]
     card: Annotated[Card, "everything that is known of the model"]
-    slices: Annotated[list[SliceRecord], "the models of the tasks"]
+    slices: Annotated[Sequence[SliceRecord], "the models of the tasks"]
 
 
-def training(run: FinishedRun, path: Path, folder: Path) -> TrainingRecord:
-    """Return the record of the end of a training run."""
+def training(run: FinishedRun, path: Path, folder: Path, *, report: Path | None) -> TrainingRecord:
+    """Return the record of the end of a training run, whose page is at `report` if it has one."""
     return {
         "kind": "training",
         "path": str(path),
@@ -276,6 +279,7 @@ def training(run: FinishedRun, path: Path, folder: Path) -> TrainingRecord:
         "better": run.model.verdict.better,
         "verdict": run.model.verdict.reason,
         "promoted": None if run.promoted is None else str(run.promoted),
+        "report": None if report is None else str(report),
         "card": _card(run.model.card),
         "slices": [{"path": str(one.path), "card": _card(one.card)} for one in run.slices],
     }

@@ -13,7 +13,7 @@ from facecli.report import plots
 from facecli.report.page import Figure
 from facecli.report.projection import has_tsne, project
 from facecli.report.svg import FIRST, INK, SERIES, SOFT, drawing, finished, percent, style_of
-from facecli.training.story import Accuracy, AnglesAt, ComparedPairs, Moment, Series
+from facecli.training.story import Accuracy, AnglesAt, ComparedPairs, Moment, Series, Values
 from facecli.types import BoolArray, IntArray
 
 Item = TypeVar("Item")
@@ -29,6 +29,9 @@ RIGHT_ANGLE = 90.0
 """Degrees between a point and a centre that know nothing of each other, in many dimensions."""
 
 DEGREES_A_BIN = 2.5
+
+SPREAD = 1001
+"""Angles that a histogram is made of."""
 
 CLASSES, POINTS = 12, 300
 """Most classes and points on a map: so many can be told apart, and t-SNE takes a second."""
@@ -118,25 +121,36 @@ def angle_histograms(angles: Sequence[AnglesAt]) -> Figure:
     with drawing() as canvas:
         axes = canvas.subplots()
         for place, one in enumerate(chosen):
-            shares = np.histogram(one.degrees, edges)[0] / len(one.degrees)
+            shares = _shares(one.degrees, edges)
             style = style_of(place)
             axes.stairs(shares, edges, fill=True, color=style["color"], alpha=0.25)
             axes.stairs(shares, edges, label=f"step {one.step:,}", linewidth=1.6, **style)
         axes.xaxis.set_major_formatter(_degrees)
         axes.yaxis.set_major_formatter(percent)
         axes.set_xlabel("angle to the centre of the class")
-        axes.set_ylabel("share of points")
+        axes.set_ylabel("share of pictures")
         axes.set_xlim(left=0)
         canvas.legend(loc="outside upper center", ncols=3, handlelength=1.8, columnspacing=1.4)
-        said = "; ".join(
-            f"step {one.step:,}, mean {one.degrees.mean():.1f}°, {len(one.degrees):,} points"
-            for one in chosen
-        )
+        said = "; ".join(f"step {one.step:,}, mean {one.degrees.mean():.1f}°" for one in chosen)
         return finished(
             canvas,
             heading="Distribution of the angle",
             alt=f"Histograms of the angle to the class centre: {said}.",
+            note="Of the pictures of one batch at each of these steps, between whose quantiles the "
+            "shares are spread evenly.",
         )
+
+
+def _shares(degrees: Values, edges: Values) -> Values:
+    """Return the share of pictures between each two edges, spread evenly between the angles given.
+
+    Angles are few where they are quantiles. Counted one by one they would make gaps that the
+    pictures do not have.
+    """
+    places = np.linspace(0, 1, SPREAD)
+    spread = np.quantile(degrees, places)
+    shares: Values = np.histogram(spread, edges)[0] / SPREAD
+    return shares
 
 
 def pair_histograms(before: ComparedPairs | None, after: ComparedPairs | None) -> list[Figure]:
@@ -232,7 +246,10 @@ def _map_note(shown: int, total: int) -> str:
         else "Two principal components. t-SNE needs scikit-learn: pip install 'facecli[report]'."
     )
     some = f"; {shown:,} of {total:,} are shown" if shown < total else ""
-    return f"{made} Each colour and form is a class{some}."
+    return (
+        "Pictures that the run learned from, so this says nothing of new classes. "
+        f"{made} Each colour and form is a class{some}."
+    )
 
 
 def _line(axes: Any, series: Series, place: int, name: str) -> None:

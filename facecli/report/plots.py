@@ -83,7 +83,7 @@ def det(curves: Mapping[str, Curve], *, threshold: float) -> Figure:
 def histograms(
     histogram: Histogram,
     *,
-    threshold: float,
+    threshold: float | None,
     heading: str = "Squared L2 of pairs",
     limit: float | None = None,
 ) -> Figure:
@@ -99,8 +99,9 @@ def histograms(
             label = f"{counts.sum():,} {name} pairs"
             shares = counts / max(1, counts.sum())
             axes.stairs(shares, edges, fill=True, color=colour, alpha=0.6, label=label)
-        marked = f"threshold {threshold:.3g}"
-        axes.axvline(threshold, color=INK, linewidth=1.2, linestyle=(0, (4, 2)), label=marked)
+        marked = "no threshold" if threshold is None else f"threshold {threshold:.3g}"
+        if threshold is not None:
+            axes.axvline(threshold, color=INK, linewidth=1.2, linestyle=(0, (4, 2)), label=marked)
         last = np.flatnonzero(histogram.genuine + histogram.impostor).max(initial=0)
         axes.set_xlim(0, limit or edges[last + 1])
         axes.set_ylim(bottom=0)

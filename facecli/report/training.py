@@ -13,7 +13,7 @@ from facecli.report.svg import percent
 from facecli.training.story import AnglesAt, Query, RunStory, Series
 
 QUERIES, NEIGHBOURS = 6, 5
-"""Most test pictures shown, and neighbours of each."""
+"""Most validation pictures shown, and neighbours of each."""
 
 SYNTHETIC = "Share of synthetic points among the hardest"
 
@@ -42,7 +42,7 @@ def _headline(story: RunStory) -> Iterator[Numbers]:
         note = f"median at step {angles[-1].step:,}; {first:.1f}° at step {angles[0].step:,}"
         numbers.append(Number("angle to the class centre", f"{last:.1f}°", note))
     if story.accuracy is not None and (series := _measured(story.accuracy.without_margin)):
-        numbers.append(_ending("right class first, without margin", series))
+        numbers.append(_ending("right class first in training, without margin", series))
     if series := _measured(story.synthetic):
         numbers.append(_ending("synthetic points among the hardest", series))
     if numbers:
@@ -87,7 +87,7 @@ def _angles(story: RunStory) -> list[AnglesAt]:
 def _neighbours(queries: tuple[Query, ...]) -> Shots:
     rows = tuple(
         (
-            Shot(query.chip, query.label, "test picture"),
+            Shot(query.chip, query.label, "validation picture"),
             *(
                 Shot(one.chip, one.label, f"squared L2 {one.squared_l2:.3f}", one.same)
                 for one in query.neighbours[:NEIGHBOURS]
@@ -96,8 +96,9 @@ def _neighbours(queries: tuple[Query, ...]) -> Shots:
         for query in queries[:QUERIES]
     )
     return Shots(
-        "Nearest neighbours of test pictures",
+        "Nearest neighbours of validation pictures",
         rows,
-        note="Each row begins with a picture of a class never trained on. After it come the test "
-        "pictures nearest to it: a solid frame is the same class, a dashed one another class.",
+        note="Each row begins with a validation picture, drawn at random, of a class never trained "
+        "on. After it come the other validation pictures nearest to it: a solid frame is the same "
+        "class, a dashed one another class.",
     )

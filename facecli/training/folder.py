@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +18,11 @@ from facecli.faces.tables import table_text
 from facecli.files import PRIVATE, replacing
 from facecli.text import read_json_object
 from facecli.training.steps import Step
+from facecli.training.story import Moment
 from facecli.types import BoolArray, FloatArray, IntArray
+
+MOMENT = "moment-"
+"""The file of a moment has this name and the step."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -40,6 +45,11 @@ class RunFolder:
     def curves(self) -> Path:
         """The picture with the curves of the run."""
         return self.path / "curves.png"
+
+    @property
+    def report(self) -> Path:
+        """The page of the run."""
+        return self.path / "report.html"
 
     def make(self) -> None:
         """Make the folder, which only its owner can read, if it is not there."""
@@ -74,6 +84,7 @@ class RunFolder:
             if not self.state.exists():
                 self.log.unlink(missing_ok=True)
                 (self.path / "before.npy").unlink(missing_ok=True)
+                self._forget_moments(-1)
         return self.state.exists()
 
     def write_split(self, photos: PhotoSet, validation: BoolArray) -> None:
@@ -123,10 +134,11 @@ class RunFolder:
         return steps
 
     def forget_after(self, step: int) -> None:
-        """Remove the reports after the saved state from the log: those steps are trained again."""
+        """Remove reports and moments after the saved state: those steps are trained again."""
         kept = [json.dumps(dataclasses.asdict(one)) for one in self.steps() if one.step <= step]
         with self._writing():
             _write(self.log, "".join(line + "\n" for line in kept).encode())
+            self._forget_moments(step)
 
     def keep_before(self, embeddings: FloatArray) -> None:
         """Store the embeddings (n, 128) of the validation photos by the model to compare with."""
@@ -140,6 +152,41 @@ class RunFolder:
         except (OSError, ValueError):
             return None
         return kept
+
+    def keep_moment(self, moment: Moment) -> None:
+        """Store the embeddings of a moment, in the place of an earlier one of the same step."""
+        with self._writing(), replacing(self._moment(moment.step), mode=PRIVATE) as stream:
+            np.savez(
+                stream,
+                embeddings=moment.embeddings,
+                labels=moment.labels,
+                synthetic=moment.synthetic,
+            )
+
+    def moments_kept(self) -> list[int]:
+        """Return the steps of the moments stored, in order."""
+        numbers = (path.stem.removeprefix(MOMENT) for path in self.path.glob(f"{MOMENT}*.npz"))
+        return sorted(int(number) for number in numbers if number.isascii() and number.isdigit())
+
+    def moments(self) -> list[Moment]:
+        """Return the moments stored, in the order of their steps, without any that are broken."""
+        found = []
+        for step in self.moments_kept():
+            try:
+                with np.load(self._moment(step), allow_pickle=False) as kept:
+                    parts = (kept["embeddings"], kept["labels"], kept["synthetic"])
+                found.append(Moment(step, *parts))
+            except (OSError, ValueError, LookupError, EOFError, TypeError, zipfile.BadZipFile):
+                continue
+        return found
+
+    def _moment(self, step: int) -> Path:
+        return self.path / f"{MOMENT}{step}.npz"
+
+    def _forget_moments(self, after: int) -> None:
+        for step in self.moments_kept():
+            if step > after:
+                self._moment(step).unlink(missing_ok=True)
 
     @contextmanager
     def _writing(self) -> Iterator[None]:

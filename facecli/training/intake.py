@@ -82,12 +82,14 @@ class Listeners:
 class HeldOut:
     """The validation photos: chips uint8 (n, size, size, 3), labels (n,), number of failures.
 
-    `rows` (n,) are their places in the data; None if they come from elsewhere.
+    `rows` (n,) are their places in the data; None if they come from elsewhere. `names` are the
+    people or classes, which labels count.
     """
 
     chips: PixelArray
     labels: IntArray
     skipped: int
+    names: tuple[str, ...]
     rows: IntArray | None = None
 
 
@@ -169,7 +171,13 @@ class Reader:
             rows = np.flatnonzero(photos.held_back & store.usable & (labels >= 0))
             failed = int((photos.held_back & ~store.usable).sum())
             inner = slice(self.border, self.border + self.geometry.size)
-            held_out = HeldOut(store.chips[rows][:, inner, inner], labels[rows], failed, rows)
+            held_out = HeldOut(
+                chips=store.chips[rows][:, inner, inner],
+                labels=labels[rows],
+                skipped=failed,
+                names=photos.photos.people,
+                rows=rows,
+            )
         else:
             held_out, more = self._read_validation(request.validation, photos.photos)
             skipped += more
@@ -193,7 +201,7 @@ class Reader:
         store = self._load(photos, "validation", self.geometry, ready_made=ready_made)
         rows = np.flatnonzero(store.usable & (photos.labels >= 0))
         failed = int((~store.usable).sum())
-        held_out = HeldOut(store.chips[rows], photos.labels[rows], failed)
+        held_out = HeldOut(store.chips[rows], photos.labels[rows], failed, photos.people)
         return held_out, [*store.skipped]
 
     def _load(

@@ -10,8 +10,9 @@ from facecli.metrics import retrieve
 from facecli.models import DIMENSION
 from facecli.models.networks import FaceNetwork
 from facecli.training.derived import shortened, slice_of, sliced
-from facecli.training.promotion import combine
-from facecli.types import FloatArray, IntArray
+from facecli.training.promotion import Measurement, ModelComparison, combine
+from facecli.training.story import RunStory
+from facecli.types import FloatArray, IntArray, ModelCard
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -45,6 +46,41 @@ class HeldOutTask:
     name: str
     numbers: slice
     labels: IntArray
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class FinishedModel:
+    """A model that was written, and how it did on the validation photos.
+
+    `task` is the name of its task, empty for the model of the run itself.
+    `before_embeddings` and `embeddings` (n, d) are those of the model to compare with and its own,
+    `before` and `after` their measurements; `labels` (n,) say whose the photos are.
+    """
+
+    task: str
+    path: Path
+    card: ModelCard
+    network: FaceNetwork
+    before_embeddings: FloatArray
+    embeddings: FloatArray
+    labels: IntArray
+    before: Measurement
+    after: Measurement
+    verdict: ModelComparison
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class FinishedRun:
+    """The result of a run: its model, and one for each task.
+
+    `promoted` is the file in the user's model folder, or None. `story` is what its page shows, or
+    None for a run without a page.
+    """
+
+    model: FinishedModel
+    slices: tuple[FinishedModel, ...]
+    promoted: Path | None
+    story: RunStory | None
 
 
 def parts_of(

@@ -35,6 +35,17 @@ class Plan:
         """Whether the model embeds the mean of a chip and its mirror image."""
         return bool(self.architecture.get("mirror"))
 
+    @property
+    def kind(self) -> str:
+        """What the labels tell apart: people, or classes of whole pictures."""
+        return "classes" if self.request.whole else "people"
+
+    @property
+    def has_page(self) -> bool:
+        """Whether a page tells how the run went: not for faces with the usual loss alone."""
+        request = self.request
+        return request.whole or self.config.loss != "triplet" or bool(request.tasks)
+
     def settings(self) -> dict[str, Any]:
         """Return all that decides the training; a resumed run must have the same."""
         config = dataclasses.asdict(self.config)

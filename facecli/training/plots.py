@@ -11,6 +11,7 @@ import numpy as np
 from facecli.errors import MissingExtra
 from facecli.metrics import AllPairs
 from facecli.training.steps import Step
+from facecli.training.story import ComparedPairs
 
 GENUINE, IMPOSTOR = "#0072b2", "#d55e00"
 """Blue and vermilion, which people with any colour vision can tell apart (Okabe & Ito 2008)."""
@@ -22,14 +23,12 @@ def draw_run(
     path: Path,
     steps: Sequence[Step],
     *,
-    before: AllPairs,
-    after: AllPairs,
-    thresholds: tuple[float, float],
-    names: tuple[str, str],
+    before: ComparedPairs,
+    after: ComparedPairs,
 ) -> None:
     """Draw the curves of `steps`, and the squared L2 of the validation pairs before and after.
 
-    `thresholds` and `names` are those of the two models. Raises MissingExtra without matplotlib.
+    Raises MissingExtra without matplotlib.
     """
     try:
         from matplotlib.figure import Figure
@@ -44,12 +43,10 @@ def draw_run(
     _curves(means, steps, {"genuine": GENUINE, "impostor": IMPOSTOR}, "mean squared L2 in a batch")
     _curves(rate, steps, {"learning_rate": "black"}, "learning rate")
     share.set_ylim(0, 1)
-    limit = 1.05 * max(_farthest(before), _farthest(after))
-    for axes, pairs, threshold, name in zip(
-        (first, second), (before, after), thresholds, names, strict=True
-    ):
-        _histogram(axes, pairs, threshold, limit)
-        axes.set_title(f"validation pairs, {name}")
+    limit = 1.05 * max(_farthest(before.pairs), _farthest(after.pairs))
+    for axes, one, when in ((first, before, "before"), (second, after, "after")):
+        _histogram(axes, one.pairs, one.threshold, limit)
+        axes.set_title(f"validation pairs, {one.name} ({when})")
     figure.savefig(path, dpi=100)
 
 
@@ -67,7 +64,7 @@ def _farthest(pairs: AllPairs) -> float:
     return float(max(pairs.genuine.max(initial=0), pairs.impostor.values.max(initial=0)))
 
 
-def _histogram(axes: Any, pairs: AllPairs, threshold: float, limit: float) -> None:
+def _histogram(axes: Any, pairs: AllPairs, threshold: float | None, limit: float) -> None:
     """Draw genuine and impostor pairs as densities, since there are far more impostor pairs."""
     edges = np.linspace(0, limit, BINS + 1)
     counts = np.diff(pairs.impostor.counts)
@@ -78,6 +75,7 @@ def _histogram(axes: Any, pairs: AllPairs, threshold: float, limit: float) -> No
         axes.hist(
             values, edges, weights=weights, density=True, color=colour, alpha=0.6, label=label
         )
-    axes.axvline(threshold, color="black", linestyle="--", label=f"threshold {threshold:.3f}")
+    if threshold is not None:
+        axes.axvline(threshold, color="black", linestyle="--", label=f"threshold {threshold:.3f}")
     axes.set_xlabel("squared L2")
     axes.legend(loc="upper right")  # looking for the best place takes long

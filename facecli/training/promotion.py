@@ -75,11 +75,13 @@ def measure(embeddings: FloatArray, labels: IntArray, *, rates: Sequence[float])
     )
 
 
-def compare(before: FloatArray, after: FloatArray, labels: IntArray) -> ModelComparison:
+def compare(
+    before: FloatArray, after: FloatArray, labels: IntArray, kind: str = "people"
+) -> ModelComparison:
     """Tell whether `after` is better than `before` at the strictest FAR the pairs support.
 
     It is better if the interval of the difference of VAL, over the same draws of people, is above
-    zero.
+    zero. `kind` is what the reason calls them: people, or classes.
     """
     impostors = all_pairs(after, labels).impostor.size
     reach = [far for far in FARS if supported(far, impostors)]
@@ -87,7 +89,7 @@ def compare(before: FloatArray, after: FloatArray, labels: IntArray) -> ModelCom
         needed = round(ERRORS_NEEDED / PROMOTING_FAR)
         return ModelComparison(
             better=False,
-            reason=f"{impostors:,} impostor pairs of validation people are too few to tell at FAR "
+            reason=f"{impostors:,} impostor pairs of validation {kind} are too few to tell at FAR "
             f"{rate_name(PROMOTING_FAR)}: {needed:,} are needed",
         )
     far = min(reach)

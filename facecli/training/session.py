@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from facecli.calibration import impostor_table
 from facecli.errors import MissingExtra
-from facecli.metrics import all_pairs
 from facecli.models import encoders
 from facecli.models.networks import FaceNetwork
 from facecli.training.batches import TakeData
@@ -20,47 +17,26 @@ from facecli.training.chipstore import Acquire
 from facecli.training.config import TrainingConfig
 from facecli.training.intake import Listeners, TrainingRequest
 from facecli.training.joint import SAMPLE
-from facecli.training.outcome import HeldOutTask, Part, parts_of, retrieval_measures
+from facecli.training.moments import Witness
+from facecli.training.outcome import (
+    FinishedModel,
+    FinishedRun,
+    HeldOutTask,
+    Part,
+    parts_of,
+    retrieval_measures,
+)
 from facecli.training.plots import draw_run
 from facecli.training.preparing import build, prepare, read
 from facecli.training.probes import PROBES, Hardship, measure_probes
-from facecli.training.promotion import FARS, Measurement, ModelComparison, combine, compare, measure
+from facecli.training.promotion import FARS, combine, compare, measure
 from facecli.training.result import Calibrated, make_card, save_model, with_calibrated_head
 from facecli.training.start import blend, load_start, views_of
 from facecli.training.steps import Step
+from facecli.training.story import ComparedPairs
 from facecli.training.taking import embed_maps, embedder, seen_by
-from facecli.types import FloatArray, IntArray, ModelCard
-
-
-@dataclass(frozen=True, slots=True)
-class FinishedModel:
-    """A model that was written, and how it did on the validation photos.
-
-    `before_embeddings` and `embeddings` (n, d) are those of the model to compare with and its own,
-    `before` and `after` their measurements; `labels` (n,) say whose the photos are.
-    """
-
-    path: Path
-    card: ModelCard
-    network: FaceNetwork
-    before_embeddings: FloatArray
-    embeddings: FloatArray
-    labels: IntArray
-    before: Measurement
-    after: Measurement
-    verdict: ModelComparison
-
-
-@dataclass(frozen=True, slots=True)
-class FinishedRun:
-    """The result of a run: its model, and one for each task.
-
-    `promoted` is the file in the user's model folder, or None.
-    """
-
-    model: FinishedModel
-    slices: tuple[FinishedModel, ...]
-    promoted: Path | None
+from facecli.training.telling import compared_pairs, story_of
+from facecli.types import FloatArray
 
 
 class Session:
@@ -81,16 +57,25 @@ class Session:
         self.plan = read(request, config)
         self.prepared = prepare(self.plan, acquire, self.tell)
         self.trainer, self.data = build(self.plan, self.prepared, self.tell)
+        self.witness: Witness | None = None
+        if self.plan.has_page:
+            self.witness = Witness(request.folder, self.trainer, self.data)
 
     def train(self) -> Iterator[Step]:
         """Train, and yield a report every few steps, after it was logged."""
-        folder = self.plan.request.folder
+        if self.witness is not None:
+            self.witness.start()
         yield from self.trainer.run(
             self.data,
-            save_to=folder.state,
+            save_to=self.plan.request.folder.state,
             time_budget=self.plan.request.time_budget,
-            log=folder.append,
+            log=self._log,
         )
+
+    def _log(self, step: Step) -> None:
+        self.plan.request.folder.append(step)
+        if self.witness is not None:
+            self.witness.listen(step)
 
     def finish(self) -> FinishedRun:
         """Calibrate the averaged network, measure it, write the models, and promote if asked.
@@ -100,6 +85,8 @@ class Session:
         request = self.plan.request
         before = request.folder.before()
         assert before is not None
+        if self.witness is not None:
+            self.witness.end()
         network = self.trainer.averaged()
         if self.plan.config.blend < 1:
             blend(network, self._start(), self.plan.config.blend)
@@ -112,12 +99,17 @@ class Session:
             see=lambda one: self._views(one)(),
         )
         made, *slices = [self._finished(part) for part in parts]
-        self._draw(made)
+        pairs = compared_pairs(self.plan, made)
+        self._draw(pairs)
         promoted = None
         if request.promote and made.verdict.better:
             promoted = encoders.user_models() / f"{request.name}.safetensors"
             save_model(promoted, made.network, made.card)
-        return FinishedRun(made, tuple(slices), promoted)
+        story = None
+        if self.plan.has_page:
+            held_out = self.prepared.held_out
+            story = story_of(self.plan, self.trainer, held_out, (made, *slices), pairs)
+        return FinishedRun(made, tuple(slices), promoted, story)
 
     def _finished(self, part: Part) -> FinishedModel:
         """Calibrate, measure and write one model."""
@@ -132,8 +124,8 @@ class Session:
             former=(before, plan.baseline.threshold),
             whole=plan.request.whole,
         )
-        verdict = compare(part.before, result.embeddings, part.labels)
-        source = "its validation " + ("classes" if plan.request.whole else "people")
+        verdict = compare(part.before, result.embeddings, part.labels, plan.kind)
+        source = f"its validation {plan.kind}"
         card = make_card(
             result,
             plan,
@@ -147,6 +139,7 @@ class Session:
         path = part.path(plan.request.out)
         card = save_model(path, result.network, card)
         return FinishedModel(
+            task=part.task,
             path=path,
             card=card,
             network=result.network,
@@ -228,15 +221,10 @@ class Session:
             "validation_skipped": self.prepared.held_out.skipped,
         }
 
-    def _draw(self, made: FinishedModel) -> None:
+    def _draw(self, pairs: tuple[ComparedPairs, ComparedPairs]) -> None:
+        folder = self.plan.request.folder
+        before, after = pairs
         try:
-            draw_run(
-                self.plan.request.folder.curves,
-                self.plan.request.folder.steps(),
-                before=all_pairs(made.before_embeddings, made.labels),
-                after=all_pairs(made.embeddings, made.labels),
-                thresholds=(self.plan.baseline.threshold, made.card.threshold),
-                names=(f"{self.plan.baseline.name} (before)", f"{made.card.name} (after)"),
-            )
+            draw_run(folder.curves, folder.steps(), before=before, after=after)
         except MissingExtra as error:
             self.tell.say(str(error))

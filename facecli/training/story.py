@@ -36,7 +36,11 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class AnglesAt:
-    """Angles of points to the learned centre of their class after a step, degrees (n,)."""
+    """Angles of pictures to the learned centre of their class after a step, degrees (n,).
+
+    They are those of all pictures of a batch, or evenly spaced quantiles of them, from the least to
+    the largest.
+    """
 
     step: int
     degrees: Values
@@ -74,11 +78,14 @@ class Moment:
 
 @dataclass(frozen=True, slots=True)
 class ComparedPairs:
-    """All pairs of the validation pictures as one model sees them, and its threshold."""
+    """All pairs of the validation pictures as one model sees them, and its threshold.
+
+    A bare trunk has no threshold.
+    """
 
     name: str
     pairs: AllPairs
-    threshold: float
+    threshold: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +100,7 @@ class Neighbour:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A test picture, uint8 (size, size, 3), its class, and its neighbours, the nearest first."""
+    """A validation picture, uint8 (size, size, 3), its class, and its neighbours, nearest first."""
 
     chip: PixelArray
     label: str

@@ -21,7 +21,7 @@ from facecli.cli.output import Progress, emit_json, note, wants_json
 from facecli.cli.settings import Settings, pass_settings
 from facecli.cli.train.comparing import compare_losses
 from facecli.cli.train.options import FILE, configured
-from facecli.cli.train.results import show, watched
+from facecli.cli.train.results import publish_story, show, watched
 from facecli.errors import FacecliError, check_extra
 from facecli.models import NO_DETECTOR, TRUNKS
 from facecli.records import models as records
@@ -131,7 +131,8 @@ def train(
     people are held back. On them, the new model is compared with the model it would replace. If
     they have enough photos, the threshold is set to 1.1 squared L2 at a false match rate of 1e-4.
     The folder MODEL.run beside MODEL.safetensors contains the state for --resume, the log, the
-    split and the curves. With --steps 0 there is no training: the model is the mean of the trunks
+    split and the curves, and report.html, a page on the run, except for faces with the usual
+    loss alone. With --steps 0 there is no training: the model is the mean of the trunks
     of --init and --average, with a head solved in closed form.
 
     With --detector none the model looks at whole pictures, each folder is a class of things, and
@@ -176,7 +177,8 @@ def train(
         for step in watched(session.train(), session.plan.config.steps):
             if wants_json():
                 emit_json(records.training_step(step))
-        show(session.finish(), request)
+        outcome = session.finish()
+        show(outcome, request, report=publish_story(outcome, request))
     if any(unreadable):
         click.get_current_context().exit(2)
 

@@ -2,30 +2,37 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from facecli import __version__
 from facecli.cli.output import (
     QUIET_SECONDS,
     bad,
     emit,
     good,
+    note,
     shown,
     table,
     wants_json,
     wants_progress,
 )
+from facecli.cli.reports import publish
+from facecli.errors import FacecliError
 from facecli.records import models as records
 from facecli.types import Subject
 
 if TYPE_CHECKING:
     from facecli.training.intake import TrainingRequest
-    from facecli.training.session import FinishedModel, FinishedRun
+    from facecli.training.outcome import FinishedModel, FinishedRun
     from facecli.training.steps import Step
 
 
@@ -55,14 +62,35 @@ def _line(step: Step, total: int) -> str:
     )
 
 
-def show(outcome: FinishedRun, request: TrainingRequest) -> None:
-    """Write the result of the run."""
+def publish_story(outcome: FinishedRun, request: TrainingRequest) -> Path | None:
+    """Write the page of the run, and return where; None if it has none.
+
+    A page that cannot be written is a note: the models are there, and the run succeeded.
+    """
+    if outcome.story is None:
+        return None
+    from facecli.report.training import training_page
+
+    made = ("made", f"{datetime.now(UTC):%Y-%m-%d} with facecli {__version__}")
+    story = dataclasses.replace(outcome.story, facts=(*outcome.story.facts, made))
+    path = request.folder.report
+    try:
+        publish(training_page(story), path)
+    except FacecliError as error:
+        note(f"no report: {error}")
+        return None
+    return path
+
+
+def show(outcome: FinishedRun, request: TrainingRequest, *, report: Path | None) -> None:
+    """Write the result of the run, whose page is at `report` if it has one."""
     lines = [line for one in (outcome.model, *outcome.slices) for line in _described(one)]
     if outcome.promoted is not None:
         lines.append(f"promoted: {shown(outcome.promoted)}")
     elif request.promote:
         lines.append("not promoted, for that reason")
-    emit(records.training(outcome, request.out, request.folder.path), "\n".join(lines))
+    record = records.training(outcome, request.out, request.folder.path, report=report)
+    emit(record, "\n".join(lines))
 
 
 def _described(made: FinishedModel) -> Iterator[str]:
