@@ -79,7 +79,7 @@ def compared_pairs(plan: Plan, made: FinishedModel) -> tuple[ComparedPairs, Comp
 
 def _former_threshold(plan: Plan) -> float | None:
     """Return the threshold of the model before; on pages, a trunk without a head has none."""
-    bare = plan.baseline_name in bare_trunks.TRUNKS or plan.baseline_name in encoders.INCEPTION
+    bare = plan.baseline_name in bare_trunks.BARE_TRUNKS or plan.baseline_name in encoders.INCEPTION
     return None if bare and plan.has_page else plan.baseline.threshold
 
 
