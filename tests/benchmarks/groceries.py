@@ -45,10 +45,8 @@ def main(groceries: Path, out: Path) -> None:
     found = run([*compare, "--report", str(report), *options])
     folder = out / "compare.run"
     if not model.exists():
-        run(
-            ["train", str(folder / "training.csv"), "--detector", "none", "--loss", found["best"]]
-            + ["--out", str(model), *options]
-        )
+        data = ["train", str(folder / "training.csv"), "--detector", "none"]
+        run([*data, "--loss", found["best"], "--out", str(model), *options])
     run(["evaluate", "folders", str(folder / "test.csv"), "--model", str(model), *options])
 
 
@@ -65,7 +63,8 @@ def write_table(groceries: Path, table: Path) -> None:
 
 def run(arguments: list[str]) -> dict[str, str]:
     """Run a command, print it and what it says, and return its record of the kind with `best`."""
-    print("$ facecli", shlex.join(arguments), flush=True)
+    sys.stdout.write(f"$ facecli {shlex.join(arguments)}\n")
+    sys.stdout.flush()
     program = [sys.executable, "-m", "facecli"]
     subprocess.run([*program, *arguments], check=False)
     if "--compare" not in arguments:
