@@ -57,8 +57,8 @@ def write_table(omniglot: Path, out: Path) -> None:
     with (out / "omniglot.csv").open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream)
         writer.writerow(["path", "person"])
-        for (alphabet, character, _), drawing in rows.items():
-            writer.writerow([str(drawing.resolve()), f"{alphabet} {character}"])
+        for (alphabet, name, _), drawing in rows.items():
+            writer.writerow([str(drawing.resolve()), f"{alphabet} {name}"])
 
 
 def train(out: Path, loss: str, seed: int, told: Path) -> None:
