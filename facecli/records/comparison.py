@@ -75,7 +75,7 @@ def _loss(one: ComparedLoss) -> ComparedLossRecord:
         "map_at_r": _share(one.map_at_r),
         "recall_at_1": _share(one.recall_at_1),
         "r_precision": _share(one.r_precision),
-        "nmi": one.nmi.estimate,
+        "nmi": one.nmi,
         "val": None if one.val is None else _share(one.val),
         "difference": None
         if one.difference is None

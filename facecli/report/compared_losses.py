@@ -86,9 +86,9 @@ def _results(result: ComparedLosses, rows: Sequence[ComparedLoss]) -> Table:
 def _others(rows: Sequence[ComparedLoss]) -> Table:
     return Table(
         "Test classes: other measures",
-        ("loss", "Recall@1", "R-precision", "NMI", "VAL at FAR 1e-2"),
+        ("loss", "Recall@1", "R-precision", "VAL at FAR 1e-2", "NMI"),
         tuple(
-            (row.name, *map(_both, (row.recall_at_1, row.r_precision, row.nmi, row.val)))
+            (row.name, *map(_both, (row.recall_at_1, row.r_precision, row.val)), f"{row.nmi:.3f}")
             for row in rows
         ),
         note="With 95 % intervals over classes. A dash stands where the pairs do not support VAL "
@@ -160,8 +160,7 @@ def _dot(axes: Any, place: int, one: Interval, colour: str, marker: str, label: 
 
 def _named(axes: Any, rows: Sequence[ComparedLoss]) -> None:
     axes.set_yticks(range(len(rows)), [shortened(row.name) for row in rows])
-    axes.invert_yaxis()
-    axes.margins(y=0.03)
+    axes.set_ylim(len(rows) - 0.5, -0.5)  # the first on top
     axes.tick_params(length=0)
     axes.spines["left"].set_visible(False)
 

@@ -15,7 +15,8 @@ class ComparedLoss:
 
     `settings` says in one line what was chosen on the folds. `fold_map_at_r` is the mean over the
     folds, by which it was chosen; None for a row that has nothing to choose. The others are of the
-    test classes, with intervals over classes; `val` is VAL at a FAR of 1e-2, None where the pairs
+    test classes, with intervals over classes but for NMI, which has none: k-means would find both
+    copies of a class as one; `val` is VAL at a FAR of 1e-2, None where the pairs
     do not support it. `difference` is MAP@R less that of the reference, paired by class; None for
     the reference itself. `seconds` is the time all its trials took.
     """
@@ -26,7 +27,7 @@ class ComparedLoss:
     map_at_r: Interval
     recall_at_1: Interval
     r_precision: Interval
-    nmi: Interval
+    nmi: float
     val: Interval | None
     difference: Interval | None
     seconds: float

@@ -117,20 +117,20 @@ class Comparison:
 
     def finish(self) -> ComparedLosses:
         """Return the comparison of all losses, and of the features without training."""
-        finals = {
-            rival.name: (self._best(place), self._final(place))
-            for place, rival in enumerate(self.contest.rivals)
-        }
+        rivals = list(enumerate(self.contest.rivals))
         return summary(
             self.contest,
-            finals,
-            folds={
-                rival.name: self._of_folds(place, finals[rival.name][0])
-                for place, rival in enumerate(self.contest.rivals)
-            },
+            {one.name: (self._best(place), self._final(place)) for place, one in rivals},
+            folds={one.name: self._of_folds(place, self._best(place)) for place, one in rivals},
+            seconds={one.name: self._seconds(place) for place, one in rivals},
             untrained=self._untrained(),
             facts=self._facts(),
         )
+
+    def _seconds(self, rival: int) -> float:
+        """Return how long all networks of a loss took."""
+        trials = [self._of_folds(rival, trial) for trial in range(self.contest.trials)]
+        return self._final(rival).seconds + sum(one.seconds for found in trials for one in found)
 
     def _jobs(self) -> Iterator[Job]:
         """Yield all jobs: first the trials of all losses, then the best trial of each."""

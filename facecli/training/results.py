@@ -107,13 +107,15 @@ def summary(
     finals: Mapping[str, tuple[int, Found]],
     *,
     folds: Mapping[str, Sequence[Found]],
+    seconds: Mapping[str, float],
     untrained: tuple[FloatArray, IntArray],
     facts: tuple[tuple[str, str], ...],
 ) -> ComparedLosses:
     """Return the comparison of all losses, with the first of the contest as their reference.
 
     `finals` map each loss to its best trial and what that found among the test classes, `folds` to
-    what the same trial found in each fold. `untrained` are embeddings (n, d) of the start, and the
+    what the same trial found in each fold, and `seconds` to the time of all its networks.
+    `untrained` are embeddings (n, d) of the start, and the
     labels (n,). Raises TrainingError if the reference could not be trained.
     """
     reference = contest.rivals[0].name
@@ -125,17 +127,15 @@ def summary(
         trial, final = finals[rival.name]
         if not final.works:
             continue
-        of_folds = folds[rival.name]
-        seconds = final.seconds + sum(one.seconds for one in of_folds)
         rows.append(
             _row(
                 rival.name,
                 rival.described(trial),
                 final.embeddings,
                 final.labels,
-                fold_map_at_r=_over_folds(of_folds),
+                fold_map_at_r=_over_folds(folds[rival.name]),
                 base=None if rival.name == reference else base,
-                seconds=seconds,
+                seconds=seconds[rival.name],
             )
         )
     rows.append(_row(UNTRAINED, "", *untrained, fold_map_at_r=None, base=base, seconds=0.0))
@@ -181,7 +181,7 @@ def _row(
         map_at_r=_mean(precision, classes),
         recall_at_1=_mean(found.hits[:, 0].astype(np.float64), classes),
         r_precision=_mean(found.precision_at_r, classes),
-        nmi=Interval(nmi, nmi, nmi),
+        nmi=nmi,
         val=bootstrap_by_person(embeddings, labels, fars=[FAR])[0] if enough else None,
         difference=None if base is None else paired_difference(base, precision, classes),
         seconds=seconds,
