@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypedDict
 
@@ -49,10 +50,10 @@ class LossesComparedRecord(TypedDict):
 
     kind: Annotated[Literal["losses_compared"], WrittenBy(("facecli train --compare",))]
     report: Annotated[str, "the page"]
-    facts: Annotated[dict[str, str], "data, classes, folds, trials, steps and seed"]
+    facts: Annotated[Mapping[str, str], "data, classes, folds, trials, steps and seed"]
     reference: Annotated[str, "the loss that the others are compared with"]
     best: Annotated[str, "the loss with the best MAP@R over the folds"]
-    losses: Annotated[list[ComparedLossRecord], "all losses, and the start without training"]
+    losses: Annotated[Sequence[ComparedLossRecord], "all losses, and the start without training"]
 
 
 def losses_compared(result: ComparedLosses, report: Path) -> LossesComparedRecord:

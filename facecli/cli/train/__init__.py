@@ -156,6 +156,8 @@ def train(
     overrides = _overrides(values)
     if compare is not None:
         values["out"] = _place_of_comparison(values["out"], report)
+        if values["tasks"]:
+            raise FacecliError("--compare has no tasks: leave out --task")
     elif values["out"] is None:
         raise click.UsageError("Missing option '--out'.")
     request = _request(settings, values)
