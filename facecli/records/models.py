@@ -264,7 +264,7 @@ class TrainingRecord(TypedDict):
     verdict: Annotated[str, "the comparison in one line"]
     promoted: Annotated[str | None, "where --promote copied the model; null if it did not"]
     card: Annotated[Card, "everything that is known of the model"]
-    slices: Annotated[list[SliceRecord], "the models of the tasks"]
+    slices: Annotated[Sequence[SliceRecord], "the models of the tasks"]
 
 
 def training(run: FinishedRun, path: Path, folder: Path) -> TrainingRecord:
