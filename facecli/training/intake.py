@@ -230,6 +230,11 @@ def check_data(data: TrainingData, request: TrainingRequest, config: TrainingCon
         )
     if data.targets is None and not (config.people and config.triplet_weight):
         raise TrainingError(f"{request.data}: without targets and triplets there is no loss")
+    if data.targets is not None and data.targets.shape[1] != config.dimension:
+        raise TrainingError(
+            f"{request.targets}: targets have {data.targets.shape[1]} numbers, and embeddings "
+            f"{config.dimension}"
+        )
     if data.targets is not None and config.contrast_weight:
         missing = int(np.isnan(data.targets[:, 0]).sum())
         if missing:

@@ -40,6 +40,7 @@ from facecli.training.start import (
     views_of,
 )
 from facecli.training.taking import features_after, seen_by, take_data
+from facecli.training.tasks import check_labels
 from facecli.types import FloatArray, ModelCard
 
 NORMALISED_OVER = 256
@@ -105,6 +106,9 @@ def prepare(plan: Plan, acquire: Acquire, tell: Listeners) -> Prepared:
         plan.photos
     )
     check_data(data, request, plan.config)
+    assert data.rows is not None
+    for one in plan.photos.tasks:
+        check_labels(one, data.rows)
     return Prepared(data, held_out, resuming)
 
 
@@ -121,6 +125,10 @@ def build(
     torch.manual_seed(config.seed)  # what is not loaded from the start is random
     network, has_head = load_start(config, plan.init, plan.architecture)
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if config.blend < 1 and not has_head:
+        raise TrainingError(
+            f"blend needs a start with a head of its own: {plan.init.name} has none"
+        )
     if config.takes and not has_head and not plan.request.whole:
         raise TrainingError(f"takes need a start with a head, and {plan.init.name} has none")
     if not prepared.resuming and not config.takes:

@@ -82,9 +82,7 @@ def with_calibrated_head(
     if not config.calibrate:
         threshold, source = config.threshold, _where_it_lies(embeddings, labels, config, pairs)
     elif not enough and whole:
-        lowest = threshold_at_fmr(all_pairs(embeddings, labels).impostor, rate)
-        threshold = min(max(lowest, 1e-3), 3.9)
-        source = f"a guess: FMR {rate_name(rate)} over {pairs}, which are too few to measure it"
+        threshold, source = _guessed_threshold(embeddings, labels, config, pairs)
     elif not enough:
         threshold, source = _moved_threshold(measured, former, pairs)
     elif problem is None:
@@ -93,6 +91,21 @@ def with_calibrated_head(
         threshold = max(measured.thresholds[rate], 1e-3)
         source = f"FMR {rate_name(rate)} over {pairs}; not calibrated, {problem}"
     return Calibrated(network, embeddings, measured, threshold, source)
+
+
+def _guessed_threshold(
+    embeddings: FloatArray, labels: IntArray, config: TrainingConfig, pairs: str
+) -> tuple[float, str]:
+    """Return a threshold and its source if there are too few pairs, or none, of pictures."""
+    impostor = all_pairs(embeddings, labels).impostor
+    if not impostor.size:
+        return config.threshold, f"a guess: there are {pairs}"
+    lies = threshold_at_fmr(impostor, config.threshold_fmr)
+    rate = rate_name(config.threshold_fmr)
+    return (
+        min(max(lies, 1e-3), 3.9),
+        f"a guess: FMR {rate} over {pairs}, which are too few to measure it",
+    )
 
 
 def _where_it_lies(
