@@ -66,7 +66,7 @@ class NormalisedConvolution(nn.Conv2d):
 
 
 class NormalisedHead(nn.Linear):
-    """A head whose numbers have mean 0 and variance 1 over a batch. Its parameters keep their names.
+    """A head whose numbers have mean 0 and variance 1 over a batch. Parameters keep their names.
 
     Embeddings of random networks all point the same way. The centres of a loss with a margin flee
     from all of them then, and stay away.
