@@ -126,9 +126,7 @@ def build(
     network, has_head = load_start(config, plan.init, plan.architecture)
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     if config.blend < 1 and not has_head:
-        raise TrainingError(
-            f"blend needs a start with a head of its own: {plan.init.name} has none"
-        )
+        raise TrainingError(f"blend needs a start with a head, and {plan.init.name} has none")
     if config.takes and not has_head and not plan.request.whole:
         raise TrainingError(f"takes need a start with a head, and {plan.init.name} has none")
     if not prepared.resuming and not config.takes:
