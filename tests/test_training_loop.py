@@ -21,8 +21,9 @@ from facecli.training.batches import TrainingData
 from facecli.training.batchnorm import insert_batch_norm
 from facecli.training.config import TrainingConfig
 from facecli.training.head import fit_head, principal_targets
-from facecli.training.loop import Step, Trainer
+from facecli.training.loop import Trainer
 from facecli.training.start import views_of
+from facecli.training.steps import Step
 
 pytestmark = pytest.mark.slow
 

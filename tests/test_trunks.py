@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.resources
 import itertools
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -72,9 +73,9 @@ def reference(state: dict[str, Tensor], x: Tensor) -> Tensor:
     ) -> Tensor:
         weight = state[f"{convolution}.weight"]
         x = same_padded(x, weight, stride, x.shape[1] if deep else 1)
-        parts = (state[f"{norm}.{part}"] for part in ("running_mean", "running_var"))
+        mean, variance = state[f"{norm}.running_mean"], state[f"{norm}.running_var"]
         scale, bias = state[f"{norm}.weight"], state[f"{norm}.bias"]
-        return functional.batch_norm(x, *parts, scale, bias, training=False, eps=1e-3)
+        return functional.batch_norm(x, mean, variance, scale, bias, training=False, eps=1e-3)
 
     x = functional.relu6(layer(x, "_conv_stem", "_bn0", 2))
     strides = [1, 2, 1, 2, 1, 2, 1, 1, 1, 1, 1, 2, 1, 1, 1, 1]
@@ -156,7 +157,6 @@ def test_small_conv_has_no_weights_to_load() -> None:
 
 
 def test_an_absent_package_is_named_with_what_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    find_spec = errors.find_spec
     monkeypatch.setattr(
         errors, "find_spec", lambda name: None if name == PACKAGE else find_spec(name)
     )
@@ -174,7 +174,7 @@ def test_a_file_of_weights_that_is_not_the_published_one_is_refused(
     def files(_: Any) -> Path:
         return tmp_path
 
-    monkeypatch.setattr(bare_trunks.importlib.resources, "files", files)
+    monkeypatch.setattr(importlib.resources, "files", files)
     with pytest.raises(ModelError, match=r"SHA-256 [0-9a-f]{64} is not the published 5793"):
         trunk_weights(LITE)
 
