@@ -78,6 +78,19 @@ def test_two_classes_are_enough_with_others_to_measure_on(tmp_path: Path, out: P
     ended(train(two.pictures, out, "--validation", others.pictures, "--json"))
 
 
+@pytest.mark.parametrize("trunk", ["small-conv", "efficientnet-lite0"])
+def test_classes_of_one_picture_alone_are_refused_before_the_trunk_runs(
+    tmp_path: Path, shop: Shop, out: Path, trunk: str
+) -> None:
+    single = draw_shop(tmp_path / "single", pictures=1)
+    for place in list(single.pictures.iterdir()):
+        place.rename(place.with_name(f"other {place.name}"))
+    words = ("--detector", "none", "--trunk", trunk, "--validation", shop.pictures)
+    result = facecli("train", single.pictures, "--out", out, *words)
+    assert "0 people with two or more usable photos to train on" in refusal(result)
+    assert not (out.with_suffix(".run") / "features.npy").exists()
+
+
 # pictures
 
 

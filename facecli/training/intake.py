@@ -223,7 +223,7 @@ def check_data(data: TrainingData, request: TrainingRequest, config: TrainingCon
     """Raise TrainingError for data that the config cannot learn from."""
     _, counts = np.unique(data.labels[data.labels >= 0], return_counts=True)
     pairs = int((counts >= 2).sum())
-    if config.people and not config.takes and pairs < 2:
+    if config.people and config.photos > len(config.takes) and pairs < 2:
         raise TrainingError(
             f"{request.data}: {pairs} people with two or more usable photos to train on; triplets "
             "need at least two"
