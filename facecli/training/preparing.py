@@ -122,7 +122,9 @@ def build(
     config, folder = plan.config, plan.request.folder
     data: TrainingData | TakeData = prepared.data
     device = torch.device(resolve_torch_device(plan.request.device))
-    torch.manual_seed(config.seed)  # what is not loaded from the start is random
+    if plan.request.whole or config.loss != "triplet":
+        # What is not loaded from the start is random. Other runs stay as they were before.
+        torch.manual_seed(config.seed)
     network, has_head = load_start(config, plan.init, plan.architecture)
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     if config.blend < 1 and not has_head:
