@@ -16,7 +16,7 @@ from facecli.training import augmentation
 from facecli.training.augmentation import Augmentation, augment
 
 NOTHING = Augmentation(
-    mirror=0, scale=0, rotation=0, shift=0, light=0, grey=0, low_resolution=0,
+    mirror=0, scale=0, rotation=0, shift=0, light=0, saturation=0, grey=0, low_resolution=0,
     jpeg=0, blur=0, occlusion=0, glasses=0, tint=0,
 )  # fmt: skip
 

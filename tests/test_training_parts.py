@@ -20,6 +20,7 @@ from facecli.metrics import all_pairs, bootstrap_by_person, bootstrap_difference
 from facecli.metrics.support import rate_name, supported
 from facecli.models.dlib_format import resnet29_architecture
 from facecli.models.networks import FaceNetwork, build
+from facecli.training import head
 from facecli.training.batchnorm import NormalisedConvolution, fold_batch_norm, insert_batch_norm
 from facecli.training.config import TrainingConfig, config_from_dict, read_config
 from facecli.training.head import (
@@ -27,6 +28,7 @@ from facecli.training.head import (
     even_out,
     features_of,
     fit_head,
+    principal_directions,
     principal_targets,
 )
 from facecli.training.promotion import FARS, combine, compare, measure, shift_to_rate
@@ -117,6 +119,31 @@ def test_evening_out_is_a_power_of_the_second_moment(power: float) -> None:
     moment = before.T.astype(np.float64) @ before / len(before)
     expected = normalize(old @ fractional_matrix_power(moment, -power / 2).real)
     np.testing.assert_allclose(new, expected, atol=2e-6)
+
+
+def test_with_fewer_chips_than_features_the_head_is_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Then no product of all features with all is made: those of SFace would take 5 GB."""
+    chips, _ = person_chips(10, 2, size=24)
+    targets = random_units(len(chips), 1)
+    one, other = tiny_network(), tiny_network()
+    fit_head(one, chips, targets, 3.0)
+    monkeypatch.setattr(head, "WIDE", 8)
+    monkeypatch.setattr(head, "_moments", None)
+    fit_head(other, chips, targets, 3.0)
+    torch.testing.assert_close(one.head.weight, other.head.weight, atol=1e-4, rtol=1e-3)
+    torch.testing.assert_close(one.head.bias, other.head.bias, atol=1e-4, rtol=1e-3)
+
+
+def test_with_fewer_rows_than_numbers_the_principal_directions_are_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rows = random_units(20, 3)
+    usual = principal_directions(rows, 6)
+    monkeypatch.setattr(head, "WIDE", 8)
+    cosines = np.abs((principal_directions(rows, 6) * usual).sum(axis=1))
+    np.testing.assert_allclose(cosines, 1, atol=1e-4)
 
 
 def test_a_head_needs_two_targets() -> None:

@@ -240,7 +240,6 @@ def test_a_model_that_ignores_covers_gains_on_all_probes() -> None:
     [
         ({"takes": ("blur",)}, "must be clean"),
         ({"takes": ("clean", "fog")}, "'fog' is none of"),
-        ({"takes": ("clean",), "photos": 4}, "more than takes"),
         ({"takes": ("clean", "blur"), "photos": 2, "batch_norm": True}, "no batch_norm"),
         ({"blend": 1.5}, "blend between"),
     ],

@@ -137,9 +137,11 @@ class TrainingConfig:
             raise TrainingError("border must be at least 0, and blend between 0 and 1")
         if self.mining not in TRIPLET_MINING:
             raise TrainingError(f"mining is one of {', '.join(TRIPLET_MINING)}")
-        if not 1 <= self.dimension <= LARGEST_SIZE or self.class_rate <= 0:
-            raise TrainingError("dimension is 1 to 4096, and class_rate above 0")
+        if not 2 <= self.dimension <= LARGEST_SIZE or self.class_rate <= 0:
+            raise TrainingError("dimension is 2 to 4096, and class_rate above 0")
         check_objective(self.loss, self.options)
+        if self.loss == "triplet" and self.options:
+            raise TrainingError("the loss triplet has no options: set margin and mining themselves")
         if self.precision not in ("bf16", "float32"):
             raise TrainingError("precision is bf16 or float32")
         if not 0 < self.validation_share < 1 or not 0 < self.threshold_fmr < 1:
@@ -173,6 +175,9 @@ def completed(given: dict[str, Any], *, whole: bool, tasks: bool) -> TrainingCon
     amounts = usual.get("augmentation", {}), given.get("augmentation", {})
     if all(isinstance(one, dict) for one in amounts):
         both["augmentation"] = amounts[0] | amounts[1]
+        if not whole and "light" in amounts[1]:
+            # In runs on faces, colour always changed as much as light does.
+            both["augmentation"].setdefault("saturation", amounts[1]["light"])
     return config_from_dict(both)
 
 

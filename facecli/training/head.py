@@ -18,6 +18,9 @@ BATCH = 128
 CHIPS_AT_ONCE = 2048
 """Chips whose features are held at a time."""
 
+WIDE = 8192
+"""With more features than this, products of all with all would take gigabytes."""
+
 
 def features_of(network: FaceNetwork, chips: PixelArray, *, mirror: bool = False) -> Tensor:
     """Return the features of the trunk, float32 (n, f), for uint8 chips (n, size, size, 3).
@@ -55,13 +58,38 @@ def fit_head(
     rows = np.flatnonzero(np.isfinite(targets).all(axis=1))
     if len(rows) < 2:
         raise TrainingError("the head cannot start from targets: fewer than two chips have one")
+    if network.head.in_features > max(WIDE, len(rows)):
+        features = features_of(network, chips[rows], mirror=mirror).double()
+        _set_head(network, *_dual_ridge(features, torch.from_numpy(targets[rows]), ridge))
+        return
     mean, spread, gram, cross = _moments(network, chips, targets, rows, mirror=mirror)
     gram += ridge / len(gram) * torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
     centre = torch.from_numpy(targets[rows].mean(axis=0, dtype=np.float64)).to(gram.device)
     weight = torch.linalg.solve(gram, cross).T / spread
+    _set_head(network, weight, centre - weight @ mean)
+
+
+def _set_head(network: FaceNetwork, weight: Tensor, bias: Tensor) -> None:
     with torch.no_grad():
         network.head.weight.copy_(weight)
-        network.head.bias.copy_(centre - weight @ mean)
+        network.head.bias.copy_(bias)
+
+
+def _dual_ridge(features: Tensor, targets: Tensor, ridge: float) -> tuple[Tensor, Tensor]:
+    """Return weight (t, f) and bias (t,) of `fit_head` for features (n, f) of double precision.
+
+    With fewer chips than features, the same solution costs n × n numbers instead of f × f (Hastie
+    et al. 2009, section 12.3.7).
+    """
+    mean, wanted = features.mean(dim=0), targets.to(features)
+    spread = features.std(dim=0, correction=0).clamp(min=1e-6)
+    scaled = (features - mean) / spread
+    count, width = scaled.shape
+    inner = scaled @ scaled.T
+    inner += ridge * count / width * torch.eye(count, dtype=inner.dtype, device=inner.device)
+    centre = wanted.mean(dim=0)
+    weight = (scaled.T @ torch.linalg.solve(inner, wanted - centre)).T / spread
+    return weight, centre - weight @ mean
 
 
 def _moments(
@@ -143,8 +171,14 @@ def principal_targets(network: FaceNetwork, chips: PixelArray, dimension: int) -
 
 
 def principal_directions(vectors: FloatArray, count: int) -> FloatArray:
-    """Return the first `count` principal directions (count, f) of rows (n, f), about the origin."""
+    """Return the first `count` principal directions (count, f) of rows (n, f), about the origin.
+
+    There are no more of them than rows if those are very wide.
+    """
     wide = vectors.astype(np.float64)
+    if wide.shape[1] > max(WIDE, len(wide)):
+        directions = np.linalg.svd(wide, full_matrices=False)[2][:count]
+        return np.ascontiguousarray(directions, np.float32)
     directions = np.linalg.eigh(wide.T @ wide)[1][:, ::-1][:, :count].T
     return np.ascontiguousarray(directions, np.float32)
 

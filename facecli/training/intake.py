@@ -231,13 +231,18 @@ def check_data(data: TrainingData, request: TrainingRequest, config: TrainingCon
     """Raise TrainingError for data that the config cannot learn from."""
     _, counts = np.unique(data.labels[data.labels >= 0], return_counts=True)
     pairs = int((counts >= 2).sum())
-    if config.people and not config.takes and pairs < 2:
+    if config.people and config.photos > len(config.takes) and pairs < 2:
         raise TrainingError(
             f"{request.data}: {pairs} people with two or more usable photos to train on; triplets "
             "need at least two"
         )
     if data.targets is None and not (config.people and config.triplet_weight):
         raise TrainingError(f"{request.data}: without targets and triplets there is no loss")
+    if data.targets is not None and data.targets.shape[1] != config.dimension:
+        raise TrainingError(
+            f"{request.targets}: targets have {data.targets.shape[1]} numbers, and embeddings "
+            f"{config.dimension}"
+        )
     if data.targets is not None and config.contrast_weight:
         missing = int(np.isnan(data.targets[:, 0]).sum())
         if missing:

@@ -72,8 +72,9 @@ def _histogram(axes: Any, pairs: AllPairs, threshold: float | None, limit: float
         (pairs.genuine, None, GENUINE, f"{len(pairs.genuine):,} genuine"),
         (pairs.impostor.values, counts, IMPOSTOR, f"{pairs.impostor.size:,} impostor"),
     ):
+        full = bool(len(values))  # no pairs have no density
         axes.hist(
-            values, edges, weights=weights, density=True, color=colour, alpha=0.6, label=label
+            values, edges, weights=weights, density=full, color=colour, alpha=0.6, label=label
         )
     if threshold is not None:
         axes.axvline(threshold, color="black", linestyle="--", label=f"threshold {threshold:.3f}")

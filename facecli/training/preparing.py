@@ -41,6 +41,7 @@ from facecli.training.start import (
     views_of,
 )
 from facecli.training.taking import features_after, seen_by, take_data
+from facecli.training.tasks import check_labels
 from facecli.types import FloatArray, ModelCard
 
 NORMALISED_OVER = 256
@@ -106,6 +107,9 @@ def prepare(plan: Plan, acquire: Acquire, tell: Listeners) -> Prepared:
         plan.photos
     )
     check_data(data, request, plan.config)
+    assert data.rows is not None
+    for one in plan.photos.tasks:
+        check_labels(one, data.rows)
     return Prepared(data, held_out, resuming)
 
 
@@ -119,9 +123,13 @@ def build(
     config, folder = plan.config, plan.request.folder
     data: TrainingData | TakeData = prepared.data
     device = torch.device(resolve_torch_device(plan.request.device))
-    torch.manual_seed(config.seed)  # what is not loaded from the start is random
+    if plan.request.whole or config.loss != "triplet":
+        # What is not loaded from the start is random. Other runs stay as they were before.
+        torch.manual_seed(config.seed)
     network, has_head = load_start(config, plan.init, plan.architecture)
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if config.blend < 1 and not has_head:
+        raise TrainingError(f"blend needs a start with a head, and {plan.init.name} has none")
     if config.takes and not has_head and not plan.request.whole:
         raise TrainingError(f"takes need a start with a head, and {plan.init.name} has none")
     if not prepared.resuming and not config.takes:

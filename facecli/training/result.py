@@ -31,6 +31,9 @@ from facecli.types import FloatArray, IntArray, ModelCard
 PICTURE_RATES = (1e-4, 1e-3, 1e-2)
 """The false match rates that a model of whole pictures may have its threshold at."""
 
+NEARLY_0 = 1e-3
+"""Thresholds are at least this, in squared L2."""
+
 
 @dataclass(frozen=True, slots=True)
 class Calibrated:
@@ -82,17 +85,31 @@ def with_calibrated_head(
     if not config.calibrate:
         threshold, source = config.threshold, _where_it_lies(embeddings, labels, config, pairs)
     elif not enough and whole:
-        lowest = threshold_at_fmr(all_pairs(embeddings, labels).impostor, rate)
-        threshold = min(max(lowest, 1e-3), 3.9)
-        source = f"a guess: FMR {rate_name(rate)} over {pairs}, which are too few to measure it"
+        threshold, source = _guessed_threshold(embeddings, labels, config, pairs)
     elif not enough:
         threshold, source = _moved_threshold(measured, former, pairs)
     elif problem is None:
         threshold, source = config.threshold, f"FMR {rate_name(rate)} over {pairs}"
     else:
-        threshold = max(measured.thresholds[rate], 1e-3)
+        threshold = max(measured.thresholds[rate], NEARLY_0)
         source = f"FMR {rate_name(rate)} over {pairs}; not calibrated, {problem}"
     return Calibrated(network, embeddings, measured, threshold, source)
+
+
+def _guessed_threshold(
+    embeddings: FloatArray, labels: IntArray, config: TrainingConfig, pairs: str
+) -> tuple[float, str]:
+    """Return a threshold and its source if there are too few pairs, or none, of pictures."""
+    impostor = all_pairs(embeddings, labels).impostor
+    if not impostor.size:
+        return config.threshold, f"a guess: there are {pairs}"
+    lies = threshold_at_fmr(impostor, config.threshold_fmr)
+    same = "; different classes have the same embedding" if lies < NEARLY_0 else ""
+    return (
+        min(max(lies, NEARLY_0), 3.9),
+        f"a guess: FMR {rate_name(config.threshold_fmr)} over {pairs}, which are too few to "
+        f"measure it{same}",
+    )
 
 
 def _where_it_lies(
@@ -129,6 +146,8 @@ def _calibrate(
         if whole:
             impostor = all_pairs(combine(see()), labels).impostor
             lies = threshold_at_fmr(impostor, config.threshold_fmr)
+            if lies < NEARLY_0:
+                return "different validation classes have the same embedding"
             if lies < config.threshold:
                 return f"it lies below {config.threshold} squared L2"
         if network.joined:
@@ -152,7 +171,7 @@ def _moved_threshold(
     rate = min(now.thresholds)
     ratio = now.thresholds[rate] / max(earlier.thresholds[rate], 1e-6)
     return (
-        min(max(threshold * ratio, 1e-3), 3.9),
+        min(max(threshold * ratio, NEARLY_0), 3.9),
         f"estimated: that of the model before times {ratio:.3f}, as the squared L2 at FMR "
         f"{rate_name(rate)} moved; {pairs} are too few to measure it",
     )

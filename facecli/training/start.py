@@ -30,7 +30,8 @@ def architecture_of(
     """Return the architecture to train: that of `config.init`, with the config's taps and blocks.
 
     The head is joined if there is a teacher, or if a joined head is kept; with new targets it is
-    not kept. With `whole` the model looks at whole pictures. Raises TrainingError if the config
+    not kept, and neither is it with `whole`: then the model looks at whole pictures, and tasks may
+    slice its head. Raises TrainingError if the config
     asks for maps that the network does not have, and for faces with a trunk for whole pictures.
     """
     if card.subject is Subject.PICTURE and not whole:
@@ -48,7 +49,7 @@ def architecture_of(
     architecture |= given
     joined = architecture.pop("joined", False)
     same_maps = architecture.get("taps") == card.architecture.get("taps")
-    kept = joined and same_maps and not (config.average or has_targets)
+    kept = joined and same_maps and not (whole or config.average or has_targets)
     return architecture | ({"joined": True} if config.teacher or kept else {})
 
 
@@ -185,7 +186,8 @@ def _embedded_by(
 ) -> FloatArray:
     """Return the embeddings of the chips by another model's network: float32 (n, 128)."""
     config, card = TrainingConfig(init=model), encoders.read_card(model)
-    network, _ = load_start(config, card, architecture_of(config, card))
+    whole = card.subject is Subject.PICTURE
+    network, _ = load_start(config, card, architecture_of(config, card, whole=whole))
     return _embedded(network.to(device), chips, rows, mirror=mirror)
 
 

@@ -116,6 +116,16 @@ def read_task(task: Task, photos: PhotoSet) -> TaskLabels:
     return TaskLabels(task, np.array(labels, np.int64), names, _said(task, given, known, labels))
 
 
+def check_labels(one: TaskLabels, rows: IntArray) -> None:
+    """Raise TrainingError if the photos to learn from, at `rows`, have fewer than two labels."""
+    labels = one.labels[rows]
+    if len(np.unique(labels[labels >= 0])) < 2:
+        raise TrainingError(
+            f"{one.task.table}: task {one.task.name} needs at least two different labels among the "
+            "photos to learn from, beside those that are held out"
+        )
+
+
 def _labels_by(table: Table, column: str, key: Callable[[str], str]) -> dict[str, str]:
     """Return the label of each person or path."""
     found: dict[str, str] = {}
