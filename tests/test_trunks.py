@@ -20,7 +20,7 @@ from facecli.errors import MissingExtra, ModelError
 from facecli.faces.chips import cut_chip
 from facecli.faces.whole import WholePicture
 from facecli.models import bare_trunks, encoders
-from facecli.models.bare_trunks import FILE, PACKAGE, TRUNKS, trunk_weights
+from facecli.models.bare_trunks import BARE_TRUNKS, FILE, PACKAGE, trunk_weights
 from facecli.models.block_networks import BlockTrunk
 from facecli.models.block_trunks import ROWS
 from facecli.models.networks import build
@@ -142,7 +142,7 @@ def test_cut_anywhere_the_trunk_goes_on_as_before(lite: BlockTrunk) -> None:
             torch.testing.assert_close(network.embed_maps(lite.layers[:cut](centred), cut), whole)
 
 
-@pytest.mark.parametrize("name", TRUNKS)
+@pytest.mark.parametrize("name", BARE_TRUNKS)
 def test_a_card_of_a_trunk_says_what_it_is(name: str) -> None:
     card = encoders.read_card(name)
     assert card.subject == "picture"
