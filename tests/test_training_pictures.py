@@ -11,6 +11,7 @@ import torch
 
 from facecli.errors import TrainingError
 from facecli.metrics import all_pairs, threshold_at_fmr
+from facecli.metrics.caution import cautious_threshold
 from facecli.models.block_trunks import ROWS
 from facecli.models.networks import FaceNetwork, build
 from facecli.training.batches import (
@@ -24,8 +25,9 @@ from facecli.training.batches import (
 )
 from facecli.training.config import TrainingConfig, completed, read_config
 from facecli.training.defaults import defaults_for
+from facecli.training.picture_threshold import with_picture_threshold
 from facecli.training.promotion import FARS, measure
-from facecli.training.result import Calibrated, with_calibrated_head
+from facecli.training.result import Calibrated
 from facecli.types import FloatArray, IntArray
 from facecli.vectors.distances import normalize
 
@@ -53,9 +55,7 @@ def calibrated(rows: FloatArray, labels: IntArray, **changes: Any) -> Calibrated
 
     config = completed({"init": "small-conv", **changes}, whole=True, tasks=False)
     before = measure(rows, labels, rates=FARS)
-    return with_calibrated_head(
-        network, config, see=see, labels=labels, former=(before, 1.1), whole=True
-    )
+    return with_picture_threshold(network, config, see=see, labels=labels, before=before)
 
 
 @pytest.mark.parametrize(("classes", "rate"), [(21, 1e-2), (63, 1e-3), (196, 1e-4)])
@@ -65,22 +65,22 @@ def test_the_rate_is_the_strictest_that_the_pairs_support(classes: int, rate: fl
     found = calibrated(rows, labels)
     assert threshold_at_fmr(all_pairs(rows, labels).impostor, rate) > 1.1
     assert found.threshold == 1.1
-    lies = threshold_at_fmr(all_pairs(found.embeddings, labels).impostor, rate)
+    lies = cautious_threshold(found.embeddings, labels, rate)
     assert lies == pytest.approx(1.1, rel=0.01)
     exponent = round(np.log10(rate))
-    assert found.threshold_source.startswith(f"FMR 1e{exponent} over ")
+    assert found.threshold_source.startswith(f"FMR at most 1e{exponent} in 9 of 10 draws")
     assert found.threshold_source.endswith(f"impostor pairs of {classes} validation classes")
 
 
 def test_a_threshold_below_stays_where_it_was_measured() -> None:
     """Moving it up would change the order of the pairs."""
     rows, labels = things(30, crowded=20.0)
-    lies = threshold_at_fmr(all_pairs(rows, labels).impostor, 1e-2)
+    lies = cautious_threshold(rows, labels, 1e-2)
     found = calibrated(rows, labels)
     assert lies < 1.1
     assert found.threshold == pytest.approx(lies, rel=1e-3)
     np.testing.assert_allclose(found.embeddings, rows, atol=1e-6)
-    assert "not calibrated, it lies below 1.1 squared L2" in found.threshold_source
+    assert "not moved to 1.1 squared L2, since it lies below" in found.threshold_source
 
 
 def test_too_few_pairs_make_a_guess_and_say_so() -> None:

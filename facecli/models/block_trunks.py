@@ -123,7 +123,7 @@ def _efficientnet_lite0() -> Row:
             blocks.append(_inverted(width, wider, kernel, stride if not number else 1, growth))
             width = wider
     blocks.append(Block((Convolution(width, 1280, limit=6.0),)))
-    return Row(tuple(blocks), size=160, averaged=True, mean=(127.0, 127.0, 127.0), scale=128.0)
+    return Row(tuple(blocks), size=224, averaged=True, mean=(127.0, 127.0, 127.0), scale=128.0)
 
 
 _STAGES = (

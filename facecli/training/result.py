@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 import torch
 
 from facecli.errors import TrainingError
-from facecli.metrics import all_pairs, fmr, threshold_at_fmr
+from facecli.metrics import all_pairs, fmr
 from facecli.metrics.support import rate_name, supported
 from facecli.models import checkpoints
 from facecli.models.networks import FaceNetwork
@@ -27,9 +26,6 @@ from facecli.training.promotion import (
     shift_to_rate,
 )
 from facecli.types import FloatArray, IntArray, ModelCard
-
-PICTURE_RATES = (1e-4, 1e-3, 1e-2)
-"""The false match rates that a model of whole pictures may have its threshold at."""
 
 NEARLY_0 = 1e-3
 """Thresholds are at least this, in squared L2."""
@@ -56,7 +52,6 @@ def with_calibrated_head(
     see: Callable[[], FloatArray],
     labels: IntArray,
     former: tuple[Measurement, float],
-    whole: bool = False,
 ) -> Calibrated:
     """Round the network to half precision, and move its threshold to that of the config.
 
@@ -65,27 +60,18 @@ def with_calibrated_head(
     model to compare with. If the pairs are too few for `config.threshold_fmr`, the network stays as
     it is: its threshold is the former one, times the ratio of the squared L2 of both models at the
     lowest rate that the pairs support.
-
-    Models of `whole` pictures have the strictest rate of PICTURE_RATES that the pairs support.
-    Their threshold stays where it was measured if it lies below that of the config: objects can be
-    so alike that it could only be moved there by another order of the pairs.
     """
-    _halve(network)
-    impostors = former[0].pairs[1]
-    if whole:
-        config = dataclasses.replace(config, threshold_fmr=_picture_rate(impostors))
-    rate, kind = config.threshold_fmr, "classes" if whole else "people"
-    pairs = f"{impostors:,} impostor pairs of {former[0].people} validation {kind}"
+    halve(network)
+    rate, impostors = config.threshold_fmr, former[0].pairs[1]
+    pairs = f"{impostors:,} impostor pairs of {former[0].people} validation people"
     enough = supported(rate, impostors)
     problem = None
     if enough and config.calibrate:
-        problem = _calibrate(network, see, labels, config, whole=whole)
+        problem = _calibrate(network, see, labels, config)
     embeddings = combine(see())
     measured = measure(embeddings, labels, rates=sorted({*FARS, rate}, reverse=True))
     if not config.calibrate:
-        threshold, source = config.threshold, _where_it_lies(embeddings, labels, config, pairs)
-    elif not enough and whole:
-        threshold, source = _guessed_threshold(embeddings, labels, config, pairs)
+        threshold, source = config.threshold, where_it_lies(embeddings, labels, config, pairs)
     elif not enough:
         threshold, source = _moved_threshold(measured, former, pairs)
     elif problem is None:
@@ -96,23 +82,7 @@ def with_calibrated_head(
     return Calibrated(network, embeddings, measured, threshold, source)
 
 
-def _guessed_threshold(
-    embeddings: FloatArray, labels: IntArray, config: TrainingConfig, pairs: str
-) -> tuple[float, str]:
-    """Return a threshold and its source if there are too few pairs, or none, of pictures."""
-    impostor = all_pairs(embeddings, labels).impostor
-    if not impostor.size:
-        return config.threshold, f"a guess: there are {pairs}"
-    lies = threshold_at_fmr(impostor, config.threshold_fmr)
-    same = "; different classes have the same embedding" if lies < NEARLY_0 else ""
-    return (
-        min(max(lies, NEARLY_0), 3.9),
-        f"a guess: FMR {rate_name(config.threshold_fmr)} over {pairs}, which are too few to "
-        f"measure it{same}",
-    )
-
-
-def _where_it_lies(
+def where_it_lies(
     embeddings: FloatArray, labels: IntArray, config: TrainingConfig, pairs: str
 ) -> str:
     """Say which false match rate the threshold of the config has, if the pairs support one."""
@@ -123,18 +93,8 @@ def _where_it_lies(
     return f"chosen beforehand; FMR {rate:.1e} over {pairs}"
 
 
-def _picture_rate(impostors: int) -> float:
-    """Return the strictest rate that so many impostor pairs support, or the loosest."""
-    return next((one for one in PICTURE_RATES if supported(one, impostors)), PICTURE_RATES[-1])
-
-
 def _calibrate(
-    network: FaceNetwork,
-    see: Callable[[], FloatArray],
-    labels: IntArray,
-    config: TrainingConfig,
-    *,
-    whole: bool,
+    network: FaceNetwork, see: Callable[[], FloatArray], labels: IntArray, config: TrainingConfig
 ) -> str | None:
     """Move the false match rate of the config to its threshold; return why that failed, or None.
 
@@ -143,13 +103,6 @@ def _calibrate(
     aim = {"rate": config.threshold_fmr, "wanted": config.threshold}
     network.shift.zero_()
     try:
-        if whole:
-            impostor = all_pairs(combine(see()), labels).impostor
-            lies = threshold_at_fmr(impostor, config.threshold_fmr)
-            if lies < NEARLY_0:
-                return "different validation classes have the same embedding"
-            if lies < config.threshold:
-                return f"it lies below {config.threshold} squared L2"
         if network.joined:
             move_sphere(network, see, labels, **aim)
         else:
@@ -158,7 +111,7 @@ def _calibrate(
     except TrainingError as error:
         return str(error)
     finally:
-        _halve(network)
+        halve(network)
 
 
 def _moved_threshold(
@@ -177,7 +130,7 @@ def _moved_threshold(
     )
 
 
-def _halve(network: FaceNetwork) -> None:
+def halve(network: FaceNetwork) -> None:
     """Round all weights to half precision, so that the network measured is the one saved.
 
     Counters of batch normalisation would not fit; they are set to 0, since only training uses them.

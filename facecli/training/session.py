@@ -26,10 +26,11 @@ from facecli.training.outcome import (
     parts_of,
     retrieval_measures,
 )
+from facecli.training.picture_threshold import with_picture_threshold
 from facecli.training.plots import draw_run
 from facecli.training.preparing import build, prepare, read
 from facecli.training.probes import PROBES, Hardship, measure_probes
-from facecli.training.promotion import FARS, combine, compare, measure
+from facecli.training.promotion import FARS, Measurement, combine, compare, measure
 from facecli.training.result import Calibrated, make_card, save_model, with_calibrated_head
 from facecli.training.start import blend, load_start, views_of
 from facecli.training.steps import Step
@@ -116,14 +117,7 @@ class Session:
         plan = self.plan
         rates = sorted({*FARS, plan.config.threshold_fmr}, reverse=True)
         before = measure(part.before, part.labels, rates=rates)
-        result = with_calibrated_head(
-            part.network,
-            plan.config,
-            see=self._views(part.network),
-            labels=part.labels,
-            former=(before, plan.baseline.threshold),
-            whole=plan.request.whole,
-        )
+        result = self._calibrated(part, before)
         verdict = compare(part.before, result.embeddings, part.labels, plan.kind)
         source = f"its validation {plan.kind}"
         card = make_card(
@@ -149,6 +143,18 @@ class Session:
             before=before,
             after=result.measurement,
             verdict=verdict,
+        )
+
+    def _calibrated(self, part: Part, before: Measurement) -> Calibrated:
+        """Return the network of a part with its threshold."""
+        config, see = self.plan.config, self._views(part.network)
+        if self.plan.request.whole:
+            return with_picture_threshold(
+                part.network, config, see=see, labels=part.labels, before=before
+            )
+        former = (before, self.plan.baseline.threshold)
+        return with_calibrated_head(
+            part.network, config, see=see, labels=part.labels, former=former
         )
 
     def _more(self, part: Part, result: Calibrated) -> dict[str, Any]:
