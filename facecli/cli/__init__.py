@@ -38,7 +38,7 @@ COMMANDS = {
     "calibrate": "Set the threshold from your own photos, for a false match rate.",
     "train-verifier": "Train a logistic verifier on the difference of two embeddings.",
     "models": "List, describe, import and export face models.",
-    "train": "Train your own network on photos of people.",
+    "train": "Train your own network on photos of people, or of anything.",
     "backup": "Write a checked copy of a database, while other programs use it.",
     "restore": "Put a backup in the place of a database, while other programs use it.",
     "serve": "Run an HTTP service with a camera page, and make other commands faster.",

@@ -29,7 +29,8 @@ from facecli.records import models as records
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from facecli.training.intake import TrainingRequest
+    from facecli.training.chipstore import Acquire
+    from facecli.training.intake import Listeners, TrainingRequest
     from facecli.types import Acquisition, ChipGeometry, Failure
 
 
@@ -147,9 +148,8 @@ def train(
     not be read, though the others are used, and on an error; then the last saved state is kept.
     """
     check_extra("torch", "train", "train")
-    from facecli.training.config import read_config, read_toml
+    from facecli.training.config import read_toml
     from facecli.training.intake import Listeners
-    from facecli.training.session import Session
 
     if "model" in settings.given:
         raise FacecliError("train does not use --model: give the model to start from with --init")
@@ -173,16 +173,30 @@ def train(
             request, chosen, compare, folds=folds, report=report, acquire=acquire, tell=tell
         )
     else:
-        whole, tasks = request.whole, bool(request.tasks)
-        chosen_config = read_config(config, overrides, whole=whole, tasks=tasks)
-        session = Session(request, chosen_config, acquire=acquire, tell=tell)
-        for step in watched(session.train(), session.plan.config.steps):
-            if wants_json():
-                emit_json(records.training_step(step))
-        outcome = session.finish()
-        show(outcome, request, report=publish_story(outcome, request))
+        _train(request, config, overrides, acquire=acquire, tell=tell)
     if any(unreadable):
         click.get_current_context().exit(2)
+
+
+def _train(
+    request: TrainingRequest,
+    config: Path | None,
+    overrides: dict[str, Any],
+    *,
+    acquire: Acquire,
+    tell: Listeners,
+) -> None:
+    """Train one model, and show how it goes and what came out of it."""
+    from facecli.training.config import read_config
+    from facecli.training.session import Session
+
+    chosen = read_config(config, overrides, whole=request.whole, tasks=bool(request.tasks))
+    session = Session(request, chosen, acquire=acquire, tell=tell)
+    for step in watched(session.train(), session.plan.config.steps):
+        if wants_json():
+            emit_json(records.training_step(step))
+    outcome = session.finish()
+    show(outcome, request, report=publish_story(outcome, request))
 
 
 def _overrides(values: dict[str, Any]) -> dict[str, Any]:
