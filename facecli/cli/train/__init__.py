@@ -250,6 +250,8 @@ def _acquire(settings: Settings) -> Callable[..., Iterator[Acquisition | Failure
         from facecli.faces import acquisition
 
         detector = settings.named_detector()
-        return acquisition.acquire(paths, detector, geometry, memory=settings.memory())
+        # Whole pictures are not searched, so there is nothing to remember of them.
+        memory = None if settings.detector_name == NO_DETECTOR else settings.memory()
+        return acquisition.acquire(paths, detector, geometry, memory=memory)
 
     return acquire
