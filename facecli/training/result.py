@@ -176,7 +176,8 @@ def make_card(
         source=f"facecli train from {init.name}, fingerprint {init.fingerprint}",
         thresholds={rate_name(rate): value for rate, value in after.thresholds.items()},
         metrics={
-            **_metrics(before, after, skipped=facts["validation_skipped"]),
+            "validation": _held_out(before, facts["validation_skipped"], whole=plan.request.whole),
+            **_vals(before, after),
             "compared with": plan.baseline.name,
             "verdict": verdict.reason,
             **more,
@@ -188,16 +189,20 @@ def make_card(
     )
 
 
-def _metrics(before: Measurement, after: Measurement, *, skipped: int) -> dict[str, Any]:
-    """Return what the card tells of the validation people, and VAL of both models on them."""
-    people = {
-        "people": before.people,
+def _held_out(before: Measurement, skipped: int, *, whole: bool) -> dict[str, int]:
+    """Return what the card tells of the validation photos."""
+    return {
+        "classes" if whole else "people": before.people,
         "photos": before.photos,
         "genuine pairs": before.pairs[0],
         "impostor pairs": before.pairs[1],
-        "photos without a face": skipped,
+        "photos that cannot be used" if whole else "photos without a face": skipped,
     }
-    return {"validation": people} | {
+
+
+def _vals(before: Measurement, after: Measurement) -> dict[str, Any]:
+    """Return what the card tells of VAL, of both models on the validation photos."""
+    return {
         f"VAL at FAR {rate_name(far)}": {
             "before": before.val[far].estimate,
             "interval before": (before.val[far].low, before.val[far].high),
