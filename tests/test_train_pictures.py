@@ -57,7 +57,7 @@ def test_a_class_of_one_picture_is_learned_from_but_never_held_out(own: Shop, ou
     found = ended(train(own.pictures, out, "--json"))
     assert split(out)["lonely"] == "train"
     assert found["card"]["history"][-1]["people"] == 5
-    assert found["card"]["metrics"]["validation"]["people"] == 2
+    assert found["card"]["metrics"]["validation"]["classes"] == 2
 
 
 @pytest.mark.parametrize(("products", "pictures", "count"), [(2, 3, 2), (3, 3, 3), (6, 1, 0)])
