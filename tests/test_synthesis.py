@@ -181,9 +181,11 @@ def test_a_step_with_synthesis_takes_at_most_twice_the_time(
     """
     steps = {name: head_step(name, classes) for name in (plain, symm)}
     seconds = {name: [timed(step) for _ in range(2)] for name, step in steps.items()}
-    for _ in range(25):
+    for turn in range(200):  # on a busy machine the best of 25 may still be a disturbed one
         for name, step in steps.items():
             seconds[name].append(timed(step))
+        if turn >= 25 and min(seconds[symm]) <= 2 * min(seconds[plain]):
+            break
     assert min(seconds[symm]) <= 2 * min(seconds[plain])
 
 

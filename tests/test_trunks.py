@@ -92,7 +92,7 @@ def reference(state: dict[str, Tensor], x: Tensor) -> Tensor:
 def test_folded_weights_give_what_batch_normalisation_gives(
     published: dict[str, Tensor], lite: BlockTrunk
 ) -> None:
-    x = torch.randn(2, 3, 160, 160, generator=torch.Generator().manual_seed(0))
+    x = torch.randn(2, 3, 224, 224, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         torch.testing.assert_close(lite(x), reference(published, x), atol=1e-4, rtol=1e-4)
 
@@ -116,7 +116,7 @@ def test_the_package_classifies_photos_by_our_features(
 
 
 @pytest.mark.parametrize(
-    ("name", "size", "features", "layers"), [(LITE, 160, 1280, 19), ("small-conv", 64, 2048, 5)]
+    ("name", "size", "features", "layers"), [(LITE, 224, 1280, 19), ("small-conv", 64, 2048, 5)]
 )
 def test_shapes_are_those_of_the_table(name: str, size: int, features: int, layers: int) -> None:
     row = ROWS[name]
@@ -135,7 +135,7 @@ def test_shapes_are_those_of_the_table(name: str, size: int, features: int, laye
 def test_cut_anywhere_the_trunk_goes_on_as_before(lite: BlockTrunk) -> None:
     network = build(ROWS[LITE].architecture(LITE, 16)).eval()
     network.trunk = lite
-    chips = torch.full((1, 3, 160, 160), 90.0)
+    chips = torch.full((1, 3, 224, 224), 90.0)
     with torch.inference_mode():
         whole, centred = network(chips), (chips - network.mean) / network.scale
         for cut in (0, 7, len(lite.layers)):

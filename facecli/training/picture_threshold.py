@@ -36,13 +36,14 @@ def with_picture_threshold(
     """Round the network to half precision, and find its threshold.
 
     `see`, `labels` and `before` are as in `with_calibrated_head`. The threshold is at the strictest
-    rate of RATES that the pairs support. It is moved to that of the config only if it lies above:
-    things can be so alike that it lies below, and then only another order of the pairs would help.
+    rate of RATES that the pairs of pictures and of classes support. It is moved to that of the
+    config only if it lies above: things can be so alike that it lies below, and then only another
+    order of the pairs would help.
     """
     halve(network)
     network.shift.zero_()
     impostors = before.pairs[1]
-    rate = next((one for one in RATES if supported(one, impostors)), RATES[-1])
+    rate = next((one for one in RATES if _reaches(one, before)), RATES[-1])
     pairs = f"{impostors:,} impostor pairs of {before.people} validation classes"
     embeddings = combine(see())
     if not config.calibrate:
@@ -63,6 +64,16 @@ def with_picture_threshold(
             source += f"; not moved to {config.threshold} squared L2, since it lies below"
     measured = measure(embeddings, labels, rates=sorted({*FARS, rate}, reverse=True))
     return Calibrated(network, embeddings, measured, threshold, source)
+
+
+def _reaches(rate: float, before: Measurement) -> bool:
+    """Tell whether so many pairs of pictures, and of classes, can show a rate.
+
+    Look-alikes are pairs of classes. If not even one pair of classes falls below the rate, none of
+    the look-alikes that other classes have may be among them.
+    """
+    class_pairs = before.people * (before.people - 1) / 2
+    return supported(rate, before.pairs[1]) and rate * class_pairs >= 1
 
 
 def _source(
