@@ -1,0 +1,76 @@
+"""Where a gallery in PostgreSQL is, and a few connections that wait for the next question."""
+
+from __future__ import annotations
+
+import weakref
+
+from facecli.errors import GalleryError
+from facecli.stores.address import PostgresAddress
+from facecli.stores.gallery.postgres import migrations
+from facecli.stores.gallery.postgres.connecting import (
+    Connection,
+    IdleConnections,
+    close,
+    connect,
+)
+from facecli.stores.gallery.postgres.store import PostgresGallery
+
+
+class PostgresPlace:
+    """A gallery in PostgreSQL; any thread may ask, and each question has its own connection.
+
+    A gate opens the gallery for every look. A new connection takes 5 ms on one machine, and several
+    trips with TLS; one that waited takes one trip, which also tells if it is still good. So up to
+    four wait here. They are closed with the place.
+    """
+
+    def __init__(self, address: PostgresAddress) -> None:
+        self._address = address
+        self._where = f"gallery {str(address)!r}"
+        self._idle = IdleConnections()
+        weakref.finalize(self, self._idle.close)
+
+    def __reduce__(self) -> tuple[type[PostgresPlace], tuple[PostgresAddress]]:
+        return PostgresPlace, (self._address,)
+
+    @property
+    def location(self) -> str:
+        """The URL without the password."""
+        return str(self._address)
+
+    def exists(self) -> bool:
+        """Return whether a gallery has been made in the database.
+
+        Raises GalleryError if the server cannot be asked.
+        """
+        connection = self._connection()
+        try:
+            return bool(migrations.applied(connection, self._where))
+        finally:
+            self._idle.give(connection)
+
+    def open(self, *, create: bool = False) -> PostgresGallery:
+        """Open the gallery."""
+        connection = self._connection()
+        try:
+            migrations.make_ready(connection, self._where, create=create)
+        except BaseException:
+            self._idle.give(connection)
+            raise
+        return PostgresGallery(self._address, connection, self._where, self._idle.give)
+
+    def _connection(self) -> Connection:
+        """Return a connection that works: one that waits, or a new one.
+
+        If the first that waited does not answer, such as after a restart of the server, none does.
+        """
+        waiting = self._idle.take()
+        if waiting is None:
+            return connect(self._address, self._where)
+        try:
+            migrations.applied(waiting, self._where)
+        except GalleryError:
+            close(waiting)
+            self._idle.close()
+            return connect(self._address, self._where)
+        return waiting
