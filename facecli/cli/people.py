@@ -134,10 +134,12 @@ def set_id(settings: Settings, name: str, external_id: str | None, remove: bool)
 def forget(settings: Settings, names: tuple[str, ...], yes: bool) -> None:
     """Erase people and their templates for good, and print a receipt.
 
-    The freed pages are overwritten and the write-ahead log is emptied. What enrolling left in the
-    photo library is erased too: where the faces are in these photos. Faces that other commands
-    remember there are left, and it says so. It also says where else they may still be: names of
-    clusters, the decision log, and files that other commands wrote. Erase these yourself.
+    In a file, the freed pages are overwritten and the write-ahead log is emptied. A PostgreSQL
+    server writes its tables anew, and keeps its log for a while: the receipt says so. What
+    enrolling left in the photo library is erased too: where the faces are in these photos. Faces
+    that other commands remember there are left, and it says so. It also says where else they may
+    still be: names of clusters, the decision log, and files that other commands wrote. Erase these
+    yourself.
     """
     gallery = settings.gallery()
     known = {person.id: person for person in map(gallery.person, names)}.values()
@@ -153,10 +155,7 @@ def forget(settings: Settings, names: tuple[str, ...], yes: bool) -> None:
         f"Forgot {shown(listed)} with {count}: {left} {shown(gallery.location)}.",
     )
     if not receipt.scrubbed:
-        warn(
-            "another program has the database open: the write-ahead log keeps the erased data "
-            "until that program next writes or closes"
-        )
+        warn(f"the erased data may still be in {receipt.remains}")
     _forget_photos(settings, sha256s)
     for line in leftovers(settings, receipt.people):
         note(line)

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from facecli.recognition.importing import PersonImport
+    from facecli.stores.address import Location
     from facecli.types import ModelCard
 
 
@@ -54,7 +55,7 @@ class PeopleImportRecord(TypedDict):
     present: Annotated[Count, "people who were there already"]
     refused: Annotated[Count, "people who were refused"]
     dry_run: Annotated[bool, "whether nothing was stored"]
-    gallery: Annotated[str, "the gallery's file"]
+    gallery: Annotated[str, "the gallery's file, or its URL without the password"]
 
 
 def people_exported(
@@ -88,7 +89,7 @@ def person_import(one: PersonImport, *, dry_run: bool) -> PersonImportRecord:
 
 
 def people_import(
-    judged: Sequence[PersonImport], *, dry_run: bool, gallery: Path
+    judged: Sequence[PersonImport], *, dry_run: bool, gallery: Location
 ) -> PeopleImportRecord:
     """Return the record of the sum of an import."""
     outcomes = [str(one.outcome) for one in judged]

@@ -1,4 +1,4 @@
-"""Where a gallery is, as a user writes it: the path of a file, or the URL of a PostgreSQL server."""
+"""Where a gallery is, as a user writes it: a file's path, or the URL of a PostgreSQL server."""
 
 from __future__ import annotations
 

@@ -129,8 +129,8 @@ class GalleryStore(Protocol):
         """Erase people with all their templates, all of them or none, and return a receipt.
 
         Nothing of them can be read from the database's files afterwards, unless the receipt says
-        that they are not scrubbed, and where they remain. Their ids are never used again. Backups and copies are out of
-        reach. Raises GalleryError for an unknown person.
+        that they are not scrubbed, and where they remain. Their ids are never used again. Backups
+        and copies are out of reach. Raises GalleryError for an unknown person.
         """
         ...
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from contextlib import suppress
+from typing import Any
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
@@ -44,7 +45,7 @@ def connect(address: PostgresAddress, where: str, *, seconds: int | None = None)
     except psycopg.ProgrammingError:
         # Its message quotes parts of the URL: one of them may be the password.
         raise GalleryError(f"{where}: PostgreSQL does not understand this URL") from None
-    careful = {name: value for name, value in CAREFUL.items() if name not in given}
+    careful: dict[str, Any] = {name: value for name, value in CAREFUL.items() if name not in given}
     if seconds is not None:
         careful["connect_timeout"] = seconds
     with translated(where):
@@ -54,7 +55,7 @@ def connect(address: PostgresAddress, where: str, *, seconds: int | None = None)
             autocommit=True,
             prepare_threshold=None,
             client_encoding="UTF8",
-            **careful,  # type: ignore[arg-type] - options of libpq are text or numbers
+            **careful,
         )
 
 

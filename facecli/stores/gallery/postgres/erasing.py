@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import psycopg
-from psycopg.pq import DiagnosticField
 
 from facecli.stores.gallery.postgres.connecting import Connection
 

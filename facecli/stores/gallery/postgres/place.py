@@ -57,7 +57,11 @@ class PostgresPlace:
         except BaseException:
             self._idle.give(connection)
             raise
-        return PostgresGallery(self._address, connection, self._where, self._idle.give)
+        return PostgresGallery(self._address, connection, self._where, self._give_back)
+
+    def _give_back(self, connection: Connection) -> None:
+        """Keep a connection for the next question; the gallery that has it keeps this place too."""
+        self._idle.give(connection)
 
     def _connection(self) -> Connection:
         """Return a connection that works: one that waits, or a new one.

@@ -21,7 +21,7 @@ BEGIN_CHANGING = f"""
 """
 """What is acknowledged is on the disk, also where the server is set to promise less."""
 
-BEGIN_WRITING = f"{BEGIN_CHANGING}; SELECT id FROM facecli.meta FOR UPDATE"
+BEGIN_WRITING = "; ".join((BEGIN_CHANGING, "SELECT id FROM facecli.meta FOR UPDATE"))
 """One writer at a time, from its first question on: the row is the lock. Readers do not wait."""
 
 
