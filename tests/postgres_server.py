@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import tempfile
+import time
 import warnings
 from dataclasses import dataclass, field
 from functools import cache
@@ -35,20 +36,16 @@ class Server:
     folder: Path | None
     free: list[str] = field(default_factory=list)
     used: list[str] = field(default_factory=list)
+    roles: list[tuple[str, str]] = field(default_factory=list)
 
     def administer(self, statement: str, database: str | None = None) -> None:
         """Run a statement that is no part of a transaction."""
         with psycopg.connect(self.of(database) if database else self.url, autocommit=True) as one:
             one.execute(statement)
 
-    def of(self, database: str, **changes: str) -> str:
-        """Return the URL of a database on this server, with another user or more options."""
-        url = re.sub(r"(?<=[^/:])/[^/?]*", f"/{database}", self.url, count=1)
-        if user := changes.pop("user", None):
-            url = re.sub(r"//([^@/]*@)?", f"//{user}@", url, count=1)
-        for name, value in changes.items():
-            url += f"{'&' if '?' in url else '?'}{name}={value}"
-        return url
+    def of(self, database: str) -> str:
+        """Return the URL of a database on this server."""
+        return re.sub(r"(?<=[^/:])/[^/?]*", f"/{database}", self.url, count=1)
 
     def database(self) -> str:
         """Return the name of a database without a gallery, for one test."""
@@ -61,8 +58,37 @@ class Server:
         self.used.append(name)
         return name
 
+    def role(self, *, create: bool, of: PostgresAddress, password: str = "") -> str:
+        """Return the URL of a database for a new role, which may make things there or not.
+
+        The URL has the password if there is one.
+        """
+        role, database = f"facecli_role_{uuid4().hex}", self.used[-1]
+        said = f" PASSWORD '{password}'" if password else ""
+        self.administer(f"CREATE ROLE {role} LOGIN{said}")
+        self.roles.append((role, database))
+        if create:
+            self.administer(f"GRANT CREATE ON DATABASE {database} TO {role}")
+        user = f"{role}:{password}" if password else role
+        return re.sub(r"//([^@/]*@)?", f"//{user}@", of.url, count=1)
+
+    def ask_for_passwords(self, wanted: bool) -> None:
+        """Let the server ask every role but the administrator for a password, or no more."""
+        assert self.folder is not None
+        rules = self.folder / "pg_hba.conf"
+        trust = "local all postgres trust\n"
+        asks = f"{trust}local all all scram-sha-256\n"
+        plain = rules.read_text("utf-8").removeprefix(asks)
+        rules.write_text((asks if wanted else "") + plain, "utf-8")
+        self.administer("SELECT pg_reload_conf()")
+        time.sleep(0.2)  # the server reads its rules after it has answered
+
     def take_back(self) -> None:
         """Remove what a test left in its databases."""
+        while self.roles:
+            role, database = self.roles.pop()
+            self.administer(f"DROP OWNED BY {role} CASCADE", database)
+            self.administer(f"DROP ROLE {role}")
         while self.used:
             name = self.used.pop()
             self.administer(

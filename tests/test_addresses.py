@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import builtins
 import pickle
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
-import facecli.errors
 from facecli.cli import cli
 from facecli.errors import GalleryError
 from facecli.stores.address import PostgresAddress, located, safe_to_show
@@ -88,9 +88,8 @@ def test_anything_else_is_a_file(path: str) -> None:
 def test_without_the_extra_it_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    find = facecli.errors.find_spec
     monkeypatch.setattr(
-        facecli.errors, "find_spec", lambda name: None if name == "psycopg" else find(name)
+        "facecli.errors.find_spec", lambda name: None if name == "psycopg" else find_spec(name)
     )
     monkeypatch.chdir(tmp_path)
     outcome = CliRunner().invoke(
