@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -38,36 +39,55 @@ def clean(connection: Connection) -> str:
     The connection must not be in a transaction. A failure is not an error, as people are forgotten
     already: the answer says what is left to do.
     """
-    heard: list[psycopg.errors.Diagnostic] = []
+    heard: list[_Said] = []
     try:
-        with _listening(connection, heard):
-            connection.execute(f"SET lock_timeout = '{WAIT_SECONDS}s'")
+        with _waiting_briefly(connection), _listening(connection, heard):
             for table in TABLES:
-                connection.execute(f"VACUUM (FULL, VERBOSE, ANALYZE) {table}")
-            connection.execute("RESET lock_timeout")
+                connection.execute(f"VACUUM (FULL, VERBOSE) {table}")
     except psycopg.Error:
         return f"{READ_MEANWHILE}; {IN_THE_LOG}"
-    if any(one.severity_nonlocalized == "WARNING" for one in heard):
+    if any(one.severity == "WARNING" for one in heard):
         return f"{NOT_OURS}; {IN_THE_LOG}"
-    if any(map(_kept_rows, heard)):
+    if any(one.kept for one in heard):
         return f"{READ_MEANWHILE}; {IN_THE_LOG}"
     return IN_THE_LOG
 
 
-def _kept_rows(said: psycopg.errors.Diagnostic) -> int:
-    """Return how many deleted rows VACUUM FULL had to copy for somebody's older snapshot.
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What the server says beside an answer.
 
-    Its detail begins with that number, in every language of the server.
+    `kept` is how many deleted rows VACUUM FULL had to copy for somebody's older snapshot: its
+    detail begins with that number, in every language of the server.
     """
-    found = _FIRST_NUMBER.match(said.message_detail or "")
-    return int(found[0]) if found else 0
+
+    severity: str
+    kept: int
+
+
+def _said(notice: psycopg.errors.Diagnostic) -> _Said:
+    number = _FIRST_NUMBER.match(notice.message_detail or "")
+    return _Said(notice.severity_nonlocalized or "", int(number[0]) if number else 0)
 
 
 @contextmanager
-def _listening(connection: Connection, heard: list[psycopg.errors.Diagnostic]) -> Iterator[None]:
-    """Collect what the server says beside its answers."""
-    connection.add_notice_handler(heard.append)
+def _waiting_briefly(connection: Connection) -> Iterator[None]:
+    connection.execute(f"SET lock_timeout = '{WAIT_SECONDS}s'")
     try:
         yield
     finally:
-        connection.remove_notice_handler(heard.append)
+        connection.execute("RESET lock_timeout")
+
+
+@contextmanager
+def _listening(connection: Connection, heard: list[_Said]) -> Iterator[None]:
+    """Collect what the server says beside its answers; the notice itself lives no longer."""
+
+    def listen(notice: psycopg.errors.Diagnostic) -> None:
+        heard.append(_said(notice))
+
+    connection.add_notice_handler(listen)
+    try:
+        yield
+    finally:
+        connection.remove_notice_handler(listen)

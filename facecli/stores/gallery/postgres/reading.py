@@ -28,9 +28,12 @@ MODELS = """
     GROUP BY model.id ORDER BY model.id
 """
 PICTURED = """
-    SELECT DISTINCT image_sha256, name_key, person.name FROM facecli.template
-    JOIN facecli.model ON model.id = model_id JOIN facecli.person ON person.id = person_id
-    WHERE image_sha256 = ANY(%s) AND fingerprint = %s ORDER BY name_key
+    SELECT DISTINCT sha256, name_key, name
+    FROM pg_catalog.unnest(%s::text[]) AS photo (sha256) CROSS JOIN LATERAL (
+        SELECT name_key, person.name FROM facecli.template
+        JOIN facecli.model ON model.id = model_id JOIN facecli.person ON person.id = person_id
+        WHERE image_sha256 = photo.sha256 AND fingerprint = %s OFFSET 0
+    ) AS face ORDER BY name_key
 """
 CALIBRATIONS = """
     SELECT fingerprint, model, threshold, far, far_low, far_high, people, impostor_pairs,

@@ -29,10 +29,13 @@ ADD_TEMPLATES = """
 # A vector goes as the bytes that pgvector receives.
 TEMPLATE_TYPES = ("int8", "int8", "int4", "int8", "bytea", "text", *["float8"] * 8, "text")
 
+# OFFSET 0 keeps the server to one step along the index a photo: it has no statistics of photos.
 FACES = """
-    SELECT image_sha256, box_left, box_top, box_right, box_bottom, name
-    FROM facecli.template JOIN facecli.person ON person.id = person_id
-    WHERE image_sha256 = ANY(%s) AND model_id = %s
+    SELECT face.* FROM pg_catalog.unnest(%s::text[]) AS photo (sha256) CROSS JOIN LATERAL (
+        SELECT image_sha256, box_left, box_top, box_right, box_bottom, name
+        FROM facecli.template JOIN facecli.person ON person.id = person_id
+        WHERE image_sha256 = photo.sha256 AND model_id = %s OFFSET 0
+    ) AS face
 """
 BY_KEY = "SELECT name_key, id, external_id FROM facecli.person WHERE name_key = ANY(%s)"
 BY_EXTERNAL_ID = """
