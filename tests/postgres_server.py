@@ -83,6 +83,14 @@ class Server:
         self.administer("SELECT pg_reload_conf()")
         time.sleep(0.2)  # the server reads its rules after it has answered
 
+    def process_of(self, database: str) -> int:
+        """Return the process of the server that works for a connection to a database."""
+        query = "SELECT pid FROM pg_stat_activity WHERE datname = %s AND state = 'active'"
+        with psycopg.connect(self.url, autocommit=True) as one:
+            while (found := one.execute(query, (database,)).fetchone()) is None:
+                pass
+        return int(found[0])
+
     def take_back(self) -> None:
         """Remove what a test left in its databases."""
         while self.roles:

@@ -153,13 +153,13 @@ def applied(connection: Connection, where: str) -> list[str]:
             raise
 
 
-def make_ready(connection: Connection, where: str, *, create: bool) -> None:
+def make_ready(connection: Connection, where: str, done: list[str], *, create: bool) -> None:
     """Bring the schema up to date, and make it with `create`; nothing is done if it is.
 
-    Raises GalleryError if there is no gallery and none is to be made, if a newer program made it,
-    and for a database or role in which it cannot be made.
+    `done` are the steps that have been applied. Raises GalleryError if there is no gallery and none
+    is to be made, if a newer program made it, and for a database or role in which it cannot be
+    made.
     """
-    done = applied(connection, where)
     if done == known():
         return
     if not done and not create:

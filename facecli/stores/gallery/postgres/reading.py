@@ -40,7 +40,7 @@ CALIBRATIONS = """
         genuine_pairs, fnmr, source, created, impostors
     FROM facecli.calibration ORDER BY model, fingerprint
 """
-NAMES = "SELECT id, name FROM facecli.person WHERE id = ANY(%s)"
+NAMES = "SELECT id, name FROM facecli.person"
 MODEL = "SELECT id, dimension FROM facecli.model WHERE fingerprint = %s"
 SIZE = """
     SELECT coalesce(sum(pg_catalog.pg_total_relation_size(oid)), 0)::bigint
@@ -120,9 +120,9 @@ def vectors(
 ) -> tuple[StoredVectors, dict[int, str]]:
     """Return a model's templates, and the names of their people by id."""
     found = read_vectors(connection, model_id, dimension)
-    present = sorted(set(found.person_ids.tolist()))
-    rows: Iterable[Sequence[Any]] = connection.execute(NAMES, (present,))
-    names = {int(row[0]): str(row[1]) for row in rows}
+    present = set(found.person_ids.tolist())
+    everyone: Iterable[Sequence[Any]] = connection.execute(NAMES)
+    names = {row[0]: row[1] for row in everyone if row[0] in present}
     if len(names) < len(present):
         raise Damaged("a template in it is nobody's")
     return found, names

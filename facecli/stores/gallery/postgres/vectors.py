@@ -65,10 +65,12 @@ def read_vectors(connection: Connection, model_id: int, dimension: int) -> Store
     if len(body) % layout.itemsize or not _is_regular(np.frombuffer(body, layout), dimension):
         body, others = _without_others(body, dimension)
     rows = np.frombuffer(body, layout)
-    rows = rows[np.argsort(rows["id"], kind="stable")]
+    ids = rows["id"].astype(np.int64)
+    if (ids[1:] < ids[:-1]).any():  # rows lie in the order added until some are changed
+        order = np.argsort(ids)
+        rows, ids = rows[order], ids[order]
     embeddings = rows["embedding"].astype(np.float32)
     embeddings.setflags(write=False)
-    ids = rows["id"].astype(np.int64)
     wrong = ids[~are_unit(embeddings)].tolist()
     return StoredVectors(
         ids, rows["person_id"].astype(np.int64), embeddings, tuple(sorted([*others, *wrong]))
