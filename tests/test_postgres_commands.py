@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -263,3 +265,56 @@ def test_a_file_gallery_is_still_a_file(run: Run, tmp_path: Path) -> None:
         gallery.add([new_template("Ada", embedding(0, 0))], fake_card())
     assert located(path) == path
     assert names(run, db=str(path)) == ["Ada"]
+
+
+@dataclass(frozen=True)
+class Roles:
+    """The roles of the page, under names of their own on a server that other tests use too."""
+
+    address: PostgresAddress
+    database: str
+
+    def named(self, text: str) -> str:
+        return re.sub(r"facecli_(owner|desk|gate)", rf"facecli_\1_{self.database[-12:]}", text)
+
+    def run(self, block: str) -> None:
+        server().administer(self.named(sql_of(block)), self.database)
+
+    def url(self, role: str) -> str:
+        return re.sub(r"//([^@/]*@)?", f"//{self.named(role)}@", self.address.url, count=1)
+
+
+@pytest.fixture
+def roles(address: PostgresAddress) -> Roles:
+    """The roles before the gallery is made; skip where the server is too old for their rights."""
+    if server().version < 17:
+        pytest.skip("PostgreSQL 17 brings the right MAINTAIN")
+    made = Roles(address, server().used[-1])
+    made.run("roles before")
+    for role in ("facecli_owner", "facecli_desk", "facecli_gate"):
+        server().roles.append((made.named(role), made.database))
+    return made
+
+
+def test_the_roles_of_the_page_can_do_what_they_need_and_no_more(
+    run: Run, roles: Roles, photos: Path
+) -> None:
+    owner, desk, gate = map(roles.url, ("facecli_owner", "facecli_desk", "facecli_gate"))
+    assert run("enroll", "Ada", photos / "ada.png", db=owner).exit_code == 0
+    roles.run("roles after")
+    assert run("enroll", "Bob", photos / "bob.png", db=desk).exit_code == 0
+    assert run("people", "rename", "Bob", "Rob", db=desk).exit_code == 0
+    assert run("identify", photos / "ada2.png", db=gate).exit_code == 0
+    assert run("doctor", "gallery", db=gate).exit_code == 0
+    for change in (["rename", "Rob", "Bob"], ["forget", "Rob", "--yes"]):
+        assert "the server refuses it" in refusal(run("people", *change, db=gate))
+    forgotten = run("people", "forget", "Rob", "--yes", "--json", db=desk)
+    assert last(forgotten)["remains"].startswith("the server's write-ahead log")
+
+
+def sql_of(name: str) -> str:
+    """Return the block of SQL under a mark in the page."""
+    page = Path(__file__).resolve().parents[1] / "docs" / "scale.md"
+    found = re.search(rf"<!-- test: {name} -->\n```sql\n(.*?)```", page.read_text("utf-8"), re.S)
+    assert found is not None
+    return found[1]
