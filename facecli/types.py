@@ -198,7 +198,10 @@ class Calibration:
 
 @dataclass(frozen=True, slots=True)
 class NewTemplate:
-    """A template to be stored: whose it is, the vector, and where it came from."""
+    """A template to be stored: whose it is, the vector, and where it came from.
+
+    `created` is when it was enrolled, UTC ISO 8601, if it comes from another gallery; None is now.
+    """
 
     person: str
     embedding: FloatArray
@@ -206,6 +209,7 @@ class NewTemplate:
     box: Box
     quality: Quality
     external_id: str | None = None
+    created: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

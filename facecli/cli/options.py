@@ -76,9 +76,7 @@ class Where(click.Path):
         from facecli.stores.address import PostgresAddress, located
 
         found = located(value) if isinstance(value, str) else value
-        if isinstance(found, PostgresAddress):
-            return found
-        return super().convert(value, param, ctx)
+        return found if isinstance(found, PostgresAddress) else super().convert(found, param, ctx)
 
 
 def _remember(ctx: click.Context, param: click.Parameter, value: Any) -> None:

@@ -22,6 +22,7 @@ from facecli.cli.output import (
     wants_json,
     warn,
 )
+from facecli.cli.people_copy import copy_people
 from facecli.cli.people_transfer import export_people, import_people
 from facecli.cli.settings import Settings, pass_settings
 from facecli.errors import GalleryError
@@ -37,11 +38,12 @@ FINGERPRINT_SHOWN = 12
 
 @click.group()
 def people() -> None:
-    """List, rename, merge, forget, export and import enrolled people."""
+    """List, rename, merge, forget, export, import and copy enrolled people."""
 
 
 people.add_command(export_people)
 people.add_command(import_people)
+people.add_command(copy_people)
 
 
 @people.command("list")

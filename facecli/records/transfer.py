@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from facecli.recognition.importing import PersonImport
+    from facecli.recognition.moving import Copied
     from facecli.stores.address import Location
     from facecli.types import ModelCard
 
@@ -58,6 +59,18 @@ class PeopleImportRecord(TypedDict):
     gallery: Annotated[str, "the gallery's file, or its URL without the password"]
 
 
+class PeopleCopiedRecord(TypedDict):
+    """A gallery was copied into another place, and the copy was compared with it."""
+
+    kind: Annotated[Literal["people_copied"], WrittenBy(("facecli people copy",))]
+    people: Annotated[Count, "people of the gallery"]
+    templates: Annotated[Count, "their templates, of all models"]
+    new: Annotated[Count, "those of them that were copied now; the others were there already"]
+    calibrations: Annotated[Count, "thresholds set from data"]
+    source: Annotated[str, "where the gallery is, without the password"]
+    gallery: Annotated[str, "where the copy is, without the password"]
+
+
 def people_exported(
     file: Path, people: int, templates: int, card: ModelCard
 ) -> PeopleExportedRecord:
@@ -102,4 +115,17 @@ def people_import(
         "refused": len(judged) - imported - present,
         "dry_run": dry_run,
         "gallery": str(gallery),
+    }
+
+
+def people_copied(copied: Copied, *, source: str, gallery: str) -> PeopleCopiedRecord:
+    """Return the record of a gallery that was copied."""
+    return {
+        "kind": "people_copied",
+        "people": copied.people,
+        "templates": copied.templates,
+        "new": copied.new,
+        "calibrations": copied.calibrations,
+        "source": source,
+        "gallery": gallery,
     }

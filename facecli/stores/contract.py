@@ -68,13 +68,14 @@ class GalleryStore(Protocol):
     def add(
         self,
         templates: Sequence[NewTemplate],
-        card: ModelCard,
+        card: ModelCard | StoredModel,
         *,
         external_ids: Mapping[str, str] = ...,
     ) -> list[int]:
         """Store all templates or none; return their ids, which rise. New people get a row.
 
-        A person keeps the first spelling of the name, and the first external id. `external_ids` are
+        A person keeps the first spelling of the name, and the first external id. A new person is as
+        old as their first template. `external_ids` are
         for people, by name, who may be enrolled already and have no new template. Raises
         GalleryError for an embedding that is not a unit vector of float32 (d,) with the card's
         dimension; for a name or external id that cannot be used; for a second external id of a

@@ -66,7 +66,7 @@ class PostgresGallery(Session):
     def add(
         self,
         templates: Sequence[NewTemplate],
-        card: ModelCard,
+        card: ModelCard | StoredModel,
         *,
         external_ids: Mapping[str, str] = MappingProxyType({}),
     ) -> list[int]:

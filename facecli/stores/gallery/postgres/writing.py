@@ -14,7 +14,7 @@ from facecli.stores.gallery.postgres.connecting import Connection
 from facecli.stores.gallery.postgres.vectors import as_sent
 from facecli.stores.names import name_key
 from facecli.stores.times import now
-from facecli.types import Calibration, ModelCard, Person
+from facecli.types import Calibration, ModelCard, Person, StoredModel
 
 ADD_PEOPLE = """
     COPY facecli.person (id, name, name_key, external_id, created) FROM STDIN (FORMAT BINARY)
@@ -63,7 +63,9 @@ SET_CALIBRATION = """
 """
 
 
-def insert(connection: Connection, batch: Batch, card: ModelCard, where: str) -> list[int]:
+def insert(
+    connection: Connection, batch: Batch, card: ModelCard | StoredModel, where: str
+) -> list[int]:
     """Store checked templates, and the people who are new; return the templates' ids.
 
     Raises GalleryError for what contradicts the database, which messages call `where`.
@@ -87,7 +89,7 @@ def _row(
     sent = as_sent(one.embedding)
     return (
         *(row_id, model_id, len(one.embedding), person_id, sent),
-        *(*one.face, *one.quality, created),
+        *(*one.face, *one.quality, one.created or created),
     )
 
 
@@ -137,7 +139,9 @@ def _give_id(connection: Connection, person_id: int, external_id: str | None) ->
     connection.execute(query, (external_id, person_id))
 
 
-def _model_id(connection: Connection, card: ModelCard, created: str, where: str) -> int:
+def _model_id(
+    connection: Connection, card: ModelCard | StoredModel, created: str, where: str
+) -> int:
     """Return the id of a model's row, which is made if it is new."""
     found = reading.model(connection, card.fingerprint)
     if found is not None:
@@ -181,7 +185,10 @@ def _people_ids(connection: Connection, batch: Batch, created: str) -> dict[str,
                 raise refusals.two_external_ids(person.name, held, given)
     new = [key for key in people if key not in found]
     ids = dict(zip(new, _new_ids(connection, "facecli.person", len(new)), strict=True))
-    rows = ((ids[key], people[key].name, key, people[key].external_id, created) for key in new)
+    rows = (
+        (ids[key], people[key].name, key, people[key].external_id, people[key].created or created)
+        for key in new
+    )
     _copy_in(connection, ADD_PEOPLE, PEOPLE_TYPES, rows)
     return {key: ids[key] if key in ids else int(found[key][0]) for key in people}
 

@@ -55,7 +55,7 @@ class SqliteGallery(Store):
     def add(
         self,
         templates: Sequence[NewTemplate],
-        card: ModelCard,
+        card: ModelCard | StoredModel,
         *,
         external_ids: Mapping[str, str] = MappingProxyType({}),
     ) -> list[int]:
