@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fakes import embedding, fake_card, new_template
+from fakes import embedding, fake_card, new_template, recognizer_of
 from galleries import takes, unit_vectors
 from waiting import until
 
@@ -379,6 +379,18 @@ class TestConnections:
         with psycopg.connect(address.url) as connection:
             connection.autocommit = True
             until(lambda: connection.execute(CONNECTED).fetchone() == (1,))
+
+
+def test_a_recognizer_reads_again_only_what_has_changed(
+    gallery_of_two: PostgresGallery, place: PostgresPlace
+) -> None:
+    """As a gate and a service do, from any thread."""
+    recognizer = recognizer_of(place)
+    with ThreadPoolExecutor(4) as pool:
+        known = {id(one) for one in pool.map(lambda _: recognizer.known(), range(8))}
+        assert len(known) == 1
+        gallery_of_two.forget(["Bob"])
+        assert {one.templates for one in pool.map(lambda _: recognizer.known(), range(8))} == {1}
 
 
 def end_connections() -> None:
