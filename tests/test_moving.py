@@ -170,7 +170,7 @@ def test_a_change_meanwhile_is_noticed(two: tuple[GalleryPlace, GalleryPlace]) -
             yield from people
             desk.rename("P05", "Q05")
 
-        with pytest.raises(GalleryError, match="no person .P05|was changed while"):
+        with pytest.raises(GalleryError, match=r"no person .P05|was changed while"):
             copy_gallery(source, target, follow=meanwhile, together=1)
 
 
