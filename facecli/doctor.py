@@ -37,7 +37,12 @@ PACKAGES = (
 )
 """Packages that facecli cannot do without."""
 
-EXTRAS = {"torch": "train", "facenet-pytorch": "train", "openvino": "openvino"}
+EXTRAS = {
+    "torch": "train",
+    "facenet-pytorch": "train",
+    "openvino": "openvino",
+    "psycopg": "postgres",
+}
 """Packages that facecli can do without, and the extra that brings each."""
 
 GOLDEN = {
@@ -80,6 +85,10 @@ They detect what a wrong build of a library changes without an error, such as th
 GOLDEN_TOLERANCE = 5e-3
 """bfloat16 arithmetic changes a number by 1e-3, swapped colours by 0.03, wrong padding by 0.13."""
 
+OPEN_TO_OTHERS = (
+    "others may read it: chmod 600; on a server REVOKE USAGE ON SCHEMA facecli FROM PUBLIC"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -100,11 +109,8 @@ def examine(
     yield from _examine_versions()
     yield from _guarded("detector", lambda: _examine_detector(load_detector()))
     yield from _guarded("model", lambda: _examine_encoder(load_encoder()))
-    if place.exists():
-        yield from _guarded("database", lambda: _examine_gallery(place))
-        yield from _guarded("database model", lambda: _examine_move(place, load_encoder().card))
-    else:
-        yield Finding("database", True, f"{place.location}: none yet; enrolling someone makes it")
+    yield from _guarded("database", lambda: _examine_gallery(place))
+    yield from _guarded("database model", lambda: _examine_move(place, load_encoder().card))
 
 
 def _guarded(topic: str, look: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
@@ -190,6 +196,9 @@ def _against_golden(vector: FloatArray, golden: tuple[float, ...]) -> Finding:
 
 def _examine_gallery(place: GalleryPlace) -> Iterator[Finding]:
     """Check the database, and read every template."""
+    if not place.exists():
+        yield Finding("database", True, f"{place.location}: none yet; enrolling someone makes it")
+        return
     with place.open() as gallery:
         yield from _examine_opened(gallery)
 
@@ -201,7 +210,7 @@ def _examine_opened(gallery: GalleryStore) -> Iterator[Finding]:
     yield Finding(
         "database", True, f"{facts.path}: {counts}, {size}, schema {facts.schema_version}"
     )
-    private = "readable by its owner alone" if facts.private else "others may read it: chmod 600"
+    private = "readable by its owner alone" if facts.private else OPEN_TO_OTHERS
     yield Finding("database permissions", facts.private, private)
     faults = gallery.integrity_check()
     yield Finding("database integrity", not faults, "; ".join(faults) or "no fault found")
@@ -213,6 +222,8 @@ def _examine_opened(gallery: GalleryStore) -> Iterator[Finding]:
 
 def _examine_move(place: GalleryPlace, card: ModelCard) -> Iterator[Finding]:
     """Say what to do with templates of other models than the one in use."""
+    if not place.exists():
+        return
     with place.open() as gallery:
         for model in gallery.models():
             if model.templates and model.fingerprint != card.fingerprint:

@@ -198,7 +198,10 @@ class Calibration:
 
 @dataclass(frozen=True, slots=True)
 class NewTemplate:
-    """A template to be stored: whose it is, the vector, and where it came from."""
+    """A template to be stored: whose it is, the vector, and where it came from.
+
+    `created` is when it was enrolled, UTC ISO 8601, if it comes from another gallery; None is now.
+    """
 
     person: str
     embedding: FloatArray
@@ -206,6 +209,7 @@ class NewTemplate:
     box: Box
     quality: Quality
     external_id: str | None = None
+    created: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,15 +265,16 @@ class StoredModel:
 class ForgetReceipt:
     """What was erased, and when (`at`, UTC ISO 8601).
 
-    `scrubbed` is true if the write-ahead log was emptied too: then no copy is left in the files of
-    the database. It is false if another program was reading; the next write or close empties the
-    log.
+    `scrubbed` is true if no copy is left in the files of the database, its write-ahead log too. If
+    it is false, `remains` says where a copy may be, and until when. In a SQLite file that happens
+    if another program was reading; a PostgreSQL server always keeps its log for a while.
     """
 
     people: tuple[str, ...]
     templates: int
     at: str
     scrubbed: bool
+    remains: str = ""
 
 
 class Detector(Protocol):

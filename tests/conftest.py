@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from importlib.util import find_spec
@@ -98,6 +99,14 @@ def checked_records(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(output, "tell", checked)
     yield
     assert wrong == []
+
+
+@pytest.fixture(autouse=True)
+def own_databases() -> Iterator[None]:
+    """Remove the galleries that a test made on a PostgreSQL server."""
+    yield
+    if (used := sys.modules.get("postgres_server")) is not None:
+        used.take_back()
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pytest
 from fakes import new_template
 
 from facecli.models import DIMENSION
@@ -15,8 +16,18 @@ from facecli.stores.contract import GalleryPlace, GalleryStore
 from facecli.stores.opening import gallery_at, imagined_gallery
 from facecli.types import FloatArray, NewTemplate
 
+
+def _on_a_server() -> GalleryPlace:
+    """Return a place on a real PostgreSQL server, or skip the test where there is none."""
+    pytest.importorskip("psycopg")
+    from postgres_server import new_address
+
+    return gallery_at(new_address())
+
+
 PLACES: dict[str, Callable[[Path], GalleryPlace]] = {
     "sqlite-file": lambda folder: gallery_at(folder / "gallery.db"),
+    "postgres": lambda _: _on_a_server(),
 }
 """Each engine that keeps galleries: returns a place where there is none yet, given a new folder."""
 

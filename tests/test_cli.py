@@ -209,8 +209,7 @@ def test_the_database_is_the_options_then_the_variables_then_the_platforms(
 ) -> None:
     settings = Settings()
     monkeypatch.delenv("FACECLI_DB", raising=False)
-    assert settings.database.name == "gallery.db"
-    assert settings.database.parent.name == "facecli"
+    assert str(settings.database).endswith("facecli/gallery.db")
     monkeypatch.setenv("FACECLI_DB", str(tmp_path / "env.db"))
     assert settings.database == tmp_path / "env.db"
     settings.db = tmp_path / "option.db"

@@ -138,7 +138,7 @@ class TestSettings:
         monkeypatch.delenv("FACECLI_LIBRARY")
         monkeypatch.delenv("FACECLI_DB", raising=False)
         settings = Settings()
-        assert settings.library_database == settings.database.with_name("photos.db")
+        assert settings.library_database == Path(str(settings.database)).with_name("photos.db")
 
     def test_a_new_library_is_announced_once(
         self, path: Path, capsys: pytest.CaptureFixture[str]

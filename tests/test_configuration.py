@@ -15,11 +15,12 @@ from facecli.cli import COMMANDS, cli
 from facecli.cli.configuration import EVERYWHERE, configuration_file, options_below, options_of
 from facecli.cli.output import note, progress, warn
 from facecli.cli.settings import Settings, pass_settings
+from facecli.stores.address import Location
 
 pytestmark = pytest.mark.base
 
 Write = Callable[[str], Path]
-Seen = list[tuple[float | None, Path | None]]
+Seen = list[tuple[float | None, Location | None]]
 
 
 @pytest.fixture

@@ -356,7 +356,8 @@ class TestForgetting:
     def test_the_receipt_says_who_and_how_much(self, gallery: GalleryStore) -> None:
         gallery.add(takes("Ada", 2) + takes("Bob", 1, seed=1) + takes("Cy", 1, seed=2), CARD)
         receipt = gallery.forget(["bob", "Ada", "ADA"])
-        assert (receipt.people, receipt.templates, receipt.scrubbed) == (("Bob", "Ada"), 3, True)
+        assert (receipt.people, receipt.templates) == (("Bob", "Ada"), 3)
+        assert receipt.scrubbed is not bool(receipt.remains)
         assert receipt.at.endswith("+00:00")
         assert [person.name for person in gallery.people()] == ["Cy"]
         assert len(gallery.matrix(CARD).embeddings) == 1

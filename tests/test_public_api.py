@@ -131,7 +131,7 @@ FIELDS = {
     "Enrolled": "name",
     "Face": "detection quality",
     "Failure": "source reason kind",
-    "ForgetReceipt": "people templates at scrubbed",
+    "ForgetReceipt": "people templates at scrubbed remains",
     "GateEvent": (
         "time at source track status reason box looks usable person squared_l2 threshold model "
         "fingerprint candidates people odds"

@@ -29,7 +29,7 @@ COMMANDS = {
     "verify": "Check whether two photos show the same person.",
     "identify": "Find enrolled people in photos or in a video stream.",
     "cluster": "Sort the faces of a folder into people, and correct the result.",
-    "people": "List, rename, merge, forget, export and import enrolled people.",
+    "people": "List, rename, merge, forget, export, import and copy enrolled people.",
     "people-folder": "Show who is in a folder of people, and what is passed over.",
     "embed": "Compute the embedding of each face, for other programs.",
     "library": "Show or erase what facecli remembers about photos.",

@@ -10,7 +10,9 @@ from facecli.cli.gate import log_database, log_option
 from facecli.cli.options import AnyCallable, is_given, library_option, options_for
 from facecli.cli.output import counted, emit, shown
 from facecli.cli.settings import Settings, pass_settings
+from facecli.errors import GalleryError
 from facecli.records import copies as records
+from facecli.stores.address import Location
 from facecli.stores.copying import NAMES, Copyable, back_up, copyable
 
 
@@ -38,12 +40,22 @@ def chosen(settings: Settings, name: str, log: Path | None) -> tuple[Copyable, P
     for other, is_said in given.items():
         if is_said and other != name:
             raise click.UsageError(f"{options[other]} needs --of {other}.")
-    found = {
+    found: dict[str, Location] = {
         "gallery": settings.database,
         "library": settings.library_database,
         "log": log_database(log),
     }
-    return copyable(name), found[name]
+    return copyable(name), _file(found[name])
+
+
+def _file(database: Location) -> Path:
+    """Return a database that is a file; a server makes copies with tools of its own."""
+    if isinstance(database, Path):
+        return database
+    raise GalleryError(
+        f"{database}: a gallery on a server is copied with pg_dump and put back with pg_restore; "
+        "see docs/scale.md"
+    )
 
 
 @click.command()

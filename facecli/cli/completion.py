@@ -30,7 +30,7 @@ def complete_name(
 ) -> list[CompletionItem]:
     """Return the enrolled people whose names begin with a text; none if the gallery has trouble."""
     try:
-        from facecli.stores.gallery.sqlite.glance import names_beginning
+        from facecli.stores.opening import names_beginning
 
         names = names_beginning(settings_of(ctx).database, incomplete, MOST_NAMES)
     # Somebody is typing: an error would destroy the line. The command itself will tell.

@@ -42,7 +42,7 @@ def show(ctx: click.Context, settings: Settings) -> None:
     there = os.path.lexists(configuration.path)
     root = ctx.find_root()
     in_tables = [
-        records.setting(key, value, "file", command=command)
+        records.setting(key, _shown(key, value), "file", command=command)
         for command, key, value in configuration.tables(root)
     ]
     found = [*_everywhere(ctx, settings), *in_tables]
@@ -78,6 +78,13 @@ def _log(content: Any) -> SettingRecord:
     if "log" in content:
         return records.setting("log", content["log"], "file")
     return records.setting("log", str(log_database(None)), "default")
+
+
+def _shown(key: str, value: Any) -> Any:
+    """Return a value of the file without a password, which a gallery's URL may have."""
+    from facecli.stores.address import safe_to_show
+
+    return safe_to_show(value) if key == "db" and isinstance(value, str) else value
 
 
 def _value(settings: Settings, key: str, name: str) -> Any:

@@ -68,6 +68,17 @@ class DetectorName(click.Choice[str]):
         return NO_DETECTOR if value == NO_DETECTOR else super().convert(value, param, ctx)
 
 
+class Where(click.Path):
+    """Where a gallery is: a path, or the URL of a server. An error never shows a URL as given."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the location; raise BadParameter for a folder, and GalleryError for other URLs."""
+        from facecli.stores.address import PostgresAddress, located
+
+        found = located(value) if isinstance(value, str) else value
+        return found if isinstance(found, PostgresAddress) else super().convert(found, param, ctx)
+
+
 def _remember(ctx: click.Context, param: click.Parameter, value: Any) -> None:
     """Store an option in the settings if it was given. An option after the command name wins."""
     from click.core import ParameterSource
@@ -101,9 +112,9 @@ def _shared(*names: str, **attributes: Any) -> Callable[[AnyCallable], AnyCallab
 SHARED = {
     "db": _shared(
         "--db",
-        type=click.Path(dir_okay=False, path_type=Path),
-        metavar="PATH",
-        help="The database of enrolled people.",
+        type=Where(dir_okay=False, path_type=Path),
+        metavar="PATH|URL",
+        help="The database of enrolled people: a file, or postgresql://USER@HOST/DATABASE.",
         show_default=f"${GALLERY[0]}, or {GALLERY[1]} in the user's data folder",
     ),
     "model": _shared(

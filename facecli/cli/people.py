@@ -22,6 +22,7 @@ from facecli.cli.output import (
     wants_json,
     warn,
 )
+from facecli.cli.people_copy import copy_people
 from facecli.cli.people_transfer import export_people, import_people
 from facecli.cli.settings import Settings, pass_settings
 from facecli.errors import GalleryError
@@ -37,11 +38,12 @@ FINGERPRINT_SHOWN = 12
 
 @click.group()
 def people() -> None:
-    """List, rename, merge, forget, export and import enrolled people."""
+    """List, rename, merge, forget, export, import and copy enrolled people."""
 
 
 people.add_command(export_people)
 people.add_command(import_people)
+people.add_command(copy_people)
 
 
 @people.command("list")
@@ -134,10 +136,12 @@ def set_id(settings: Settings, name: str, external_id: str | None, remove: bool)
 def forget(settings: Settings, names: tuple[str, ...], yes: bool) -> None:
     """Erase people and their templates for good, and print a receipt.
 
-    The freed pages are overwritten and the write-ahead log is emptied. What enrolling left in the
-    photo library is erased too: where the faces are in these photos. Faces that other commands
-    remember there are left, and it says so. It also says where else they may still be: names of
-    clusters, the decision log, and files that other commands wrote. Erase these yourself.
+    In a file, the freed pages are overwritten and the write-ahead log is emptied. A PostgreSQL
+    server writes its tables anew, and keeps its log for a while: the receipt says so. What
+    enrolling left in the photo library is erased too: where the faces are in these photos. Faces
+    that other commands remember there are left, and it says so. It also says where else they may
+    still be: names of clusters, the decision log, and files that other commands wrote. Erase these
+    yourself.
     """
     gallery = settings.gallery()
     known = {person.id: person for person in map(gallery.person, names)}.values()
@@ -153,10 +157,7 @@ def forget(settings: Settings, names: tuple[str, ...], yes: bool) -> None:
         f"Forgot {shown(listed)} with {count}: {left} {shown(gallery.location)}.",
     )
     if not receipt.scrubbed:
-        warn(
-            "another program has the database open: the write-ahead log keeps the erased data "
-            "until that program next writes or closes"
-        )
+        warn(f"the erased data may still be in {receipt.remains}")
     _forget_photos(settings, sha256s)
     for line in leftovers(settings, receipt.people):
         note(line)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from facecli.files import GALLERY, LIBRARY, data_file
+from facecli.files import LIBRARY, data_file
 from facecli.models import DEFAULT_DETECTOR, PRECISIONS
 from facecli.text import shown
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from facecli.faces.memory import Memory
     from facecli.recognition.recognizer import Recognizer
     from facecli.records.kinds import Record
+    from facecli.stores.address import Location
     from facecli.stores.contract import GalleryPlace, GalleryStore
     from facecli.stores.library import Library
     from facecli.types import Detector, Encoder, ModelCard
@@ -46,7 +47,7 @@ class Settings:
         hear: Callable[[Record], None] = lambda _: None,
     ) -> None:
         self.hear = hear
-        self.db: Path | None = None
+        self.db: Location | None = None
         self.library_path: Path | None = None
         self.workers = min(os.cpu_count() or 1, MOST_WORKERS)
         self.model: str | None = None
@@ -64,15 +65,21 @@ class Settings:
         self._encoder = encoder
         self._card: ModelCard | None = None
         self._gallery = gallery
+        self._place: tuple[Location, GalleryPlace] | None = None
         self._library = library
         self._opened: GalleryStore | None = None
         self._opened_library: Library | None = None
         self._closing = ExitStack()
 
     @property
-    def database(self) -> Path:
-        """Path of the gallery: --db, or FACECLI_DB, or a file in the user's data folder."""
-        return self.db or data_file(*GALLERY)
+    def database(self) -> Location:
+        """Where the gallery is: --db, or FACECLI_DB, or a file in the user's data folder.
+
+        As text it has no password. Raises GalleryError for a URL that cannot be used.
+        """
+        from facecli.stores.address import users_gallery
+
+        return self.db or users_gallery()
 
     def detector(self) -> Detector:
         """Return the detector that the model needs; raise ModelError if --detector is another."""
@@ -163,7 +170,10 @@ class Settings:
 
         if self._gallery is not None and not watching:
             return OpenedGallery(self._gallery)
-        return gallery_at(self.database)
+        database = self.database
+        if self._place is None or self._place[0] != database:
+            self._place = database, gallery_at(database)
+        return self._place[1]
 
     def gallery(self, *, create: bool = False) -> GalleryStore:
         """Open the gallery, which is closed when the program ends; raise GalleryError on failure.

@@ -7,9 +7,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from facecli.files import GALLERY, data_file
 from facecli.recognition.networks import Networks
 from facecli.recognition.recognizer import Recognizer
+from facecli.stores.address import users_gallery
 from facecli.stores.opening import gallery_at
 from facecli.vectors.distances import check_squared_l2
 
@@ -26,10 +26,11 @@ def open_recognizer(
 ) -> Recognizer:
     """Return a Recognizer on a gallery, which is created when the first person is enrolled.
 
-    `gallery` is the path of a database; None means FACECLI_DB, or gallery.db in the user's data
-    folder. `model` is a model's name or a checkpoint file; None means the default model.
-    `threshold` is the largest squared L2, 0 to 4, that counts as the same person; None means the
-    calibrated one, or the model's own. `device` is cpu, cuda, mps or auto.
+    `gallery` is the path of a database, or a URL `postgresql://USER@HOST/DATABASE` as text; None
+    means FACECLI_DB, or gallery.db in the user's data folder. `model` is a model's name or a
+    checkpoint file; None means the default model. `threshold` is the largest squared L2, 0 to 4,
+    that counts as the same person; None means the calibrated one, or the model's own. `device` is
+    cpu, cuda, mps or auto.
 
     Nothing is opened or loaded before it is needed. Raises ValueError for a threshold out of range.
     """
@@ -37,7 +38,7 @@ def open_recognizer(
         check_squared_l2(threshold, "threshold")
     loaded = _Loaded(model, device)
     networks = Networks(card=loaded.read_card, detector=loaded.detector, encoder=loaded.encoder)
-    place = gallery_at(data_file(*GALLERY) if gallery is None else gallery)
+    place = gallery_at(users_gallery() if gallery is None else gallery)
     return Recognizer(networks, place, threshold=threshold)
 
 

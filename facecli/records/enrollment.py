@@ -9,10 +9,9 @@ from facecli.records.fields import Box, Choices, Count, Sha256, SquaredL2, Writt
 from facecli.text import name_key
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from facecli.recognition import screening
     from facecli.recognition.screening import PhotoOutcome
+    from facecli.stores.address import Location
 
 
 class LookAlike(TypedDict):
@@ -101,11 +100,11 @@ class EnrollmentSummaryRecord(TypedDict):
     ]
     people: Annotated[Count, "people with an accepted photo"]
     dry_run: Annotated[bool, "whether nothing was stored because of --dry-run"]
-    gallery: Annotated[str, "the gallery's file"]
+    gallery: Annotated[str, "the gallery's file, or its URL without the password"]
 
 
 def enrollment_summary(
-    outcomes: Sequence[PhotoOutcome], *, dry_run: bool, gallery: Path
+    outcomes: Sequence[PhotoOutcome], *, dry_run: bool, gallery: Location
 ) -> EnrollmentSummaryRecord:
     """Return the record of all photos of a run together."""
     accepted = [one for one in outcomes if one.template]

@@ -81,6 +81,7 @@ from facecli.records.survey import (
     StrayRecord,
 )
 from facecli.records.transfer import (
+    PeopleCopiedRecord,
     PeopleExportedRecord,
     PeopleImportRecord,
     PersonImportRecord,
@@ -107,6 +108,7 @@ Record = (
     | PeopleExportedRecord
     | PersonImportRecord
     | PeopleImportRecord
+    | PeopleCopiedRecord
     | BackupRecord
     | RestoredRecord
     | StandingRecord

@@ -239,9 +239,9 @@ class ForgottenRecord(TypedDict):
     at: Annotated[Time, "when"]
     scrubbed: Annotated[
         bool,
-        "whether no copy is left in the gallery's files; "
-        "if not, the next write or close removes it",
+        "whether no copy is left in the gallery's files, its write-ahead log too",
     ]
+    remains: Annotated[str | None, "if not, where a copy may be, and until when"]
 
 
 def forgotten(receipt: types.ForgetReceipt) -> ForgottenRecord:
@@ -252,4 +252,5 @@ def forgotten(receipt: types.ForgetReceipt) -> ForgottenRecord:
         "templates": receipt.templates,
         "at": receipt.at,
         "scrubbed": receipt.scrubbed,
+        "remains": receipt.remains or None,
     }

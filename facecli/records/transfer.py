@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from facecli.recognition.importing import PersonImport
+    from facecli.recognition.moving import Copied
+    from facecli.stores.address import Location
     from facecli.types import ModelCard
 
 
@@ -54,7 +56,19 @@ class PeopleImportRecord(TypedDict):
     present: Annotated[Count, "people who were there already"]
     refused: Annotated[Count, "people who were refused"]
     dry_run: Annotated[bool, "whether nothing was stored"]
-    gallery: Annotated[str, "the gallery's file"]
+    gallery: Annotated[str, "the gallery's file, or its URL without the password"]
+
+
+class PeopleCopiedRecord(TypedDict):
+    """A gallery was copied into another place, and the copy was compared with it."""
+
+    kind: Annotated[Literal["people_copied"], WrittenBy(("facecli people copy",))]
+    people: Annotated[Count, "people of the gallery"]
+    templates: Annotated[Count, "their templates, of all models"]
+    new: Annotated[Count, "those of them that were copied now; the others were there already"]
+    calibrations: Annotated[Count, "thresholds set from data"]
+    source: Annotated[str, "where the gallery is, without the password"]
+    gallery: Annotated[str, "where the copy is, without the password"]
 
 
 def people_exported(
@@ -88,7 +102,7 @@ def person_import(one: PersonImport, *, dry_run: bool) -> PersonImportRecord:
 
 
 def people_import(
-    judged: Sequence[PersonImport], *, dry_run: bool, gallery: Path
+    judged: Sequence[PersonImport], *, dry_run: bool, gallery: Location
 ) -> PeopleImportRecord:
     """Return the record of the sum of an import."""
     outcomes = [str(one.outcome) for one in judged]
@@ -101,4 +115,17 @@ def people_import(
         "refused": len(judged) - imported - present,
         "dry_run": dry_run,
         "gallery": str(gallery),
+    }
+
+
+def people_copied(copied: Copied, *, source: str, gallery: str) -> PeopleCopiedRecord:
+    """Return the record of a gallery that was copied."""
+    return {
+        "kind": "people_copied",
+        "people": copied.people,
+        "templates": copied.templates,
+        "new": copied.new,
+        "calibrations": copied.calibrations,
+        "source": source,
+        "gallery": gallery,
     }

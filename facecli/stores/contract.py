@@ -24,8 +24,8 @@ from facecli.types import (
 class GalleryStatistics:
     """What a health check reports about a gallery.
 
-    `size` is the size of the database with its log, in bytes. `private` is true if only the owner
-    can read the file.
+    `size` is the size of the database in bytes, with the log of a file. `private` is true if only
+    its owner can read it, and on a server those whom the owner has let in.
     """
 
     path: str
@@ -68,13 +68,14 @@ class GalleryStore(Protocol):
     def add(
         self,
         templates: Sequence[NewTemplate],
-        card: ModelCard,
+        card: ModelCard | StoredModel,
         *,
         external_ids: Mapping[str, str] = ...,
     ) -> list[int]:
         """Store all templates or none; return their ids, which rise. New people get a row.
 
-        A person keeps the first spelling of the name, and the first external id. `external_ids` are
+        A person keeps the first spelling of the name, and the first external id. A new person is as
+        old as their first template. `external_ids` are
         for people, by name, who may be enrolled already and have no new template. Raises
         GalleryError for an embedding that is not a unit vector of float32 (d,) with the card's
         dimension; for a name or external id that cannot be used; for a second external id of a
@@ -129,8 +130,8 @@ class GalleryStore(Protocol):
         """Erase people with all their templates, all of them or none, and return a receipt.
 
         Nothing of them can be read from the database's files afterwards, unless the receipt says
-        that they are not scrubbed. Their ids are never used again. Backups and copies are out of
-        reach. Raises GalleryError for an unknown person.
+        that they are not scrubbed, and where they remain. Their ids are never used again. Backups
+        and copies are out of reach. Raises GalleryError for an unknown person.
         """
         ...
 
@@ -192,7 +193,7 @@ class GalleryPlace(Protocol):
         ...
 
     def exists(self) -> bool:
-        """Return whether there is a gallery to open."""
+        """Return whether there is a gallery to open; raise GalleryError if that cannot be known."""
         ...
 
     def open(self, *, create: bool = False) -> AbstractContextManager[GalleryStore]:

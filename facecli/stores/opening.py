@@ -8,9 +8,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from facecli.errors import GalleryError, MissingExtra, check_extra
+from facecli.stores.address import PostgresAddress, located
+
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
+    from facecli.stores.address import Location
     from facecli.stores.contract import GalleryPlace, GalleryStore
 
 
@@ -57,9 +61,46 @@ class OpenedGallery:
         yield self._gallery
 
 
-def gallery_at(location: str | Path) -> GalleryPlace:
-    """Return the place that a location means: the path of a SQLite file."""
-    return GalleryFile(Path(location))
+def gallery_at(location: str | Location) -> GalleryPlace:
+    """Return the place that a location means: a SQLite file, or a database by its URL.
+
+    Raises GalleryError for a URL of anything but PostgreSQL, and if its driver is not installed.
+    """
+    where = location if isinstance(location, PostgresAddress) else located(location)
+    if isinstance(where, Path):
+        return GalleryFile(where)
+    _check_driver(where)
+    from facecli.stores.gallery.postgres.place import PostgresPlace
+
+    return PostgresPlace(where)
+
+
+def _check_driver(address: PostgresAddress) -> None:
+    """Raise GalleryError, which says what to install, if there is no driver for PostgreSQL."""
+    where = f"gallery {str(address)!r}"
+    try:
+        check_extra("psycopg", "postgres", where)
+        import psycopg  # noqa: F401 - it is there, but may lack PostgreSQL's library
+    except MissingExtra as error:
+        raise GalleryError(str(error)) from None
+    except ImportError as error:
+        raise GalleryError(
+            f"{where}: psycopg lacks libpq: pip install 'facecli[postgres]'"
+        ) from error
+
+
+def names_beginning(location: Location, beginning: str, most: int) -> list[str]:
+    """Return the names that begin with a text in any spelling, `most` at most, without a change.
+
+    A quick look for a shell that completes a name; it fails in any way.
+    """
+    if isinstance(location, PostgresAddress):
+        from facecli.stores.gallery.postgres import glance as postgres
+
+        return postgres.names_beginning(location, beginning, most)
+    from facecli.stores.gallery.sqlite import glance as sqlite
+
+    return sqlite.names_beginning(location, beginning, most)
 
 
 def imagined_gallery() -> AbstractContextManager[GalleryStore]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from facecli.errors import GalleryError
 from facecli.stores.embeddings import check_unit
 from facecli.stores.gallery import refusals
 from facecli.stores.names import clean_name, name_key
-from facecli.types import FloatArray, ModelCard, NewTemplate
+from facecli.types import FloatArray, ModelCard, NewTemplate, StoredModel
 
 Face = tuple[str, float, float, float, float]
 """A face of a photo: the photo's SHA-256, and the box as left, top, right, bottom."""
@@ -21,21 +21,26 @@ class CheckedTemplate:
     """A template that passed the checks, as numbers and text that a database takes.
 
     `key` is the person's name key. `embedding` is a unit vector, float32 (d,). `quality` is eye
-    distance, sharpness, brightness and turn.
+    distance, sharpness, brightness and turn. `created` is None for a template of this moment.
     """
 
     key: str
     embedding: FloatArray
     face: Face
     quality: tuple[float, float, float, float]
+    created: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class NamedPerson:
-    """A person that a batch names, by the first spelling in it, and the external id if given."""
+    """A person that a batch names, by the first spelling in it, and the external id if given.
+
+    `created` is that of the person's first template.
+    """
 
     name: str
     external_id: str | None
+    created: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +51,7 @@ class Batch:
     people: dict[str, NamedPerson]
 
 
-def checked(templates: Sequence[NewTemplate], card: ModelCard) -> Batch:
+def checked(templates: Sequence[NewTemplate], card: ModelCard | StoredModel) -> Batch:
     """Return templates ready to be stored.
 
     Raises GalleryError, which names the person, for a name or external id that cannot be used, for
@@ -72,7 +77,9 @@ def checked(templates: Sequence[NewTemplate], card: ModelCard) -> Batch:
 def _named(template: NewTemplate) -> NamedPerson:
     name = clean_name(template.person)
     given = template.external_id
-    return NamedPerson(name, None if given is None else clean_name(given, "external id"))
+    return NamedPerson(
+        name, None if given is None else clean_name(given, "external id"), template.created
+    )
 
 
 def _checked_one(template: NewTemplate, name: str, dimension: int) -> CheckedTemplate:
@@ -92,7 +99,7 @@ def _checked_one(template: NewTemplate, name: str, dimension: int) -> CheckedTem
     if not all(map(math.isfinite, (left, top, right, bottom, *measures))):
         raise GalleryError(f"template of {name!r}: its box or quality is not a finite number")
     face = (str(template.image_sha256), left, top, right, bottom)
-    return CheckedTemplate(name_key(name), template.embedding, face, measures)
+    return CheckedTemplate(name_key(name), template.embedding, face, measures, template.created)
 
 
 def _same_person(before: NamedPerson | None, again: NamedPerson) -> NamedPerson:
@@ -101,7 +108,7 @@ def _same_person(before: NamedPerson | None, again: NamedPerson) -> NamedPerson:
         return again
     if before.external_id and again.external_id and before.external_id != again.external_id:
         raise refusals.two_external_ids(again.name, before.external_id, again.external_id)
-    return NamedPerson(before.name, before.external_id or again.external_id)
+    return replace(before, external_id=before.external_id or again.external_id)
 
 
 def _refuse_shared_ids(people: dict[str, NamedPerson]) -> None:

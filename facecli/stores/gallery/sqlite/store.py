@@ -33,6 +33,12 @@ from facecli.vectors.distances import are_unit
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
+IN_THE_LOG = (
+    "the write-ahead log, as another program has the database open, until that program next writes "
+    "or closes"
+)
+"""Where the erased data are if the log could not be emptied."""
+
 
 class SqliteGallery(Store):
     """People and templates in one SQLite file; a `GalleryStore`, which documents the methods."""
@@ -49,7 +55,7 @@ class SqliteGallery(Store):
     def add(
         self,
         templates: Sequence[NewTemplate],
-        card: ModelCard,
+        card: ModelCard | StoredModel,
         *,
         external_ids: Mapping[str, str] = MappingProxyType({}),
     ) -> list[int]:
@@ -153,11 +159,13 @@ class SqliteGallery(Store):
             people = list({person.id: person for person in map(self.person, names)}.values())
             for person in people:
                 writing.erase(database, person.id)
+        scrubbed = self._empty_log()
         return ForgetReceipt(
             people=tuple(person.name for person in people),
             templates=sum(person.templates for person in people),
             at=now(),
-            scrubbed=self._empty_log(),
+            scrubbed=scrubbed,
+            remains="" if scrubbed else IN_THE_LOG,
         )
 
     def images_known(self, sha256s: Iterable[str], fingerprint: str) -> dict[str, tuple[str, ...]]:

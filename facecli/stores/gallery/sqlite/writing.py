@@ -10,7 +10,7 @@ from facecli.stores.gallery import refusals
 from facecli.stores.gallery.checks import Batch, NamedPerson
 from facecli.stores.names import name_key
 from facecli.stores.times import now
-from facecli.types import ModelCard, Person
+from facecli.types import ModelCard, Person, StoredModel
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -39,7 +39,9 @@ BY_KEY = "SELECT id, external_id FROM person WHERE name_key = ?"
 OTHER_HOLDER_OF_ID = "SELECT name FROM person WHERE external_id = ? AND name_key <> ?"
 
 
-def insert(database: Database, batch: Batch, card: ModelCard, where: str) -> list[int]:
+def insert(
+    database: Database, batch: Batch, card: ModelCard | StoredModel, where: str
+) -> list[int]:
     """Store checked templates, and the people who are new; return the templates' ids.
 
     Raises GalleryError for what contradicts the database, which messages call `where`.
@@ -49,7 +51,10 @@ def insert(database: Database, batch: Batch, card: ModelCard, where: str) -> lis
     _refuse_known_faces(database, batch, model_id)
     people = _people_ids(database, batch.people, created)
     rows = [
-        (model_id, people[one.key], encode(one.embedding), *one.face, *one.quality, created)
+        (
+            *(model_id, people[one.key], encode(one.embedding)),
+            *(*one.face, *one.quality, one.created or created),
+        )
         for one in batch.templates
     ]
     (last,) = database.execute("SELECT coalesce(max(id), 0) FROM template").fetchone()
@@ -87,7 +92,7 @@ def erase(database: Database, person_id: int) -> None:
     database.table("person").delete(person_id)
 
 
-def _model_id(database: Database, card: ModelCard, created: str, where: str) -> int:
+def _model_id(database: Database, card: ModelCard | StoredModel, created: str, where: str) -> int:
     """Return the id of a model's row, which is made if it is new."""
     find = "SELECT id, dimension FROM model WHERE fingerprint = ?"
     found = database.execute(find, (card.fingerprint,)).fetchone()
@@ -128,7 +133,7 @@ def _people_ids(
             if other is not None:
                 raise refusals.shared_external_id(external_id, person.name, other[0])
         if found is None:
-            new.append((person.name, key, external_id, created))
+            new.append((person.name, key, external_id, person.created or created))
         elif external_id is not None and found[1] is None:
             database.table("person").update(found[0], {"external_id": external_id})
         elif external_id is not None and external_id != found[1]:

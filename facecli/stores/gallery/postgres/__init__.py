@@ -1,0 +1,1 @@
+"""A gallery in a PostgreSQL database with pgvector, for many programs on many machines."""
