@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -32,8 +33,12 @@ class Compiled:
         core: Any = openvino.Core()
         self._outputs = list(graph.outputs)
         self._compiled = core.compile_model(core.read_model(write(graph)), "CPU", settings)
+        # One call uses all cores. Two at once are no faster, and have been seen to wait for each
+        # other for ever.
+        self._one_at_a_time = threading.Lock()
 
     def run(self, inputs: Mapping[str, npt.NDArray[Any]]) -> dict[str, FloatArray]:
-        """Return the outputs by name; one request of its own for each call, so threads may call."""
-        results = self._compiled.create_infer_request().infer(dict(inputs))
-        return {name: results[name].copy() for name in self._outputs}
+        """Return the outputs by name; may be called from any thread."""
+        with self._one_at_a_time:
+            results = self._compiled.create_infer_request().infer(dict(inputs))
+            return {name: results[name].copy() for name in self._outputs}
