@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ from facecli.stores.gallery import refusals
 from facecli.stores.gallery.checks import Batch, NamedPerson
 from facecli.stores.names import name_key
 from facecli.stores.times import now
-from facecli.types import ModelCard, Person, StoredModel
+from facecli.types import Calibration, ModelCard, Person, StoredModel
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -90,6 +91,17 @@ def merge(database: Database, source: int, target: int, external_id: str | None)
 def erase(database: Database, person_id: int) -> None:
     """Delete a person with all their templates."""
     database.table("person").delete(person_id)
+
+
+def set_calibration(database: Database, calibration: Calibration) -> None:
+    """Store a threshold in place of the one that its model had."""
+    row = dataclasses.asdict(calibration)
+    database.table("calibration").insert(row, pk="fingerprint", replace=True)
+
+
+def clear_calibrations(database: Database) -> int:
+    """Remove every threshold set from data; return how many there were."""
+    return database.execute("DELETE FROM calibration").rowcount
 
 
 def _model_id(database: Database, card: ModelCard | StoredModel, created: str, where: str) -> int:
