@@ -90,3 +90,10 @@ class Aims(nn.Module):
             return ()
         places = torch.linspace(0, 1, QUANTILES, device=found.device)
         return tuple(round(value, 2) for value in found.float().quantile(places).tolist())
+
+
+def aims_of(
+    config: TrainingConfig, labels: IntArray, tasks: Sequence[TaskLabels] = ()
+) -> Aims | None:
+    """Return the losses of a run; None if it is the triplet loss on the whole embedding alone."""
+    return Aims(config, labels, tasks) if tasks or config.loss != "triplet" else None

@@ -22,7 +22,7 @@ from facecli.errors import TrainingError
 from facecli.metrics import retrieve
 from facecli.models.networks import FaceNetwork
 from facecli.models.torch_encoder import resolve_torch_device
-from facecli.training.aims import Aims
+from facecli.training.aims import aims_of
 from facecli.training.batches import TakeData, TrainingData
 from facecli.training.chipstore import Acquire
 from facecli.training.class_folds import split_classes
@@ -230,8 +230,7 @@ class Comparison:
                 targets=None,
             )
             insert_norms(network, config, data)
-        aims = None if config.loss == "triplet" else Aims(config, data.labels)
-        trainer = Trainer(network, config, self.device, aims)
+        trainer = Trainer(network, config, self.device, aims_of(config, data.labels))
         for _ in trainer.run(data, save_to=self.request.folder.state):
             pass
         return trainer.averaged()

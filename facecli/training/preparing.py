@@ -14,7 +14,7 @@ from facecli.faces.whole import picture_geometry
 from facecli.models import encoders
 from facecli.models.networks import FaceNetwork
 from facecli.models.torch_encoder import resolve_torch_device
-from facecli.training.aims import Aims
+from facecli.training.aims import Aims, aims_of
 from facecli.training.batches import TakeData, TrainingData
 from facecli.training.batchnorm import NormalisedHead, insert_batch_norm
 from facecli.training.chipstore import Acquire
@@ -174,15 +174,13 @@ def insert_norms(network: FaceNetwork, config: TrainingConfig, data: TrainingDat
 
 
 def _aims(plan: Plan, prepared: TrainingData, *, taken: TrainingData | TakeData) -> Aims | None:
-    """Return the losses of a run; None if it is the triplet loss on the whole embedding alone."""
-    if plan.config.loss == "triplet" and not plan.photos.tasks:
-        return None
+    """Return the losses of a run, with the labels that its tasks give to its photos."""
     rows = prepared.rows
     assert rows is not None
     if isinstance(taken, TakeData):
         rows = rows[prepared.labels >= 0]  # takes are made of named photos only
     tasks = [dataclasses.replace(one, labels=one.labels[rows]) for one in plan.photos.tasks]
-    return Aims(plan.config, taken.labels, tasks)
+    return aims_of(plan.config, taken.labels, tasks)
 
 
 def _fit_head(
